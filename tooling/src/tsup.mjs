@@ -1,0 +1,23 @@
+/** @import { Options } from "tsup" */
+
+/**
+ * The build of one library package: ES modules with declarations and source maps; siblings stay external.
+ *
+ * @param {string[]} entry the entry points, relative to the package
+ * @returns {Options} what tsup.config.ts exports
+ */
+export function library(entry) {
+  return {
+    entry,
+    format: ["esm"],
+    target: "es2023",
+    platform: "neutral",
+    external: [/^node:/],
+    dts: { compilerOptions: { ignoreDeprecations: "6.0", incremental: false, tsBuildInfoFile: null } },
+    sourcemap: true,
+    splitting: true,
+    clean: true,
+    silent: true,
+    tsconfig: "../../tsconfig.json",
+  };
+}
