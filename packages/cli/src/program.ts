@@ -1,0 +1,44 @@
+/**
+ * The command tree.
+ *
+ * A command is a module `commands/<name>.ts` with `register<Name>(program)`, and one line of {@link COMMANDS}. The
+ * module is imported only when the command line names it, so that `pagewright decode` does not load a whole stack;
+ * the help of the program itself needs the line alone.
+ */
+import { readFile } from "node:fs/promises";
+import { Command } from "commander";
+import { oneLine, printError, UsageError } from "./output.ts";
+
+interface CommandLine {
+  readonly name: string;
+  readonly summary: string;
+  register(program: Command): Promise<void>;
+}
+
+/** Every command of the program, in the order of the help. */
+const COMMANDS: readonly CommandLine[] = [];
+
+/**
+ * Returns the command tree for one command line; its parse throws a CommanderError instead of leaving the process.
+ *
+ * @param args - The arguments to be parsed; the commands that they name are loaded, the others only listed.
+ */
+export async function createProgram(args: readonly string[]): Promise<Command> {
+  if (args.length === 0) throw new UsageError("no command given; `pagewright --help` lists them");
+  const program = new Command("pagewright")
+    .description("Memory management from the command line: real algorithms on real bytes.")
+    .version(await versionOf())
+    .configureOutput({ outputError: (text) => printError(oneLine(text).replace(/^error: /, "")) })
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  for (const command of COMMANDS) {
+    if (args.includes(command.name)) await command.register(program);
+    else program.command(command.name).summary(command.summary).description(command.summary);
+  }
+  return program;
+}
+
+async function versionOf(): Promise<string> {
+  const text = await readFile(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
