@@ -131,6 +131,10 @@ export function boundaries(folder, allowed, nodeFiles = [], extra = {}) {
             group: ["**/packages/**", "@pagewright/*/src/**", "@pagewright/*/dist/**"],
             message: "Import a package by its public name.",
           },
+          {
+            regex: "\\.\\./(?:x86-paging|machine|pmm|vmm|heap|stack|cli|tooling)/",
+            message: "No package reaches into another's folder.",
+          },
           ...(node
             ? []
             : [
