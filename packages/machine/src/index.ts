@@ -1,1 +1,52 @@
-export {};
+/**
+ * A machine to run memory managers on: physical memory and its map, processors with an MMU and a TLB, devices, and
+ * hardware that fails on purpose. Deterministic; reads no clock and no random source.
+ */
+export { isMachineError, MachineError } from "./errors.ts";
+export type { MachineErrorCode } from "./errors.ts";
+export {
+  addressOf,
+  alignDown,
+  alignUp,
+  formatAddress,
+  FRAME_BYTES,
+  FRAME_WORDS,
+  GIB,
+  hexOf,
+  KIB,
+  MIB,
+  NO_FRAME,
+  pfnOf,
+  PHYSICAL_LIMIT,
+  vpnOf,
+} from "./units.ts";
+export type { Pfn, PhysAddr, VirtAddr, Vpn } from "./units.ts";
+
+export {
+  E820_ACPI,
+  E820_LEGACY_PERSISTENT,
+  E820_NVS,
+  E820_PERSISTENT,
+  E820_RESERVED,
+  E820_UNUSABLE,
+  E820_USABLE,
+  typeName,
+} from "./firmware/entry.ts";
+export type { AffinityRange, FirmwareEntry, RawEntry } from "./firmware/entry.ts";
+export { firmwareMapOf } from "./firmware/firmware-map.ts";
+export type { BridgeWindow, FirmwareBar, FirmwareFacts, FirmwareMap, FirmwareMtrr } from "./firmware/firmware-map.ts";
+export { firmwareMapFromJson } from "./firmware/json.ts";
+export type { FirmwareJsonOptions } from "./firmware/json.ts";
+export { sanitiseEntries } from "./firmware/sanitise.ts";
+export type { MapChange, SanitisedEntries } from "./firmware/sanitise.ts";
+
+export { frameRangesOf } from "./map/frame-ranges.ts";
+export type { FrameRange, FrameRangeOptions } from "./map/frame-ranges.ts";
+export { flatten } from "./map/node.ts";
+export type { AliasOf, MapNode } from "./map/node.ts";
+export { LAYER, PhysicalMap, physicalMapFromJson } from "./map/physical-map.ts";
+export type { MapListener } from "./map/physical-map.ts";
+export { isMemory, traitsOf } from "./map/region.ts";
+export type { Cacheability, Region, RegionKind, RegionTraits } from "./map/region.ts";
+export { gapsWithin, summariseMap } from "./map/summary.ts";
+export type { BarWindow, HexRange, MapSummary } from "./map/summary.ts";

@@ -1,0 +1,99 @@
+/**
+ * A firmware map: everything that a machine's firmware, ACPI tables and PCI configuration said about its physical
+ * address space, validated. It is plain data; `PhysicalMap` is what a machine runs on.
+ */
+import { MachineError } from "../errors.ts";
+import type { AffinityRange, FirmwareEntry, RawEntry } from "./entry.ts";
+import { sanitiseEntries } from "./sanitise.ts";
+import type { MapChange } from "./sanitise.ts";
+import type { PhysAddr } from "../units.ts";
+
+/** A variable MTRR as a kernel prints it. */
+export interface FirmwareMtrr {
+  /** First byte. */
+  readonly base: PhysAddr;
+  /** Bytes, a power of two. */
+  readonly length: number;
+  /** `uncachable`, `write-combining`, `write-through`, `write-protect` or `write-back`. */
+  readonly type: string;
+}
+
+/** A base address register of a PCI function as it was found. */
+export interface FirmwareBar {
+  /** Bus, device and function: `00:01.0`. */
+  readonly device: string;
+  /** The register's number, 0–5 (6: expansion ROM). */
+  readonly region: number;
+  /** First byte. */
+  readonly base: PhysAddr;
+  /** Bytes. */
+  readonly length: number;
+  /** 32 or 64. */
+  readonly width: number;
+  /** Whether the window is prefetchable. */
+  readonly prefetchable: boolean;
+  /** Whether decoding was off. */
+  readonly disabled: boolean;
+}
+
+/** The range that a PCI bridge forwards. */
+export interface BridgeWindow {
+  /** Bus, device and function of the bridge. */
+  readonly device: string;
+  /** First byte. */
+  readonly base: PhysAddr;
+  /** One past the last byte. */
+  readonly end: PhysAddr;
+  /** Whether it is the prefetchable window. */
+  readonly prefetchable: boolean;
+}
+
+/** A validated firmware map. */
+export interface FirmwareMap {
+  /** The machine's name, or an empty string. */
+  readonly name: string;
+  /** The entries as found, in input order. */
+  readonly raw: readonly RawEntry[];
+  /** The entries, sanitised: sorted and disjoint. */
+  readonly entries: readonly FirmwareEntry[];
+  /** What sanitising changed. */
+  readonly changes: readonly MapChange[];
+  /** SRAT ranges; empty where the machine has one node. */
+  readonly affinity: readonly AffinityRange[];
+  /** The default memory type in the machine's MTRRs, or null where unknown. */
+  readonly mtrrDefault: string | null;
+  /** The machine's own variable MTRRs. */
+  readonly mtrrs: readonly FirmwareMtrr[];
+  /** PCI BARs. */
+  readonly bars: readonly FirmwareBar[];
+  /** Windows of PCI bridges. */
+  readonly bridgeWindows: readonly BridgeWindow[];
+}
+
+/** Facts that a {@link FirmwareMap} may have beside its entries. */
+export type FirmwareFacts = Partial<Omit<FirmwareMap, "raw" | "entries" | "changes">>;
+
+/** Returns the firmware map of `raw` entries and other facts; entries are sanitised, with a report. */
+export function firmwareMapOf(raw: readonly RawEntry[], facts: FirmwareFacts = {}): FirmwareMap {
+  const { entries, changes } = sanitiseEntries(raw);
+  return {
+    name: facts.name ?? "",
+    raw,
+    entries,
+    changes,
+    affinity: facts.affinity ?? [],
+    mtrrDefault: facts.mtrrDefault ?? null,
+    mtrrs: facts.mtrrs ?? [],
+    bars: facts.bars ?? [],
+    bridgeWindows: facts.bridgeWindows ?? [],
+  };
+}
+
+/** Throws unless the map has at least one entry that survived sanitising. */
+export function requireEntries(map: FirmwareMap): FirmwareMap {
+  if (map.entries.length === 0)
+    throw new MachineError("bad-firmware-map", "The map has no entry with any bytes", {
+      raw: map.raw.length,
+    });
+  return map;
+}
