@@ -12,11 +12,17 @@ import { oneLine, printError, UsageError } from "./output.ts";
 interface CommandLine {
   readonly name: string;
   readonly summary: string;
-  register(program: Command): Promise<void>;
+  readonly load: () => Promise<(program: Command) => void>;
 }
 
 /** Every command of the program, in the order of the help. */
-const COMMANDS: readonly CommandLine[] = [];
+const COMMANDS: readonly CommandLine[] = [
+  {
+    name: "map",
+    summary: "a firmware map: usable memory, nodes, holes, device windows",
+    load: async () => (await import("./commands/map.ts")).registerMap,
+  },
+];
 
 /**
  * Returns the command tree for one command line; its parse throws a CommanderError instead of leaving the process.
@@ -32,7 +38,7 @@ export async function createProgram(args: readonly string[]): Promise<Command> {
     .showSuggestionAfterError(true)
     .exitOverride();
   for (const command of COMMANDS) {
-    if (args.includes(command.name)) await command.register(program);
+    if (args.includes(command.name)) (await command.load())(program);
     else program.command(command.name).summary(command.summary).description(command.summary);
   }
   return program;

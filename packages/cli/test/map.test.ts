@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { withInputs } from "@pagewright/tooling/inputs";
+import { json, pagewright } from "./program.ts";
+
+const T400 = fileURLToPath(new URL("../data/thinkpad-t400-3g.json", import.meta.url));
+
+test("the text names every entry, the holes and the device window", async () => {
+  const { code, stdout } = await pagewright(["map", T400]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("usable frames     772,104");
+  expect(stdout).toContain("0x0000000000000000–0x000000000009ebff  usable");
+  expect(stdout).toContain("256 MiB window    2 places, 0xc0000000 to 0xd0000000");
+});
+
+test("a map comes from standard input, packed, and can be sanitised", async () => {
+  const entries = [
+    { base: "0x100000", length: "0x200000", type: 1 },
+    { base: "0x0", length: "0x100000", type: 1 },
+    { base: "0x180000", length: "0x1000", type: 2 },
+    { base: "0x400000", length: "0x0", type: 1 },
+    { base: "0xfffffffffffff000", length: "0x2000", type: 2 },
+  ];
+  const input = gzipSync(JSON.stringify({ name: "made up", entries }));
+  const map = await json<{ usablePages: number; changes: { kind: string }[] }>(["map", "-"], { input });
+  expect(map.usablePages).toBe(767);
+  expect(new Set(map.changes.map(({ kind }) => kind))).toEqual(
+    new Set(["unsorted", "overlap", "empty", "wraps", "beyond-limit"]),
+  );
+});
+
+test.each([
+  ["no JSON", "{", "not JSON"],
+  ["no entries", "{}", "entries"],
+  ["an entry without numbers", `{"entries":[{"base":"zero"}]}`, "entries[0].base"],
+  ["only empty entries", `{"entries":[{"base":0,"length":0,"type":1}]}`, "no entry with any bytes"],
+])("a file with %s is one line and exit code 2", async (_, input, words) => {
+  const run = await pagewright(["map", "-"], { input: new TextEncoder().encode(input) });
+  expect(run).toMatchObject({ code: 2, stdout: "" });
+  expect(run.stderr).toMatch(/^pagewright: -: [^\n]+\n$/);
+  expect(run.stderr).toContain(words);
+});
+
+test("--user of a machine without a second map is refused", async () => {
+  expect(await pagewright(["map", T400, "--user"])).toMatchObject({ code: 2, stdout: "" });
+});
+
+/** Fields of the reference that say how the recorded registers and BARs relate to the map, or where it is from. */
+const NOT_OF_THE_MAP = ["mtrr", "realMtrr", "barsOverlappingEntries", "barsOverlappingRAM", "set", "of"];
+
+withInputs("map --json equals the reference", (dir) => {
+  const reference = JSON.parse(readFileSync(`${dir}/maps-reference.json`, "utf8")) as Record<string, object>;
+  const names = readdirSync(`${dir}/maps`).map((file) => file.replace(".json", ""));
+  const users = Object.keys(reference).filter((key) => key.endsWith("#user"));
+  test.each([...names, ...users])("%s", async (name) => {
+    const [map = "", user] = name.split("#");
+    const printed = await json(["map", `${dir}/maps/${map}.json`, ...(user === undefined ? [] : ["--user"])]);
+    const expected = Object.entries(reference[name] ?? {}).filter(([field]) => !NOT_OF_THE_MAP.includes(field));
+    expect(printed).toMatchObject(Object.fromEntries(expected));
+  });
+});

@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import { readInput, readJson } from "../src/files.ts";
+import { oneLine, textTable, UsageError } from "../src/output.ts";
+import { framesOf, parseRamSize, parseRamSizes } from "../src/ram-size.ts";
+import { pagewright } from "./program.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pagewright-test-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(name: string, bytes: string | Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, bytes);
+  return path;
+}
+
+describe("the command line", () => {
+  test.each([
+    [[], "no command given"],
+    [["frobnicate"], "frobnicate"],
+    [["--frobnicate"], "unknown option '--frobnicate'"],
+  ])("%j is bad usage: one line on standard error and exit code 2", async (args, words) => {
+    const run = await pagewright(args);
+    expect(run.code).toBe(2);
+    expect(run.stdout).toBe("");
+    expect(run.stderr).toMatch(/^pagewright: [^\n]+\n$/);
+    expect(run.stderr).toContain(words);
+  });
+
+  test("--help and --version are answers, not errors", async () => {
+    expect(await pagewright(["--help"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await pagewright(["--version"])).toMatchObject({ code: 0, stderr: "" });
+  });
+});
+
+describe("an input file", () => {
+  test("is expanded if its content is gzip'd, whatever its name", () => {
+    expect(readInput(file("plain.gz", "text"))).toEqual(Buffer.from("text"));
+    expect(readInput(file("packed", gzipSync("text")))).toEqual(Buffer.from("text"));
+  });
+
+  test.each([
+    ["absent", () => join(folder, "absent"), "no such file or folder"],
+    ["a folder", () => folder, "is a folder, not a file"],
+    ["truncated", () => file("t.gz", gzipSync("x".repeat(99)).subarray(0, 20)), "truncated: the gzip data ends early"],
+    ["corrupted", () => file("c.gz", gzipSync("text").fill(9, 18, 20)), "corrupted gzip data"],
+  ])("that is %s is refused by its name and the reason", (_, path, reason) => {
+    expect(() => readInput(path())).toThrow(UsageError);
+    expect(() => readInput(path())).toThrow(new RegExp(`^${folder}.*: ${reason}`));
+  });
+
+  test("that is not JSON where JSON is wanted is refused by its name", () => {
+    expect(() => readJson(file("j", "{"))).toThrow(/j: not JSON/);
+  });
+});
+
+describe("a size of memory", () => {
+  test("is a share of the pages, bytes, or frames", () => {
+    expect(framesOf(parseRamSize("25%"), 1868)).toBe(467);
+    expect(framesOf(parseRamSize("12.5%"), 16)).toBe(2);
+    expect(framesOf(parseRamSize("64M"), 1)).toBe(16384);
+    expect(framesOf(parseRamSize("1000f"), 1)).toBe(1000);
+    expect(parseRamSizes("10%,25%").map((size) => framesOf(size, 100))).toEqual([10, 25]);
+  });
+
+  test.each(["0", "0%", "0f", "0M", "-5%", "1", "x", "25", "1K", "", "1e3f", "0x10f"])("%j is refused", (text) => {
+    expect(() => parseRamSize(text)).toThrow(UsageError);
+  });
+
+  test("that is a share of too few pages is refused", () => {
+    expect(() => framesOf(parseRamSize("25%"), 3)).toThrow("less than one frame of 3 pages");
+  });
+});
+
+test("a table pads its columns and right-aligns its numbers", () => {
+  expect(
+    textTable([
+      ["a", 1],
+      ["long", 100],
+    ]),
+  ).toBe("a       1\nlong  100");
+});
+
+test("a complaint is one line", () => {
+  expect(oneLine("a\n  b\r\nc\n")).toBe("a b c");
+});
