@@ -1,6 +1,6 @@
 /**
  * The package's one error class. It is thrown for a caller's bug only; expected outcomes (no frame, not mapped, a page fault, a failing disk)
- * are values.
+ * are values. One exception: an asynchronous store rejects its promise with a `store-…` code, where a synchronous one returns an outcome.
  */
 
 /** What a caller did wrong. */
@@ -15,6 +15,14 @@ export type VmmErrorCode =
   | "destroyed"
   /** A count would fall below zero: unpin without pin, unlock without lock. */
   | "unbalanced"
+  /** An asynchronous store got no answer in time; asking again later may help. */
+  | "store-unreachable"
+  /** An asynchronous store's server says no. */
+  | "store-refused"
+  /** What an asynchronous store reads is not what was opened any more. */
+  | "store-changed"
+  /** An asynchronous store's server answers with something else than it was asked for. */
+  | "store-contract"
   /** A port broke its contract: the sentence says which. */
   | "port-contract"
   /** `check()` found a broken invariant: the sentence says which. */
