@@ -1,0 +1,68 @@
+/**
+ * How a traced program's pages become regions of an address space.
+ *
+ * A page that the trace stores to is anonymous memory; one that it never stores to is a page of a read-only file. Both
+ * are executable if the trace fetches from them, and only then; a page that is stored to and fetched from asks for both
+ * rights, because the program did. Neighbouring pages with equal needs form one region.
+ */
+import { FETCH, STORE } from "../page-trace.ts";
+import type { PageTrace } from "../page-trace.ts";
+
+/** One region of the program: pages `[firstPage, firstPage + pages)` of the trace, whose page numbers are in a row. */
+export interface LayoutRegion {
+  /** Index in the trace of the first page. */
+  readonly firstPage: number;
+  /** Number of pages. */
+  readonly pages: number;
+  /** Page number of the first page. */
+  readonly vpn: number;
+  /** Whether the trace stores to its pages; if not, they are read from a file. */
+  readonly stored: boolean;
+  /** Whether the trace fetches from its pages. */
+  readonly fetched: boolean;
+  /** Index in the file of the first page; −1 for anonymous memory. */
+  readonly filePage: number;
+}
+
+/** Every region of a program, by ascending address. */
+export interface TraceLayout {
+  readonly regions: readonly LayoutRegion[];
+  /** Pages that are read from the file. */
+  readonly filePages: number;
+}
+
+const FETCHED = 1;
+const STORED = 2;
+
+/** Returns the regions of a traced program; one pass over its records. */
+export function layoutOf(trace: PageTrace): TraceLayout {
+  const uses = usesOf(trace);
+  const regions: LayoutRegion[] = [];
+  let filePages = 0;
+  for (let page = 0; page < uses.length;) {
+    const pages = runLength(trace.vpns, uses, page);
+    const use = uses[page]!;
+    const stored = (use & STORED) !== 0;
+    const filePage = stored ? -1 : filePages;
+    regions.push({ firstPage: page, pages, vpn: trace.vpns[page]!, stored, fetched: (use & FETCHED) !== 0, filePage });
+    if (!stored) filePages += pages;
+    page += pages;
+  }
+  return { regions, filePages };
+}
+
+function usesOf(trace: PageTrace): Uint8Array {
+  const uses = new Uint8Array(trace.vpns.length);
+  const useOfKind = Uint8Array.of(0, 0, 0);
+  useOfKind[FETCH] = FETCHED;
+  useOfKind[STORE] = STORED;
+  for (const record of trace.records) uses[record >>> 2] = uses[record >>> 2]! | useOfKind[record & 3]!;
+  return uses;
+}
+
+/** Pages from `first` on with the same use and consecutive page numbers. */
+function runLength(vpns: Float64Array, uses: Uint8Array, first: number): number {
+  let next = first + 1;
+  while (next < vpns.length && uses[next]! === uses[first]! && vpns[next]! === vpns[next - 1]! + 1) next++;
+  return next - first;
+}
