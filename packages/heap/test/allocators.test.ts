@@ -1,0 +1,53 @@
+import { describe, test } from "vitest";
+import { Arena, BufferMemory, NumberRange, Tlsf } from "@pagewright/heap";
+import { allocatorSuite } from "@pagewright/heap/testing";
+import type { AllocatorFixture } from "@pagewright/heap/testing";
+import { FarMemory, SplitRange } from "./memories.ts";
+
+const KIB = 1024;
+
+const fixtures: Record<string, () => AllocatorFixture> = {
+  "Tlsf in band over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
+    return { allocator: new Tlsf(memory), memory, largest: 250 * KIB, alignment: 4096, records: true };
+  },
+  "Tlsf in band, granule 16, over a WebAssembly.Memory": () => {
+    const memory = new BufferMemory(new WebAssembly.Memory({ initial: 1, maximum: 8 }), 1024);
+    const allocator = new Tlsf(memory, { granule: 16, chunkBytes: 4096 });
+    return { allocator, memory, largest: 500 * KIB, alignment: 4096, records: true };
+  },
+  "Tlsf in parallel over far memory": () => {
+    const memory = new FarMemory(256 * KIB, -(2 ** 47));
+    return {
+      allocator: new Tlsf(memory, { chunkBytes: 8192 }),
+      memory,
+      largest: 250 * KIB,
+      alignment: 4096,
+      records: true,
+    };
+  },
+  "Tlsf in parallel over split numbers": () => ({
+    allocator: new Tlsf(new SplitRange(256 * KIB), { chunkBytes: 16 * KIB, granule: 64 }),
+    memory: null,
+    largest: 16 * KIB,
+    alignment: 1024,
+    records: true,
+  }),
+  "Arena over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(1024 * KIB));
+    return { allocator: new Arena(memory), memory, largest: 200 * KIB, alignment: 4096, records: false };
+  },
+  "Arena over numbers": () => ({
+    allocator: new Arena(new NumberRange(0, 1024 * KIB), { chunkBytes: 1000 }),
+    memory: null,
+    largest: 200 * KIB,
+    alignment: 4096,
+    records: false,
+  }),
+};
+
+for (const [name, make] of Object.entries(fixtures)) {
+  describe(name, () => {
+    for (const { name: claim, run } of allocatorSuite) test(claim, () => run(make));
+  });
+}
