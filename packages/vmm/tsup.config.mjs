@@ -1,3 +1,10 @@
 import { library } from "@pagewright/tooling/tsup";
 
-export default library(["src/index.ts", "src/x86.ts", "src/node.ts", "src/browser.ts", "src/testing.ts"]);
+export default library([
+  "src/index.ts",
+  "src/x86.ts",
+  "src/node.ts",
+  "src/browser.ts",
+  "src/policies.ts",
+  "src/testing.ts",
+]);
