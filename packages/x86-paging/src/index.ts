@@ -94,3 +94,20 @@ export {
   keyOf,
   memoryTypeOf,
 } from "./attributes.ts";
+export type { FlushRange, FlushScope, FrameVisitor } from "./flush-plan.ts";
+export {
+  FLUSH_ACCESSED,
+  FLUSH_NONE,
+  FLUSH_REQUIRED,
+  FLUSH_SPURIOUS,
+  FlushPlan,
+  needOfChange,
+  NOTHING_TO_FLUSH,
+  SINGLE_PAGE_CEILING,
+} from "./flush-plan.ts";
+export type { Refusal, RefusalReason } from "./refusal.ts";
+export { TableShares } from "./shares.ts";
+export type { MapperOptions } from "./table-editor.ts";
+export type { HarvestVisitor, MapOptions, Mapping } from "./mapper.ts";
+export { Mapper } from "./mapper.ts";
+export { isL1tfSafe, PAYLOAD_LIMIT, payloadHigh, payloadLow, payloadTag, payloadValue } from "./payload.ts";
