@@ -22,6 +22,11 @@ const COMMANDS: readonly CommandLine[] = [
     summary: "a firmware map: usable memory, nodes, holes, device windows",
     load: async () => (await import("./commands/map.ts")).registerMap,
   },
+  {
+    name: "policies",
+    summary: "exact fault counts of replacement policies on a trace, against the optimum",
+    load: async () => (await import("./commands/policies.ts")).registerPolicies,
+  },
 ];
 
 /**

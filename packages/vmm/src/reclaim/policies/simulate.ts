@@ -1,3 +1,4 @@
+import { VmmError } from "../../errors.ts";
 import type { SimulatedPolicy } from "./policy.ts";
 
 /** What a policy did on a trace. */
@@ -22,6 +23,7 @@ const DIRTY = 2;
  * @param requests `slot * 2 + (1 for a store)`
  * @param slots slots are 0 … slots − 1
  * @param frames pages that may be resident at once, at least 1
+ * @throws {@link VmmError} `port-contract` where the policy evicts what is not resident
  */
 export function simulate(policy: SimulatedPolicy, requests: Uint32Array, slots: number, frames: number): Simulation {
   /** ABSENT, CLEAN, or CLEAN and DIRTY, by slot. */
@@ -42,6 +44,8 @@ export function simulate(policy: SimulatedPolicy, requests: Uint32Array, slots: 
     faults++;
     if (resident === frames) {
       const victim = policy.evict(slot);
+      if (((state[victim] ?? ABSENT) & CLEAN) === 0)
+        throw new VmmError("port-contract", "evict() returned a slot that is not resident", { victim });
       if ((state[victim]! & DIRTY) !== 0) writebacks++;
       state[victim] = ABSENT;
     } else resident++;
