@@ -13,7 +13,7 @@ import { requireInvariant } from "./allocator.ts";
  *      header   31 ………………………………… 2 │ 1             │ 0
  *               words of the block  │ previous free │ used
  *
- * A header with bit 31 set is a used block whose owner keeps `fixedWords` words for purposes of its own (the slabs of the general heap).
+ * A header with bit 31 set is a used block whose words the owner uses for purposes of its own (a slab of the general heap); its size is in word 7.
  * Every region ends in a used header of 0 words, so that no block ever merges across its end. Word 0 is never a block: links use 0 for "none".
  *
  * Sizes are sorted into 832 bins, 32 to a power of two, exact below 64 words; a two-level bitmap names those that are not empty. Taking and
@@ -30,6 +30,9 @@ const FLAGS = 3;
 export const MIN_WORDS = 4;
 /** Words of the largest block: what a header's 29 bits can say. */
 export const MAX_WORDS: number = 2 ** 29 - 1;
+
+/** Where a block whose header has bit 31 set keeps its size. */
+export const OWNED_SIZE = 7;
 
 const BINS = 832;
 const GROUPS = BINS / 32;
@@ -52,20 +55,16 @@ export class BoundaryTags {
   readonly #state: Int32Array;
   /** log2 of the words between two places where a block can start. */
   readonly #unitShift: number;
-  /** Size of blocks whose header has bit 31 set. */
-  readonly #fixedWords: number;
   /** Start and end word of each region, in the order in which they came. */
   readonly regions: { start: number; end: number }[] = [];
 
   constructor(
     tags: Int32Array,
     unitShift: number,
-    fixedWords: number,
     wordsFor: (words: number) => Int32Array = (words) => new Int32Array(words),
   ) {
     this.#tags = tags;
     this.#unitShift = unitShift;
-    this.#fixedWords = fixedWords;
     this.#state = wordsFor(STATE_WORDS);
     this.#starts = new Int32Array(0);
   }
@@ -162,7 +161,7 @@ export class BoundaryTags {
   /** The words of a used block. */
   wordsOf(block: number): number {
     const header = this.#tags[block]!;
-    return header < 0 ? this.#fixedWords : header >>> 2;
+    return header < 0 ? this.#tags[block + OWNED_SIZE]! : header >>> 2;
   }
 
   /**
@@ -177,7 +176,7 @@ export class BoundaryTags {
     this.#starts[unit >>> 5] = starts & ~(1 << unit);
     const tags = this.#tags;
     const header = tags[block]!;
-    let size = header < 0 ? this.#fixedWords : header >>> 2;
+    let size = header < 0 ? tags[block + OWNED_SIZE]! : header >>> 2;
     let start = block;
     const next = tags[block + size]!;
     if ((next & USED) === 0) {
@@ -280,7 +279,7 @@ export class BoundaryTags {
     for (const { start, end } of this.regions) {
       for (let block = start; block < end - 1;) {
         const header = this.#tags[block]!;
-        const size = header < 0 ? this.#fixedWords : header >>> 2;
+        const size = header < 0 ? this.#tags[block + OWNED_SIZE]! : header >>> 2;
         if (size < 1) return;
         visit(block, size, (header & USED) !== 0);
         block += size;
@@ -314,7 +313,7 @@ export class BoundaryTags {
       let block = start;
       while (block < end - 1) {
         const header = this.#tags[block]!;
-        const size = header < 0 ? this.#fixedWords : header >>> 2;
+        const size = header < 0 ? this.#tags[block + OWNED_SIZE]! : header >>> 2;
         const isUsed = (header & USED) !== 0;
         requireInvariant(size >= MIN_WORDS && block + size < end, block, "a block lies within its region");
         requireInvariant(

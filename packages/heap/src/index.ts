@@ -12,3 +12,5 @@ export { Arena } from "./arena.ts";
 export type { ArenaMark, ArenaOptions } from "./arena.ts";
 export { Tlsf } from "./tlsf.ts";
 export type { TlsfOptions } from "./tlsf.ts";
+export { GeneralHeap } from "./general.ts";
+export type { GeneralOptions } from "./general.ts";

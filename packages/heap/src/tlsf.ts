@@ -78,7 +78,7 @@ export class Tlsf extends BaseAllocator {
     this.#largeWords =
       options.clock === undefined ? Infinity : ((options.retainBytes ?? 2 ** 20) / granule) * 2 ** this.#unitShift;
     this.#tags = this.#inBand?.words ?? new Int32Array(0);
-    this.#core = new BoundaryTags(this.#tags, this.#unitShift, 0, this.#makeWords);
+    this.#core = new BoundaryTags(this.#tags, this.#unitShift, this.#makeWords);
   }
 
   /** O(1): a look into a bitmap, one block unlinked, its rest linked. */
@@ -89,7 +89,8 @@ export class Tlsf extends BaseAllocator {
     const words = Math.max(units << this.#unitShift, MIN_WORDS);
     let block = this.#core.take(words);
     if (block === 0) {
-      block = this.#grow(words) ? this.#core.take(words) : 0;
+      this.#grow(words);
+      block = this.#core.take(words);
       if (block === 0) return NO_ADDRESS;
     }
     const granule = (block + this.#header) >>> this.#unitShift;
@@ -134,8 +135,10 @@ export class Tlsf extends BaseAllocator {
     if (size > this.#largest) return NO_ADDRESS;
     const words = this.#wordsFor(size);
     if (this.#core.resize(block, words)) return address;
-    if (this.#endsHeap(block) && this.#grow(words - this.#core.wordsOf(block)) && this.#core.resize(block, words))
-      return address;
+    if (this.#endsHeap(block)) {
+      this.#grow(words - this.#core.wordsOf(block));
+      if (this.#core.resize(block, words)) return address;
+    }
     return this.move(address, this.usableSize(address), size);
   }
 
@@ -200,7 +203,10 @@ export class Tlsf extends BaseAllocator {
     const phaseOf = (block: number): number =>
       (((this.#addressOf(block) / this.#granule) % (alignment / this.#granule)) << this.#unitShift) - block;
     let block = this.#core.takeAligned(words, aligned, phaseOf);
-    if (block === 0 && this.#grow(words + aligned + MIN_WORDS)) block = this.#core.takeAligned(words, aligned, phaseOf);
+    if (block === 0) {
+      this.#grow(words + aligned + MIN_WORDS);
+      block = this.#core.takeAligned(words, aligned, phaseOf);
+    }
     return block === 0 ? NO_ADDRESS : this.#addressOf(block);
   }
 
@@ -208,8 +214,8 @@ export class Tlsf extends BaseAllocator {
     return Math.max(((size + this.#extra) >>> this.#granuleShift) << this.#unitShift, MIN_WORDS);
   }
 
-  /** Takes memory from the source so that a block of `words` fits. @returns whether there was any. */
-  #grow(words: number): boolean {
+  /** Takes memory from the source so that a block of `words` fits, as far as there is any. */
+  #grow(words: number): void {
     const region = this.#core.regions.at(-1);
     const tail = region === undefined ? 0 : this.#core.freeTail(region);
     for (const wanted of tail > 0 ? [words - tail, words] : [words]) {
@@ -217,13 +223,12 @@ export class Tlsf extends BaseAllocator {
       const before = this.#chunks.list.length;
       const end = this.#core.regions.at(-1)?.end ?? 0;
       const bytes = ((wanted >>> this.#unitShift) + 2) * this.#granule;
-      if ((this.#chunks.bytes + bytes) / this.#granule >= MAX_WORDS >>> this.#unitShift) return false;
+      if ((this.#chunks.bytes + bytes) / this.#granule >= MAX_WORDS >>> this.#unitShift) return;
       const grown = this.#chunks.grow(bytes, this.#granule, this.#granule, this.#nextWord(end));
-      if (grown === null) return false;
+      if (grown === null) return;
       this.#take(grown.chunk, grown.added, this.#chunks.list.length > before, end);
-      if (this.#chunks.list.length === before || wanted === words) return true;
+      if (this.#chunks.list.length === before) return;
     }
-    return true;
   }
 
   /** The first word for a chunk that does not follow the last one. */

@@ -1,5 +1,5 @@
 import { describe, test } from "vitest";
-import { Arena, BufferMemory, NumberRange, Tlsf } from "@pagewright/heap";
+import { Arena, BufferMemory, GeneralHeap, NumberRange, Tlsf } from "@pagewright/heap";
 import { allocatorSuite } from "@pagewright/heap/testing";
 import type { AllocatorFixture } from "@pagewright/heap/testing";
 import { FarMemory, SplitRange } from "./memories.ts";
@@ -31,6 +31,27 @@ const fixtures: Record<string, () => AllocatorFixture> = {
     memory: null,
     largest: 16 * KIB,
     alignment: 1024,
+    records: true,
+  }),
+  "GeneralHeap over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(512 * KIB));
+    return { allocator: new GeneralHeap(memory), memory, largest: 500 * KIB, alignment: 4096, records: true };
+  },
+  "GeneralHeap over far memory": () => {
+    const memory = new FarMemory(512 * KIB, -(2 ** 47));
+    return {
+      allocator: new GeneralHeap(memory, { chunkBytes: 8192 }),
+      memory,
+      largest: 500 * KIB,
+      alignment: 4096,
+      records: true,
+    };
+  },
+  "GeneralHeap over split numbers": () => ({
+    allocator: new GeneralHeap(new SplitRange(512 * KIB), { chunkBytes: 16 * KIB }),
+    memory: null,
+    largest: 16 * KIB,
+    alignment: 4096,
     records: true,
   }),
   "Arena over an ArrayBuffer": () => {

@@ -1,0 +1,26 @@
+/*
+ * The sizes that small blocks are rounded up to. A slab is 4 KiB; from 272 on the sizes divide it into 15, 14, 13, … parts.
+ *
+ *      8 … 128 in steps of 8 · … 256 in steps of 16 · 272 288 312 336 368 408 448 512 584 680 816 1024
+ *
+ * A block wastes at most 7 bytes up to 128, 15 up to 256, and a fifth of the size class above; the tail of a slab that is no
+ * block is at most 3.6 %. A table of both is in this package's DESIGN.md, and proved by a test.
+ */
+
+/** Bytes of a slab. */
+export const SLAB_BYTES = 4096;
+
+/** Largest size that is served out of slabs. */
+export const SMALL_BYTES = 1024;
+
+/** The size classes, ascending. */
+export const SIZE_CLASSES: readonly number[] = [
+  ...Array.from({ length: 16 }, (_, at) => 8 * (at + 1)),
+  ...Array.from({ length: 8 }, (_, at) => 144 + 16 * at),
+  ...[15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4].map((parts) => Math.floor(SLAB_BYTES / parts / 8) * 8),
+];
+
+/** The class of a size, by the size in 8-byte units, rounded up. */
+export const CLASS_OF_UNITS: Uint8Array = Uint8Array.from({ length: SMALL_BYTES / 8 + 1 }, (_, units) =>
+  SIZE_CLASSES.findIndex((size) => size >= units * 8),
+);
