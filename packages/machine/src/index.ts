@@ -50,3 +50,43 @@ export { isMemory, traitsOf } from "./map/region.ts";
 export type { Cacheability, Region, RegionKind, RegionTraits } from "./map/region.ts";
 export { gapsWithin, summariseMap } from "./map/summary.ts";
 export type { BarWindow, HexRange, MapSummary } from "./map/summary.ts";
+
+export type { FaultHandler } from "./ports.ts";
+export { PhysicalMemory } from "./memory/physical-memory.ts";
+export type { FrameStore, MemoryOptions, MemoryStats } from "./memory/physical-memory.ts";
+export type { MmioDevice } from "./map/region.ts";
+export { AccessFault } from "./cpu/access-fault.ts";
+export type { FaultKind } from "./cpu/access-fault.ts";
+export { Bulk } from "./cpu/bulk.ts";
+export { Cpu } from "./cpu/cpu.ts";
+export type { CpuStats } from "./cpu/cpu.ts";
+export { Mmu } from "./cpu/mmu.ts";
+export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu.ts";
+export {
+  CR0_CD,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_LA57,
+  CR4_PAE,
+  CR4_PCIDE,
+  CR4_PGE,
+  CR4_PKE,
+  CR4_PKS,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  LONG_MODE,
+  RESET_STATE,
+} from "./cpu/registers.ts";
+export type { Registers } from "./cpu/registers.ts";
+export { PLAIN_64X4_TLB, ROOMY_TLB, SKYLAKE_TLB, ZEN2_TLB } from "./cpu/tlb-geometry.ts";
+export type { TlbGeometry } from "./cpu/tlb-geometry.ts";
+export type { TlbShape } from "./cpu/tlb-array.ts";
+export type { CpuOutcome, DeliveryPath } from "./cpu/wired-control.ts";
+export { Machine } from "./machine.ts";
+export type { MachineOptions } from "./machine.ts";

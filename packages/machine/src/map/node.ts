@@ -91,6 +91,7 @@ function render(node: MapNode, place: Placement, view: View): void {
       start: from,
       end: to,
       backing: from - place.backingShift,
+      origin: place.at,
     })),
   );
 }

@@ -20,6 +20,17 @@ export type RegionKind = "ram" | "rom" | "acpi" | "nvs" | "persistent" | "mmio" 
 /** How the processor may cache a range, by wish of whoever described it. */
 export type Cacheability = "write-back" | "write-through" | "write-combining" | "write-protect" | "uncachable";
 
+/**
+ * A device whose registers or memory lie in the physical address space. Offsets count from the first byte of its region.
+ * A device may move (a BAR is reprogrammed) without noticing.
+ */
+export interface MmioDevice {
+  /** Returns `size` (1, 2 or 4) bytes at `offset`, little-endian, as an unsigned number. */
+  read(offset: number, size: number): number;
+  /** Stores the low `size` (1, 2 or 4) bytes of `value` at `offset`. */
+  write(offset: number, size: number, value: number): void;
+}
+
 /** The properties of a region, apart from its place. */
 export interface RegionTraits {
   /** What it is. */
@@ -36,6 +47,8 @@ export interface RegionTraits {
   readonly owner: string;
   /** E820 number, or 0 for ranges that are not from firmware. */
   readonly e820: number;
+  /** The device that answers accesses of an `mmio` region; null: reads as all ones, writes are lost. */
+  readonly device: MmioDevice | null;
 }
 
 /** A range of the flattened map: `[start, end)` with its traits. */
@@ -46,6 +59,8 @@ export interface Region extends RegionTraits {
   readonly end: PhysAddr;
   /** Where the bytes are kept: `start`, or the target's address when this is a view through an alias. */
   readonly backing: PhysAddr;
+  /** Where the first byte of the node that made this region lies; a device's offsets count from here. */
+  readonly origin: PhysAddr;
 }
 
 /** Kinds whose bytes the machine keeps. */
@@ -63,5 +78,6 @@ export function traitsOf(kind: RegionKind, owner: string, more: Partial<RegionTr
     hotPluggable: more.hotPluggable ?? kind === "absent",
     cacheability: more.cacheability ?? (isMemory(kind) ? "write-back" : "uncachable"),
     e820: more.e820 ?? 0,
+    device: more.device ?? null,
   };
 }

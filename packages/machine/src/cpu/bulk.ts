@@ -1,0 +1,119 @@
+/**
+ * Bulk operations through translation: each page is translated once, then its bytes move at memory speed. When a page
+ * faults and nobody resolves it, the operation stops before that page: it returns false, and `cpu.progress` says how many
+ * bytes were done.
+ */
+import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import { FRAME_BYTES } from "../units.ts";
+import type { Pfn, VirtAddr } from "../units.ts";
+import type { Cpu } from "./cpu.ts";
+
+/** Bulk operations of one CPU. */
+export class Bulk {
+  readonly #cpu: Cpu;
+
+  /** Creates the operations of `cpu`. */
+  constructor(cpu: Cpu) {
+    this.#cpu = cpu;
+  }
+
+  #frame(va: VirtAddr, access: number): Pfn {
+    return this.#cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+  }
+
+  /** Copies `from` into memory at `va`. Returns whether all of it was. */
+  copyIn(va: VirtAddr, from: Uint8Array): boolean {
+    const cpu = this.#cpu;
+    cpu.progress = 0;
+    while (cpu.progress < from.length) {
+      const done = cpu.progress;
+      const at = va + done;
+      const count = Math.min(from.length - done, FRAME_BYTES - (at & 0xfff));
+      const pfn = this.#frame(at, ACCESS_WRITE);
+      if (pfn < 0) return false;
+      const part = count === from.length ? from : from.subarray(done, done + count);
+      const base = cpu.memory.writableBase(pfn);
+      if (base >= 0) cpu.bytes.set(part, base * 4 + (at & 0xfff));
+      else cpu.memory.writeBytes(pfn * FRAME_BYTES + (at & 0xfff), part);
+      cpu.progress = done + count;
+    }
+    return true;
+  }
+
+  /** Copies memory at `va` out into `into`. Returns whether all of it was. */
+  copyOut(va: VirtAddr, into: Uint8Array): boolean {
+    const cpu = this.#cpu;
+    cpu.progress = 0;
+    while (cpu.progress < into.length) {
+      const done = cpu.progress;
+      const at = va + done;
+      const count = Math.min(into.length - done, FRAME_BYTES - (at & 0xfff));
+      const pfn = this.#frame(at, ACCESS_READ);
+      if (pfn < 0) return false;
+      const base = cpu.memory.readableBase(pfn);
+      const from = base * 4 + (at & 0xfff);
+      if (base >= 0) into.set(cpu.bytes.subarray(from, from + count), done);
+      else cpu.memory.readBytes(pfn * FRAME_BYTES + (at & 0xfff), into.subarray(done, done + count));
+      cpu.progress = done + count;
+    }
+    return true;
+  }
+
+  /** Fills `count` bytes at `va` with `byte`. Returns whether all of them were. */
+  fill(va: VirtAddr, count: number, byte: number): boolean {
+    const cpu = this.#cpu;
+    cpu.progress = 0;
+    while (cpu.progress < count) {
+      const at = va + cpu.progress;
+      const part = Math.min(count - cpu.progress, FRAME_BYTES - (at & 0xfff));
+      const pfn = this.#frame(at, ACCESS_WRITE);
+      if (pfn < 0) return false;
+      const base = cpu.memory.writableBase(pfn);
+      const first = base * 4 + (at & 0xfff);
+      if (base >= 0) cpu.bytes.fill(byte, first, first + part);
+      else for (let i = 0; i < part; i++) cpu.memory.write(pfn * FRAME_BYTES + (at & 0xfff) + i, 1, byte);
+      cpu.progress += part;
+    }
+    return true;
+  }
+
+  /** Copies `count` bytes from `from` to `to` within virtual memory; ranges that overlap move as if through a buffer a page long. */
+  move(from: VirtAddr, to: VirtAddr, count: number): boolean {
+    const cpu = this.#cpu;
+    const buffer = new Uint8Array(Math.min(count, FRAME_BYTES));
+    const backwards = to > from && to < from + count;
+    for (let done = 0; done < count;) {
+      const part = Math.min(count - done, FRAME_BYTES);
+      const offset = backwards ? count - done - part : done;
+      const bytes = buffer.subarray(0, part);
+      if (!this.copyOut(from + offset, bytes) || !this.copyIn(to + offset, bytes)) {
+        cpu.progress = done;
+        return false;
+      }
+      done += part;
+      cpu.progress = done;
+    }
+    return true;
+  }
+
+  /** Compares memory at `va` with `bytes`: −1 when equal, the first differing place otherwise, −2 when it faulted. */
+  compare(va: VirtAddr, bytes: Uint8Array): number {
+    const cpu = this.#cpu;
+    cpu.progress = 0;
+    while (cpu.progress < bytes.length) {
+      const done = cpu.progress;
+      const at = va + done;
+      const count = Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
+      const pfn = this.#frame(at, ACCESS_READ);
+      if (pfn < 0) return -2;
+      const base = cpu.memory.readableBase(pfn);
+      const first = base * 4 + (at & 0xfff);
+      for (let i = 0; i < count; i++) {
+        const byte = base >= 0 ? cpu.bytes[first + i]! : cpu.memory.read(pfn * FRAME_BYTES + (at & 0xfff) + i, 1);
+        if (byte !== bytes[done + i]!) return done + i;
+      }
+      cpu.progress = done + count;
+    }
+    return -1;
+  }
+}

@@ -1,0 +1,473 @@
+/**
+ * One logical CPU: loads, stores and fetches through its MMU.
+ *
+ * Sentinels instead of results: loads return an unsigned number, or −1 when the access ended as a fault; stores return
+ * whether they took place. `fault` says what went wrong last. An access that faults calls the {@link FaultHandler} first
+ * and is tried again when that returns true.
+ *
+ * A load that hits: one comparison of a float64 tag that holds page, rights and alignment (see {@link FastView}), one count,
+ * two array reads. Everything else goes through one named slow path.
+ */
+import { ACCESS_FETCH, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import type { PhysicalMemory } from "../memory/physical-memory.ts";
+import type { FaultHandler } from "../ports.ts";
+import { FRAME_BYTES } from "../units.ts";
+import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
+import { AccessFault } from "./access-fault.ts";
+import { Bulk } from "./bulk.ts";
+import { FAST_MASK } from "./fast-view.ts";
+import type { FastView } from "./fast-view.ts";
+import { Mmu } from "./mmu.ts";
+import type { MmuOptions } from "./mmu.ts";
+import { FLAG_DIRTY } from "./tlb-array.ts";
+import { WiredControl } from "./wired-control.ts";
+
+/** Figures of a CPU. */
+export interface CpuStats {
+  /** Loads, stores and other data accesses whose translation was in the TLB (either level). */
+  readonly dataHits: number;
+  /** Of these, those that only the second level had. */
+  readonly dataSecondHits: number;
+  /** Data accesses that needed a walk. */
+  readonly dataMisses: number;
+  /** Fetches whose translation was in the TLB. */
+  readonly codeHits: number;
+  /** Of these, those that only the second level had. */
+  readonly codeSecondHits: number;
+  /** Fetches that needed a walk. */
+  readonly codeMisses: number;
+  /** Paging-structure entries read by walks below the exact path. */
+  readonly walkReads: number;
+  /** Page faults raised, spurious ones included. */
+  readonly pageFaults: number;
+  /** General-protection faults for non-canonical addresses. */
+  readonly protectionFaults: number;
+}
+
+/** A handler that claims success this many times in a row for one access is not believed any more. */
+const MOST_RETRIES = 64;
+
+/** A logical CPU. */
+export class Cpu extends WiredControl {
+  /** Physical memory. */
+  readonly memory: PhysicalMemory;
+  /** Who is called on a page fault; null: every fault ends its access. */
+  faultHandler: FaultHandler | null = null;
+  /** High word of the last `load64`, or of the old value of the last `compareExchange64`. */
+  high = 0;
+  /** Low word of the old value of the last `compareExchange64`. */
+  low = 0;
+  /** The last fault that ended an access. Overwritten by the next one. */
+  readonly fault: AccessFault = new AccessFault();
+  /** Copies, fills and comparisons through translation. */
+  readonly bulk: Bulk;
+  /** Bytes that the last bulk operation has done: all, or those before the fault. */
+  progress = 0;
+
+  #words: Uint32Array;
+  #halves: Uint16Array;
+  #bytes: Uint8Array;
+  #view: FastView;
+  #load: Float64Array;
+  #store: Float64Array;
+  #fetch: Float64Array;
+  #host: Int32Array;
+  #dataCount = 0;
+  #codeCount = 0;
+  #dataTotal = 0;
+  #codeTotal = 0;
+  #pageFaults = 0;
+  #protectionFaults = 0;
+  #shortcuts = true;
+
+  /** Creates CPU number `id` on `memory`; the machine does this. */
+  constructor(id: number, memory: PhysicalMemory, options: MmuOptions) {
+    super(id, new Mmu(memory, options));
+    this.memory = memory;
+    this.bulk = new Bulk(this);
+    this.#words = memory.host.words;
+    this.#halves = memory.host.halves;
+    this.#bytes = memory.host.bytes;
+    this.#view = this.mmu.views[0];
+    this.#load = this.#view.load;
+    this.#store = this.#view.store;
+    this.#fetch = this.#view.fetch;
+    this.#host = this.#view.host;
+    memory.onMove(() => {
+      this.#words = memory.host.words;
+      this.#halves = memory.host.halves;
+      this.#bytes = memory.host.bytes;
+      this.mmu.dropViews();
+    });
+  }
+
+  /** The words of host memory into which {@link Cpu.viewOf} indexes. Replaced when memory is compacted. */
+  get words(): Uint32Array {
+    return this.#words;
+  }
+
+  /** The bytes of host memory; byte index = 4 × word index. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** Whether hits may take the short way. Off: every access is seen by observers, cost model and caches. */
+  get shortcuts(): boolean {
+    return this.#shortcuts;
+  }
+
+  /** Switches the short way on or off; the machine does this when someone watches. */
+  set shortcuts(on: boolean) {
+    this.#shortcuts = on;
+    this.mmu.dropViews();
+  }
+
+  protected override modeChanged(): void {
+    this.#view = this.user ? this.mmu.views[1] : this.mmu.views[0];
+    this.#load = this.#view.load;
+    this.#store = this.#view.store;
+    this.#fetch = this.#view.fetch;
+    this.#host = this.#view.host;
+  }
+
+  /** Loads 8 bits; −1: faulted. */
+  load8(va: VirtAddr): number {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xfff;
+    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 1);
+    this.#dataCount++;
+    return this.#bytes[this.#host[slot]! * 4 + offset]!;
+  }
+
+  /** Loads 16 bits, little-endian, any alignment; −1: faulted. */
+  load16(va: VirtAddr): number {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffe;
+    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 2);
+    this.#dataCount++;
+    return this.#halves[this.#host[slot]! * 2 + (offset >>> 1)]!;
+  }
+
+  /** Loads 32 bits, little-endian, any alignment; −1: faulted. A hit: one tag, one count, two array reads. */
+  load32(va: VirtAddr): number {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffc;
+    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 4);
+    this.#dataCount++;
+    return this.#words[this.#host[slot]! + (offset >>> 2)]!;
+  }
+
+  /** Loads 64 bits, any alignment: returns the low word (`high` has the other), or −1: faulted. */
+  load64(va: VirtAddr): number {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xff8;
+    if (this.#load[slot]! !== va - offset) return this.#load64Slowly(va);
+    this.#dataCount++;
+    const at = this.#host[slot]! + (offset >>> 2);
+    this.high = this.#words[at + 1]!;
+    return this.#words[at]!;
+  }
+
+  /** Stores the low 8 bits of `value`; false: faulted. */
+  store8(va: VirtAddr, value: number): boolean {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xfff;
+    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 1, value);
+    this.#dataCount++;
+    this.#bytes[this.#host[slot]! * 4 + offset] = value;
+    return true;
+  }
+
+  /** Stores the low 16 bits of `value`, any alignment; false: faulted, nothing stored. */
+  store16(va: VirtAddr, value: number): boolean {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffe;
+    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 2, value);
+    this.#dataCount++;
+    this.#halves[this.#host[slot]! * 2 + (offset >>> 1)] = value;
+    return true;
+  }
+
+  /** Stores the low 32 bits of `value`, any alignment; false: faulted, nothing stored. A hit: as `load32`. */
+  store32(va: VirtAddr, value: number): boolean {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffc;
+    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 4, value);
+    this.#dataCount++;
+    this.#words[this.#host[slot]! + (offset >>> 2)] = value;
+    return true;
+  }
+
+  /** Stores 64 bits given as words, any alignment; false: faulted, nothing stored. */
+  store64(va: VirtAddr, low: number, high: number): boolean {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xff8;
+    if (this.#store[slot]! !== va - offset) return this.#store64Slowly(va, low, high);
+    this.#dataCount++;
+    const at = this.#host[slot]! + (offset >>> 2);
+    this.#words[at] = low;
+    this.#words[at + 1] = high;
+    return true;
+  }
+
+  /** Fetches 32 bits of code, any alignment; −1: faulted. */
+  fetch32(va: VirtAddr): number {
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffc;
+    if (this.#fetch[slot]! !== va - offset) return this.#accessSlowly(va, 4, ACCESS_FETCH);
+    this.#codeCount++;
+    return this.#words[this.#host[slot]! + (offset >>> 2)]!;
+  }
+
+  /** Fetches one byte of code; −1: faulted. */
+  fetch8(va: VirtAddr): number {
+    return this.#accessSlowly(va, 1, ACCESS_FETCH);
+  }
+
+  /** Loads 32 bits as the processor itself does for descriptor tables: supervisor whatever the CPL; −1: faulted. */
+  loadImplicit32(va: VirtAddr): number {
+    return this.#accessSlowly(va, 4, ACCESS_READ + ACCESS_IMPLICIT);
+  }
+
+  /**
+   * Exchanges 32 bits if they equal `expected`: returns the old value (equal to `expected` where it took place), or −1:
+   * faulted. `va` must be a multiple of 4 (else #AC in hardware; here `unaligned`). Always needs write access.
+   */
+  compareExchange32(va: VirtAddr, expected: number, desired: number): number {
+    const at = this.viewOf(va, ACCESS_WRITE);
+    if (at < 0) return this.fault.kind === "none" ? this.#exchangeSlowly(va, expected, desired) : -1;
+    return Atomics.compareExchange(this.#words, at, expected, desired);
+  }
+
+  #exchangeSlowly(va: VirtAddr, expected: number, desired: number): number {
+    const old = this.load32(va);
+    if (old === expected >>> 0) this.store32(va, desired);
+    return old;
+  }
+
+  /**
+   * Exchanges 64 bits if both words equal the expected ones: 1: exchanged, 0: not, −1: faulted. The old words are in `low`
+   * and `high`. Atomic with respect to other CPUs of the machine, which never run in between.
+   */
+  compareExchange64(va: VirtAddr, expectedLow: number, expectedHigh: number, low: number, high: number): number {
+    const at = this.viewOf(va, ACCESS_WRITE);
+    if (at < 0) return -1;
+    this.low = this.#words[at]!;
+    this.high = this.#words[at + 1]!;
+    if (this.low !== expectedLow >>> 0 || this.high !== expectedHigh >>> 0) return 0;
+    this.#words[at] = low;
+    this.#words[at + 1] = high;
+    return 1;
+  }
+
+  /**
+   * Translates once: returns the index in `words` of the 32-bit word at `va`, through which the rest of its page may be read
+   * (and, for `ACCESS_WRITE`, written) until the next invalidation; −1 with `fault` when it faulted, −1 with
+   * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables.
+   */
+  viewOf(va: VirtAddr, access: number): number {
+    const tags = access === ACCESS_WRITE ? this.#store : this.#load;
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xffc;
+    if (tags[slot]! === va - (va & 0xfff)) {
+      this.#dataCount++;
+      return this.#host[slot]! + (offset >>> 2);
+    }
+    this.fault.clear();
+    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    if (pfn < 0) return -1;
+    const base = access === ACCESS_WRITE ? this.memory.writableBase(pfn) : this.memory.readableBase(pfn);
+    return base < 0 ? -1 : base + (offset >>> 2);
+  }
+
+  /** Fills a range with one byte; see {@link Bulk.fill}. */
+  fill(va: VirtAddr, count: number, byte: number): boolean {
+    return this.bulk.fill(va, count, byte);
+  }
+
+  /** Copies `bytes` into memory at `va`; see {@link Bulk.copyIn}. */
+  copyIn(va: VirtAddr, bytes: Uint8Array): boolean {
+    return this.bulk.copyIn(va, bytes);
+  }
+
+  /** Copies memory at `va` out into `into`; see {@link Bulk.copyOut}. */
+  copyOut(va: VirtAddr, into: Uint8Array): boolean {
+    return this.bulk.copyOut(va, into);
+  }
+
+  /**
+   * Translates page `vpn` for `access` (ACCESS_READ, ACCESS_WRITE or ACCESS_FETCH, plus ACCESS_IMPLICIT) at this CPU's
+   * privilege, handling faults: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2.
+   */
+  translate(vpn: Vpn, offset: number, access: number): Pfn {
+    const full = access + this.accessBits;
+    for (let attempt = 0; ; attempt++) {
+      const pfn = this.mmu.translate(vpn, full);
+      if (pfn >= 0) {
+        if (this.#shortcuts) this.#openShortcut(vpn, pfn, access);
+        return pfn;
+      }
+      if (!this.#raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
+    }
+  }
+
+  /** Returns the physical address of `va` for `access`, or −1 with `fault` set; sets accessed and dirty bits as an access does. */
+  physicalOf(va: VirtAddr, access: number): PhysAddr {
+    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
+  }
+
+  #openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
+    const tlb = this.mmu.tlb;
+    const flags = tlb.flags;
+    if (!tlb.mayShortcut(flags)) return;
+    const host = this.memory.readableBase(pfn);
+    if (host < 0) return;
+    const slot = vpn & FAST_MASK;
+    const page = vpn * FRAME_BYTES;
+    const mode = this.accessBits;
+    this.#view.claim(slot, page, host);
+    if (access === ACCESS_FETCH) {
+      this.#fetch[slot] = page;
+      return;
+    }
+    if (access !== ACCESS_READ && access !== ACCESS_WRITE) return;
+    if (this.mmu.allows(flags, ACCESS_READ + mode)) this.#load[slot] = page;
+    const stores = (flags & FLAG_DIRTY) !== 0 && this.mmu.allows(flags, ACCESS_WRITE + mode);
+    if (stores && this.memory.writableBase(pfn) >= 0) this.#store[slot] = page;
+  }
+
+  /** Delivers a fault; returns whether the access is to be tried again. */
+  #raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
+    const va = vpn * FRAME_BYTES + offset;
+    if (Mmu.isNonCanonical(code)) {
+      this.#protectionFaults++;
+      this.fault.set("protection", va, 0);
+      return false;
+    }
+    this.#pageFaults++;
+    this.setCr2(vpn, offset);
+    if (this.deliver(this, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
+      const wasUser = this.enterKernel();
+      const resolved = this.faultHandler.pageFault(this, va, code);
+      this.leaveKernel(wasUser);
+      if (resolved) return true;
+    }
+    if (this.outcome === "running") this.fault.set("page", va, code);
+    else this.fault.set(this.outcome, va, code);
+    return false;
+  }
+
+  #loadSlowly(va: VirtAddr, size: number): number {
+    return this.#accessSlowly(va, size, ACCESS_READ);
+  }
+
+  #accessSlowly(va: VirtAddr, size: number, access: number): number {
+    const vpn = Math.floor(va / FRAME_BYTES);
+    return this.loadAt(vpn, va - vpn * FRAME_BYTES, size, access);
+  }
+
+  /**
+   * Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`: the form for 5-level addresses that no VirtAddr can
+   * hold. Returns the value or −1: faulted.
+   */
+  loadAt(vpn: Vpn, offset: number, size: number, access: number): number {
+    const first = this.translate(vpn, offset, access);
+    if (first < 0) return -1;
+    const inside = FRAME_BYTES - offset;
+    if (size <= inside) {
+      const address = first * FRAME_BYTES + offset;
+      return address % size === 0 ? this.memory.read(address, size) : this.#readBytes(address, size);
+    }
+    const second = this.translate(vpn + 1, 0, access);
+    if (second < 0) return -1;
+    return (
+      this.#readBytes(first * FRAME_BYTES + offset, inside)
+      + this.#readBytes(second * FRAME_BYTES, size - inside) * 2 ** (8 * inside)
+    );
+  }
+
+  #readBytes(address: PhysAddr, count: number): number {
+    let value = 0;
+    for (let at = count - 1; at >= 0; at--) value = value * 256 + this.memory.read(address + at, 1);
+    return value;
+  }
+
+  #load64Slowly(va: VirtAddr): number {
+    const vpn = Math.floor(va / FRAME_BYTES);
+    const offset = va - vpn * FRAME_BYTES;
+    if (offset <= FRAME_BYTES - 8) {
+      const low = this.loadAt(vpn, offset, 4, ACCESS_READ);
+      if (low < 0) return -1;
+      const high = this.loadAt(vpn, offset + 4, 4, ACCESS_READ);
+      if (high < 0) return -1;
+      this.high = high;
+      return low;
+    }
+    if (this.translate(vpn, offset, ACCESS_READ) < 0) return -1;
+    if (this.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
+    const low = this.load32(va);
+    this.high = this.load32(va + 4);
+    return low;
+  }
+
+  #storeSlowly(va: VirtAddr, size: number, value: number): boolean {
+    const vpn = Math.floor(va / FRAME_BYTES);
+    return this.storeAt(vpn, va - vpn * FRAME_BYTES, size, value);
+  }
+
+  /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */
+  storeAt(vpn: Vpn, offset: number, size: number, value: number): boolean {
+    const first = this.translate(vpn, offset, ACCESS_WRITE);
+    if (first < 0) return false;
+    const inside = FRAME_BYTES - offset;
+    if (size <= inside) {
+      const address = first * FRAME_BYTES + offset;
+      if (address % size === 0) this.memory.write(address, size, value);
+      else this.#writeBytes(address, size, value >>> 0);
+      return true;
+    }
+    const second = this.translate(vpn + 1, 0, ACCESS_WRITE);
+    if (second < 0) return false;
+    this.#writeBytes(first * FRAME_BYTES + offset, inside, value >>> 0);
+    this.#writeBytes(second * FRAME_BYTES, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
+    return true;
+  }
+
+  #writeBytes(address: PhysAddr, count: number, value: number): void {
+    for (let at = 0; at < count; at++) this.memory.write(address + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
+  }
+
+  #store64Slowly(va: VirtAddr, low: number, high: number): boolean {
+    const vpn = Math.floor(va / FRAME_BYTES);
+    const offset = va - vpn * FRAME_BYTES;
+    if (this.translate(vpn, offset, ACCESS_WRITE) < 0) return false;
+    if (offset > FRAME_BYTES - 8 && this.translate(vpn + 1, 0, ACCESS_WRITE) < 0) return false;
+    return this.store32(va, low) && this.store32(va + 4, high);
+  }
+
+  /** Returns the figures. Counts are exact; an access that crosses a page counts for both. */
+  stats(): CpuStats {
+    this.#dataTotal += this.#dataCount;
+    this.#codeTotal += this.#codeCount;
+    this.#dataCount = 0;
+    this.#codeCount = 0;
+    const { counts } = this.mmu;
+    return {
+      dataHits: this.#dataTotal + counts.dataHits + counts.dataSecondHits,
+      dataSecondHits: counts.dataSecondHits,
+      dataMisses: counts.dataMisses,
+      codeHits: this.#codeTotal + counts.codeHits + counts.codeSecondHits,
+      codeSecondHits: counts.codeSecondHits,
+      codeMisses: counts.codeMisses,
+      walkReads: counts.walkReads,
+      pageFaults: this.#pageFaults,
+      protectionFaults: this.#protectionFaults,
+    };
+  }
+
+  /** Throws `broken-invariant` unless the MMU's structures hold. */
+  check(): void {
+    this.mmu.check();
+  }
+}

@@ -1,0 +1,410 @@
+/**
+ * The memory management unit of one CPU: registers, TLB, paging-structure caches and the walk that fills them.
+ *
+ * A translation comes, in this order, from the first-level TLB, the second-level TLB, a walk from the lowest cached
+ * paging-structure entry, a walk from the root. Entries in the TLB stay until they are invalidated or replaced: changes of
+ * tables in memory are not noticed, as on hardware. Faults are never cached.
+ */
+import {
+  ACCESS_AC,
+  ACCESS_FETCH,
+  ACCESS_KIND,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  FAULT_FETCH,
+  FAULT_PRESENT,
+  FAULT_USER,
+  FAULT_WRITE,
+  isKeyDenied,
+  MODE_32_BIT,
+  MODE_32_BIT_NO_PSE,
+  MODE_4_LEVEL,
+  MODE_5_LEVEL,
+  MODE_PAE,
+  MODE_UNPAGED,
+  NON_CANONICAL,
+  PagingState,
+  TRANSLATED,
+  Walk,
+  walkMarking,
+} from "@pagewright/x86-paging";
+import type { PagingMode } from "@pagewright/x86-paging";
+import { MachineError } from "../errors.ts";
+import type { PhysicalMemory } from "../memory/physical-memory.ts";
+import type { Pfn, Vpn } from "../units.ts";
+import { FastView } from "./fast-view.ts";
+import * as bits from "./registers.ts";
+import type { Registers } from "./registers.ts";
+import { StructureCaches } from "./structure-caches.ts";
+import { FLAG_DIRTY, FLAG_GLOBAL, FLAG_KEY_SHIFT, FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
+import type { TlbGeometry } from "./tlb-geometry.ts";
+import { FOUND_FIRST, FOUND_NOWHERE, PAGES_1G, PAGES_2M, Tlb } from "./tlb.ts";
+
+const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
+const ACCESSED = 0x20;
+const DIRTY = 0x40;
+const LARGE = 0x80;
+const GLOBAL = 0x100;
+
+/** Counts of what the TLB did beyond the CPU's shortcuts. */
+export interface MmuCounts {
+  /** Data translations found in the first level, shortcuts not included. */
+  dataHits: number;
+  /** Data translations found in the second level. */
+  dataSecondHits: number;
+  /** Data translations that needed a walk. */
+  dataMisses: number;
+  /** The same for instruction fetches. */
+  codeHits: number;
+  /** Instruction translations found in the second level. */
+  codeSecondHits: number;
+  /** Instruction translations that needed a walk. */
+  codeMisses: number;
+  /** Entries read by walks. */
+  walkReads: number;
+  /** Walks made only to set the dirty bit. */
+  dirtyAssists: number;
+}
+
+/** Called by the MMU where someone watches it (the adversary, the cost model). */
+export interface MmuObserver {
+  /** A translation was answered by the TLB for an access that it allows. */
+  hit(mmu: Mmu, vpn: Vpn, access: number): void;
+  /** A walk read or wrote the paging-structure entry at byte `offset` of `table`. */
+  entryRead(mmu: Mmu, table: Pfn, offset: number): void;
+  /** A walk ended in a translation that is in the TLB now. */
+  filled(mmu: Mmu, vpn: Vpn, access: number): void;
+}
+
+/** How a CPU's MMU is made. */
+export interface MmuOptions {
+  /** TLB shape. */
+  readonly tlb: TlbGeometry;
+  /** Width of physical addresses, 32 … 52; bits above are reserved in entries. */
+  readonly physicalBits: number;
+  /** Registers to start with. */
+  readonly registers: Registers;
+}
+
+/** The memory management unit of one CPU. */
+export class Mmu {
+  /** Memory that holds the tables. */
+  readonly memory: PhysicalMemory;
+  /** Translations. */
+  readonly tlb: Tlb;
+  /** Upper-level entries. */
+  readonly structures: StructureCaches;
+  /** Shortcuts of CPL 0–2 [0] and CPL 3 [1]. */
+  readonly views: readonly [FastView, FastView];
+  /** What decides walks, compiled from the registers. */
+  readonly state: PagingState;
+  /** Figures. */
+  readonly counts: MmuCounts;
+  /** The result of a failed translation: a page-fault error code, or `NON_CANONICAL`. */
+  faultCode = 0;
+  /** Who watches, or null. */
+  observer: MmuObserver | null = null;
+  /** The PCID in force, 0 without CR4.PCIDE. */
+  asid = 0;
+  readonly #physicalBits: number;
+  readonly #walk = new Walk();
+  #registers: Registers;
+
+  /** Creates an MMU with empty caches. */
+  constructor(memory: PhysicalMemory, options: MmuOptions) {
+    this.memory = memory;
+    this.views = [new FastView(), new FastView()];
+    this.tlb = new Tlb(options.tlb, this.views);
+    this.structures = new StructureCaches(options.tlb);
+    this.#physicalBits = options.physicalBits;
+    this.#registers = options.registers;
+    this.state = new PagingState({ mode: MODE_UNPAGED });
+    this.counts = {
+      dataHits: 0,
+      dataSecondHits: 0,
+      dataMisses: 0,
+      codeHits: 0,
+      codeSecondHits: 0,
+      codeMisses: 0,
+      walkReads: 0,
+      dirtyAssists: 0,
+    };
+    this.#compile();
+  }
+
+  /** The registers in force. */
+  get registers(): Registers {
+    return this.#registers;
+  }
+
+  /** The walk record of the last fill or fault: for diagnosis. */
+  get lastWalk(): Walk {
+    return this.#walk;
+  }
+
+  #mode(): PagingMode {
+    const { cr0, cr4, efer } = this.#registers;
+    if (!has(cr0, bits.CR0_PG)) return MODE_UNPAGED;
+    if (!has(cr4, bits.CR4_PAE)) return has(cr4, bits.CR4_PSE) ? MODE_32_BIT : MODE_32_BIT_NO_PSE;
+    if (!has(efer, bits.EFER_LME)) return MODE_PAE;
+    return has(cr4, bits.CR4_LA57) ? MODE_5_LEVEL : MODE_4_LEVEL;
+  }
+
+  #compile(): void {
+    const { cr0, cr3Low, cr3High, cr4, efer, pkru, pkrs } = this.#registers;
+    const mode = this.#mode();
+    const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
+    this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
+    this.state.configure({
+      mode,
+      root: (cr3High & 0xfffff) * 2 ** 20 + Math.floor(cr3Low / 4096),
+      maxPhysicalBits: Math.min(this.#physicalBits, mode.definition.physicalBits),
+      noExecute: has(efer, bits.EFER_NXE),
+      writeProtect: has(cr0, bits.CR0_WP),
+      smep: has(cr4, bits.CR4_SMEP),
+      smap: has(cr4, bits.CR4_SMAP),
+      userKeys: long && has(cr4, bits.CR4_PKE),
+      supervisorKeys: long && has(cr4, bits.CR4_PKS),
+      pkru,
+      pkrs,
+    });
+    if (mode === MODE_PAE) this.#loadPointers(cr3Low);
+  }
+
+  /** Loads the four PAE page-directory pointers. Source: SDM 3A, PDPTE Registers. */
+  #loadPointers(cr3Low: number): void {
+    const base = Math.floor(cr3Low / 32) * 32;
+    for (let word = 0; word < 8; word++) this.state.rootEntries[word] = this.memory.read(base + word * 4, 4);
+  }
+
+  /** Changes registers without any invalidation but of the shortcuts; the CPU's register writes invalidate as the manual says. */
+  setRegisters(change: Partial<Registers>): void {
+    this.#registers = { ...this.#registers, ...change };
+    this.#compile();
+    this.dropViews();
+  }
+
+  /** Switches the root and PCID only: the cheap part of a MOV to CR3. */
+  setRoot(cr3Low: number, cr3High: number): void {
+    this.#registers = { ...this.#registers, cr3Low, cr3High };
+    this.state.root = (cr3High & 0xfffff) * 2 ** 20 + Math.floor(cr3Low / 4096);
+    this.asid = has(this.#registers.cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
+    if (this.state.mode === MODE_PAE) this.#loadPointers(cr3Low);
+    this.dropViews();
+  }
+
+  /** Sets PKRU: TLB entries stay, only the shortcuts are forgotten. */
+  setPkru(pkru: number): void {
+    this.#registers = { ...this.#registers, pkru };
+    this.state.setKeys(this.state.userKeys, this.state.supervisorKeys, pkru, this.#registers.pkrs);
+    this.dropViews();
+  }
+
+  /** Forgets the shortcuts; translations stay in the TLB. */
+  dropViews(): void {
+    this.views[0].dropAll();
+    this.views[1].dropAll();
+  }
+
+  /**
+   * Returns the 4K frame that `vpn` translates to for `access` (a sum of x86-paging's ACCESS_ bits), setting accessed and
+   * dirty bits, or −1 with `faultCode` set. After success `tlb.flags` holds the translation's flags.
+   */
+  translate(vpn: Vpn, access: number): Pfn {
+    if (this.state.mode.depth === 0) return this.#unpaged(vpn);
+    const fetch = (access & ACCESS_KIND) === ACCESS_FETCH;
+    const found = this.tlb.find(vpn, this.asid, fetch);
+    this.#count(found, fetch);
+    if (found !== FOUND_NOWHERE) {
+      const flags = this.tlb.flags;
+      if (this.allows(flags, access)) {
+        if ((access & ACCESS_KIND) !== ACCESS_WRITE || (flags & FLAG_DIRTY) !== 0) {
+          if (this.observer !== null) this.observer.hit(this, vpn, access);
+          return this.tlb.pfn;
+        }
+        this.counts.dirtyAssists++;
+      } else this.invalidate(vpn);
+    }
+    return this.#fill(vpn, access, fetch);
+  }
+
+  #unpaged(vpn: Vpn): Pfn {
+    const low = vpn & 0xfffff;
+    this.tlb.flags = FLAG_RIGHTS + FLAG_DIRTY + 2 ** FLAG_LEVEL_SHIFT;
+    this.tlb.pfn = low;
+    return low;
+  }
+
+  #count(found: number, fetch: boolean): void {
+    const counts = this.counts;
+    if (found === FOUND_FIRST) {
+      if (fetch) counts.codeHits++;
+      else counts.dataHits++;
+    } else if (found === FOUND_NOWHERE) {
+      if (fetch) counts.codeMisses++;
+      else counts.dataMisses++;
+    } else if (fetch) counts.codeSecondHits++;
+    else counts.dataSecondHits++;
+  }
+
+  /** Whether an entry's rights and key allow `access` now. */
+  allows(flags: number, access: number): boolean {
+    const rights = flags & FLAG_RIGHTS;
+    if (this.state.allowed[(access & 63) * 32 + rights]! === 0) return false;
+    return this.state.keyed === 0 || !isKeyDenied(this.state, rights, (flags >>> FLAG_KEY_SHIFT) & 15, access);
+  }
+
+  #fill(vpn: Vpn, access: number, fetch: boolean): Pfn {
+    if (this.state.unrolled !== 0 && this.state.accessedDirty) {
+      const pfn = this.#walkDown(vpn, access, fetch);
+      if (pfn >= 0) return pfn;
+    }
+    return this.#walkFromRoot(vpn, access, fetch);
+  }
+
+  /** The walk from the lowest cached entry on, for 4- and 5-level tables; −1 where anything is odd. */
+  #walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
+    const state = this.state;
+    const limit = state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
+    if (vpn >= limit || vpn < -limit) return -1;
+    let level = this.structures.find(vpn, this.asid);
+    let table = state.root;
+    let rights = FLAG_RIGHTS;
+    if (level === 0) level = state.unrolled;
+    else {
+      table = this.structures.table;
+      rights = this.structures.rights;
+    }
+    for (;;) {
+      const index = Math.floor(vpn / 2 ** (9 * (level - 1))) & 511;
+      const words = this.memory.words(table);
+      const at = this.memory.base(table) + index * 2;
+      const low = words[at]!;
+      const high = words[at + 1]!;
+      this.counts.walkReads++;
+      if (this.observer !== null) this.observer.entryRead(this, table, index * 8);
+      const leaf = level === 1 || (level <= 3 && (low & LARGE) !== 0);
+      if ((low & 1) === 0 || this.#isReserved(level, leaf, low, high)) return -1;
+      rights &= (low & 6) + 1 + ((high >>> 28) & 8 ? 0 : 8) + 16;
+      if (leaf) return this.#finish(vpn, access, fetch, words, at, level, rights);
+      if ((low & ACCESSED) === 0 && Atomics.compareExchange(words, at, low, low | ACCESSED) !== low) continue;
+      table = (high & 0xfffff) * 2 ** 20 + (low >>> 12);
+      this.structures.fill(level, vpn, this.asid, table, rights);
+      level--;
+    }
+  }
+
+  #isReserved(level: number, leaf: boolean, low: number, high: number): boolean {
+    const { reservedLeafLow, reservedLeafHigh, reservedTableLow, reservedTableHigh } = this.state;
+    return leaf
+      ? (low & reservedLeafLow[level]!) !== 0 || (high & reservedLeafHigh[level]!) !== 0
+      : (low & reservedTableLow[level]!) !== 0 || (high & reservedTableHigh[level]!) !== 0;
+  }
+
+  #finish(
+    vpn: Vpn,
+    access: number,
+    fetch: boolean,
+    words: Uint32Array,
+    at: number,
+    level: number,
+    rights: number,
+  ): Pfn {
+    const write = (access & ACCESS_KIND) === ACCESS_WRITE;
+    const low = words[at]!;
+    const high = words[at + 1]!;
+    const key = (high >>> 27) & 15;
+    if (!this.allows(rights + key * 2 ** FLAG_KEY_SHIFT, access)) return -1;
+    const marked = (low | ACCESSED | (write ? DIRTY : 0)) >>> 0;
+    if (marked !== low && Atomics.compareExchange(words, at, low, marked) !== low) return -1;
+    const frame = (high & 0xfffff) * 2 ** 20 + (low >>> 12);
+    this.#enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
+    if (this.observer !== null) this.observer.filled(this, vpn, access);
+    return this.tlb.pfn;
+  }
+
+  #enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
+    const pat = (level === 1 ? (low >>> 7) & 1 : (low >>> 12) & 1) * 4 + ((low >>> 3) & 3);
+    const global = (low & GLOBAL) !== 0 && has(this.#registers.cr4, bits.CR4_PGE);
+    const flags =
+      rights
+      + ((low & DIRTY) === 0 ? 0 : FLAG_DIRTY)
+      + (global ? FLAG_GLOBAL : 0)
+      + ((high >>> 27) & 15) * 2 ** FLAG_KEY_SHIFT
+      + pat * 2 ** FLAG_PAT_SHIFT
+      + level * 2 ** FLAG_LEVEL_SHIFT;
+    this.tlb.fill(vpn, this.asid, frame, flags, fetch);
+  }
+
+  /** The exact walk: decides faults, and serves the modes that have no caches of their own. */
+  #walkFromRoot(vpn: Vpn, access: number, fetch: boolean): Pfn {
+    const walk = this.#walk;
+    const low = (vpn & 0xfffff) * 4096;
+    const high = Math.floor(vpn / 2 ** 20) >>> 0;
+    const code = walkMarking(this.state, this.memory, low, high, access, walk);
+    if (code !== TRANSLATED) {
+      this.invalidate(vpn);
+      this.faultCode = code;
+      return -1;
+    }
+    this.structures.dropPage(vpn, this.asid);
+    this.#enterWalk(vpn, walk, fetch);
+    if (this.observer !== null) this.observer.filled(this, vpn, access);
+    return this.tlb.pfn;
+  }
+
+  /** A 4M page of 32-bit paging is held as two 2M pieces. */
+  #enterWalk(vpn: Vpn, walk: Walk, fetch: boolean): void {
+    const level = walk.level;
+    const pages = level === 1 ? 1 : level === 2 ? PAGES_2M : PAGES_1G;
+    const first = walk.pfn - (vpn - Math.floor(vpn / pages) * pages);
+    this.#enter(vpn, level, first, walk.low, walk.high, walk.rights, fetch);
+  }
+
+  /** The page-fault error code that a denied or missing translation gives for `access`, by the bits P, W, U and I/D. */
+  errorCode(access: number, present: boolean): number {
+    const kind = access & ACCESS_KIND;
+    return (
+      (present ? FAULT_PRESENT : 0)
+      + (kind === ACCESS_WRITE ? FAULT_WRITE : 0)
+      + ((access & ACCESS_USER) === 0 ? 0 : FAULT_USER)
+      + (kind === ACCESS_FETCH && this.state.fetchReported ? FAULT_FETCH : 0)
+    );
+  }
+
+  /** Invalidates what INVLPG does for a page: its translations of this PCID, global ones, and cached upper-level entries. */
+  invalidate(vpn: Vpn): void {
+    this.tlb.dropPage(vpn, this.asid, true);
+    this.structures.dropPage(vpn, this.asid);
+  }
+
+  /** Invalidates all of a PCID (−1: of every one); global translations only with `globals`. */
+  flush(asid: number, globals: boolean): void {
+    this.tlb.dropAll(asid, globals);
+    this.structures.dropAll(asid);
+  }
+
+  /** Throws `broken-invariant` unless TLB and caches hold. */
+  check(): void {
+    this.tlb.check();
+    this.structures.check();
+    if (!Number.isInteger(this.asid) || this.asid < 0 || this.asid > 4095)
+      throw new MachineError("broken-invariant", `A PCID is in 0 … 4095, not ${this.asid}`);
+  }
+
+  /** Whether `code` says that the address was not canonical. */
+  static isNonCanonical(code: number): boolean {
+    return code === NON_CANONICAL;
+  }
+
+  /** The access bits that privilege and EFLAGS.AC add. */
+  static modeBits(user: boolean, ac: boolean): number {
+    return (user ? ACCESS_USER : 0) + (ac ? ACCESS_AC : 0);
+  }
+}
+
+/** The first 4K frame of a 2M or 1G leaf: the PAT bit (12) and what must be zero are no address bits. */
+function largeFrame(frame: Pfn, level: number): Pfn {
+  const pages = level === 2 ? PAGES_2M : PAGES_1G;
+  return Math.floor(frame / pages) * pages;
+}

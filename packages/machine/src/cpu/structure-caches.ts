@@ -1,0 +1,76 @@
+/**
+ * Paging-structure caches: entries of upper levels that the CPU has seen, so that a walk may start below the root. A
+ * cached entry holds the next table's frame and the rights accumulated down to it. Source: SDM 3A, Caching Paging
+ * Structures.
+ */
+import type { Pfn, Vpn } from "../units.ts";
+import { TlbArray } from "./tlb-array.ts";
+import type { TlbGeometry } from "./tlb-geometry.ts";
+
+function arrayOf(entries: number): TlbArray | null {
+  if (entries <= 0) return null;
+  const ways = Math.min(4, entries);
+  return new TlbArray({ sets: 2 ** Math.floor(Math.log2(entries / ways)), ways }, true);
+}
+
+/** Pages of 4K that one entry of a level covers: `COVER[2]` is a PD entry's 512. */
+const COVER: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27];
+
+/** The paging-structure caches of a CPU, by the level of the entry that they hold: 2 (PD), 3 (PDPT), 4 (PML4). */
+export class StructureCaches {
+  /** After a find: the frame of the table that the cached entry refers to. */
+  table: Pfn = 0;
+  /** After a find: rights accumulated down to it. */
+  rights = 0;
+  readonly #levels: readonly (TlbArray | null)[];
+
+  /** Creates empty caches of the sizes that `geometry` names. */
+  constructor(geometry: TlbGeometry) {
+    const { pd, pdpt, pml4 } = geometry.structures;
+    this.#levels = [null, null, arrayOf(pd), arrayOf(pdpt), arrayOf(pml4)];
+  }
+
+  /**
+   * Looks for the lowest cached entry on the way to `vpn`; returns the level of the table to read next (1–3) and sets
+   * `table` and `rights`, or 0.
+   */
+  find(vpn: Vpn, asid: number): number {
+    for (let level = 2; level <= 4; level++) {
+      const array = this.#levels[level];
+      if (array === null || array === undefined) continue;
+      const entry = array.find(Math.floor(vpn / (COVER[level] ?? 1)), asid);
+      if (entry < 0) continue;
+      array.touch(entry);
+      this.table = array.frames[entry]!;
+      this.rights = array.flags[entry]!;
+      return level - 1;
+    }
+    return 0;
+  }
+
+  /** Takes in the entry of `level` (2–4) on the way to `vpn`. */
+  fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
+    const array = this.#levels[level];
+    if (array === null || array === undefined) return;
+    const page = Math.floor(vpn / (COVER[level] ?? 1));
+    const known = array.find(page, asid);
+    array.put(known >= 0 ? known : array.victim(page), page, asid, table, rights);
+  }
+
+  /** Invalidates what INVLPG does: entries of `asid` for the address, whatever their level (−1: of every PCID). */
+  dropPage(vpn: Vpn, asid: number): void {
+    this.#levels.forEach((array, level) => {
+      array?.dropPage(Math.floor(vpn / (COVER[level] ?? 1)), asid, true);
+    });
+  }
+
+  /** Invalidates all entries of `asid` (−1: of every PCID). */
+  dropAll(asid: number): void {
+    for (const array of this.#levels) array?.dropAll(asid, true);
+  }
+
+  /** Throws `broken-invariant` unless every array holds. */
+  check(): void {
+    for (const array of this.#levels) array?.check();
+  }
+}

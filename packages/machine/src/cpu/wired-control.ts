@@ -1,0 +1,264 @@
+/**
+ * The control side of a CPU: register writes and invalidations with the effects that the manual gives them, privilege,
+ * and the delivery of faults. Loads and stores are in {@link Cpu}.
+ *
+ * Source: Intel SDM volume 3A, Operations that Invalidate TLBs and Paging-Structure Caches; Interrupt and Exception
+ * Handling (double faults).
+ */
+import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import { MachineError } from "../errors.ts";
+import { FRAME_BYTES } from "../units.ts";
+import type { VirtAddr, Vpn } from "../units.ts";
+import type { Cpu } from "./cpu.ts";
+import { Mmu } from "./mmu.ts";
+import * as bits from "./registers.ts";
+import type { Registers } from "./registers.ts";
+
+/** What a CPU must be able to reach to deliver an exception; without it, delivery always works. */
+export interface DeliveryPath {
+  /** Address of the interrupt descriptor table (16 bytes a vector). */
+  readonly idt: VirtAddr;
+  /** Top of the stack on which the frame is pushed. */
+  readonly stack: VirtAddr;
+}
+
+const PAGE_FAULT_VECTOR = 14;
+const DOUBLE_FAULT_VECTOR = 8;
+const FRAME_PUSHED = 48;
+const NO_FLUSH = 2 ** 31;
+
+const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
+
+/** Whether the CPU runs, or how its last fault put it to an end. */
+export type CpuOutcome = "running" | "double" | "triple";
+
+/** Registers, privilege, invalidation and fault delivery of a CPU. */
+export abstract class WiredControl {
+  /** Its number, from 0. */
+  readonly id: number;
+  /** Its memory management unit. */
+  readonly mmu: Mmu;
+  /** What it needs to deliver an exception; null: nothing. */
+  delivery: DeliveryPath | null = null;
+  /** Whether it runs; set by a fault that could not be delivered, cleared by {@link WiredControl.reset}. */
+  outcome: CpuOutcome = "running";
+  /** The bits that privilege and EFLAGS.AC add to an access. */
+  protected accessBits = 0;
+  #cpl = 0;
+  #ac = false;
+  #user = false;
+  #cr2Vpn: Vpn = 0;
+  #cr2Offset = 0;
+
+  /** Creates the control side of CPU `id`. */
+  constructor(id: number, mmu: Mmu) {
+    this.id = id;
+    this.mmu = mmu;
+  }
+
+  protected abstract modeChanged(): void;
+
+  /** Current privilege level, 0 … 3. */
+  get cpl(): number {
+    return this.#cpl;
+  }
+
+  /** EFLAGS.AC. */
+  get ac(): boolean {
+    return this.#ac;
+  }
+
+  /** Whether CPL is 3. */
+  get user(): boolean {
+    return this.#user;
+  }
+
+  /** The registers that decide translations. */
+  get registers(): Registers {
+    return this.mmu.registers;
+  }
+
+  /** CR2: the address of the last page fault. Exact up to 2^53; see `cr2Words` for 5-level addresses beyond. */
+  get cr2(): VirtAddr {
+    return this.#cr2Vpn * FRAME_BYTES + this.#cr2Offset;
+  }
+
+  /** Writes CR2's (low, high) words into `into`. */
+  cr2Words(into: Uint32Array): void {
+    into[0] = (this.#cr2Vpn & 0xfffff) * FRAME_BYTES + this.#cr2Offset;
+    into[1] = Math.floor(this.#cr2Vpn / 2 ** 20) >>> 0;
+  }
+
+  /** Sets CR2 to byte `offset` of page `vpn`. */
+  setCr2(vpn: Vpn, offset: number): void {
+    this.#cr2Vpn = vpn;
+    this.#cr2Offset = offset;
+  }
+
+  /** Sets CPL (0 … 3). The TLB is not touched: privilege is part of each access. */
+  setCpl(cpl: number): void {
+    if (cpl !== 0 && cpl !== 1 && cpl !== 2 && cpl !== 3)
+      throw new MachineError("bad-argument", `CPL is 0 … 3, not ${cpl}`, { cpl });
+    this.#cpl = cpl;
+    this.#user = cpl === 3;
+    this.#modeChanged();
+  }
+
+  /** Sets EFLAGS.AC (what STAC and CLAC do). */
+  setAc(ac: boolean): void {
+    if (ac === this.#ac) return;
+    this.#ac = ac;
+    this.mmu.dropViews();
+    this.#modeChanged();
+  }
+
+  #modeChanged(): void {
+    this.accessBits = Mmu.modeBits(this.#user, this.#ac);
+    this.modeChanged();
+  }
+
+  /** Enters supervisor mode with AC clear, as an exception does; returns what `leaveKernel` needs. */
+  protected enterKernel(): number {
+    const before = this.#cpl * 2 + (this.#ac ? 1 : 0);
+    if (this.#cpl !== 0) this.setCpl(0);
+    this.setAc(false);
+    return before;
+  }
+
+  /** Returns to the mode that `enterKernel` left. */
+  protected leaveKernel(before: number): void {
+    if (this.#cpl !== Math.floor(before / 2)) this.setCpl(Math.floor(before / 2));
+    this.setAc(before % 2 === 1);
+  }
+
+  /**
+   * MOV to CR3. Without PCIDs: flushes all but global translations. With CR4.PCIDE: flushes those of the new PCID, or
+   * nothing when bit 63 is set.
+   */
+  writeCr3(low: number, high = 0): void {
+    const keep = has(high, NO_FLUSH) && has(this.registers.cr4, bits.CR4_PCIDE);
+    this.mmu.setRoot(low >>> 0, (high & 0x7fffffff) >>> 0);
+    if (!keep) this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
+    this.onFlush();
+  }
+
+  /** MOV to CR0. A change of PG or WP flushes everything (WP needs not, hardware may). */
+  writeCr0(value: number): void {
+    const before = this.registers.cr0;
+    this.mmu.setRegisters({ cr0: value >>> 0 });
+    if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.#flushEverything();
+    this.cacheControlChanged(before, value >>> 0);
+  }
+
+  /** Called when CR0 changed, for whoever watches caching. */
+  protected cacheControlChanged(_before: number, _after: number): void {
+    // Nothing to do without a machine around it.
+  }
+
+  /** MOV to CR4: a change of PGE, PAE, PSE, LA57 or SMEP, or clearing PCIDE, flushes everything, global translations too. */
+  writeCr4(value: number): void {
+    const before = this.registers.cr4;
+    if (has(value, bits.CR4_PCIDE) && !has(before, bits.CR4_PCIDE) && (this.registers.cr3Low & 0xfff) !== 0)
+      throw new MachineError("bad-argument", "CR4.PCIDE cannot be set while CR3[11:0] is not 0 (#GP)", {
+        cr3Low: this.registers.cr3Low,
+      });
+    this.mmu.setRegisters({ cr4: value >>> 0 });
+    const flushing = [bits.CR4_PGE, bits.CR4_PAE, bits.CR4_PSE, bits.CR4_LA57];
+    const changed = flushing.some((bit) => has(before, bit) !== has(value, bit));
+    const smepSet = has(value, bits.CR4_SMEP) && !has(before, bits.CR4_SMEP);
+    const pcideCleared = has(before, bits.CR4_PCIDE) && !has(value, bits.CR4_PCIDE);
+    if (changed || smepSet || pcideCleared) this.#flushEverything();
+  }
+
+  /** WRMSR to EFER. Nothing is flushed: software must, and the machine lets it forget. */
+  writeEfer(value: number): void {
+    this.mmu.setRegisters({ efer: value >>> 0 });
+  }
+
+  /** WRPKRU. */
+  writePkru(value: number): void {
+    this.mmu.setPkru(value >>> 0);
+  }
+
+  /** WRMSR to IA32_PKRS. */
+  writePkrs(value: number): void {
+    this.mmu.setRegisters({ pkrs: value >>> 0 });
+  }
+
+  /** Loads all registers at once, as a reset or a VM entry does: flushes everything. */
+  loadRegisters(registers: Registers): void {
+    this.mmu.setRegisters({ ...registers, cr3High: (registers.cr3High & 0x7fffffff) >>> 0 });
+    this.#flushEverything();
+  }
+
+  #flushEverything(): void {
+    this.mmu.flush(-1, true);
+    this.onFlush();
+  }
+
+  /** Called after every flush of more than a page. */
+  protected onFlush(): void {
+    // Nothing to do without a machine around it.
+  }
+
+  /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries for it. */
+  invlpg(va: VirtAddr): void {
+    this.mmu.invalidate(Math.floor(va / FRAME_BYTES));
+  }
+
+  /**
+   * INVPCID. Type 0: one address of one PCID (not global ones); 1: one PCID (not global ones); 2: everything, global ones
+   * too; 3: everything but global ones.
+   */
+  invpcid(type: number, pcid: number, va: VirtAddr): void {
+    if (!Number.isInteger(pcid) || pcid < 0 || pcid > 4095 || (type !== 0 && type !== 1 && type !== 2 && type !== 3))
+      throw new MachineError("bad-argument", `INVPCID has types 0 … 3 and PCIDs 0 … 4095 (#GP)`, { type, pcid });
+    const vpn = Math.floor(va / FRAME_BYTES);
+    if (type === 0) {
+      this.mmu.tlb.dropPage(vpn, pcid, false);
+      this.mmu.structures.dropPage(vpn, pcid);
+    } else if (type === 1) this.mmu.flush(pcid, false);
+    else this.mmu.flush(-1, type === 2);
+    if (type !== 0) this.onFlush();
+  }
+
+  /** Flushes this CPU's translations as a MOV to CR3 with the same value does. */
+  flushTlb(): void {
+    this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
+    this.onFlush();
+  }
+
+  /**
+   * Tries to deliver an exception to the handler: reads the descriptor and pushes the frame, where `delivery` says that
+   * these can fail. A failure is a double fault; a failure to deliver that, a triple fault. Returns whether the page-fault
+   * handler may run.
+   */
+  protected deliver(cpu: Cpu, _va: VirtAddr, _code: number): boolean {
+    if (this.outcome === "triple") return false;
+    if (this.delivery === null || this.#reaches(cpu, this.delivery, PAGE_FAULT_VECTOR)) return true;
+    this.outcome = this.#reaches(cpu, this.delivery, DOUBLE_FAULT_VECTOR) ? "double" : "triple";
+    return false;
+  }
+
+  #reaches(cpu: Cpu, path: DeliveryPath, vector: number): boolean {
+    const reads = this.#probe(cpu, path.idt + vector * 16, ACCESS_READ);
+    return reads && this.#probe(cpu, path.stack - FRAME_PUSHED, ACCESS_WRITE);
+  }
+
+  #probe(cpu: Cpu, va: VirtAddr, access: number): boolean {
+    const vpn = Math.floor(va / FRAME_BYTES);
+    if (cpu.mmu.translate(vpn, access + ACCESS_IMPLICIT) >= 0) return true;
+    if (!Mmu.isNonCanonical(cpu.mmu.faultCode)) this.setCr2(vpn, va & 0xfff);
+    return false;
+  }
+
+  /** RESET: registers as given, caches empty, running. */
+  reset(registers: Registers): void {
+    this.outcome = "running";
+    this.#cpl = 0;
+    this.#ac = false;
+    this.#user = false;
+    this.#modeChanged();
+    this.loadRegisters(registers);
+  }
+}
