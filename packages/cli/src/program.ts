@@ -23,6 +23,11 @@ const COMMANDS: readonly CommandLine[] = [
     load: async () => (await import("./commands/map.ts")).registerMap,
   },
   {
+    name: "heap",
+    summary: "an allocation trace on each allocator: time, footprint, contents checked",
+    load: async () => (await import("./commands/heap.ts")).registerHeap,
+  },
+  {
     name: "policies",
     summary: "exact fault counts of replacement policies on a trace, against the optimum",
     load: async () => (await import("./commands/policies.ts")).registerPolicies,

@@ -1,0 +1,131 @@
+import { spawn } from "node:child_process";
+import { basename } from "node:path";
+import type { HeapTrace } from "@pagewright/heap/trace";
+import type { Command } from "commander";
+import { readHeapTrace } from "../heap-trace.ts";
+import { HEAP_NAMES, makeBench } from "../heap-replay/subjects.ts";
+import { time } from "../heap-replay/time.ts";
+import { verify } from "../heap-replay/verify.ts";
+import { wordsOf } from "../options.ts";
+import { complaintOf, failCheck, grouped, print, textTable, UsageError } from "../output.ts";
+import { Progress } from "../progress.ts";
+
+interface HeapOptions {
+  readonly allocator: string;
+  readonly json?: boolean;
+  readonly here?: boolean;
+}
+
+/** What one allocator did with a trace. */
+interface HeapResult {
+  readonly allocator: string;
+  /** Processor time per event, the replay loop included; null where it failed. */
+  readonly nsPerEvent: number | null;
+  readonly peakFootprint: number;
+  /** `peakFootprint` / the trace's peak of live requested bytes. */
+  readonly overhead: number;
+  readonly sourceCalls: number;
+  readonly verifiedBlocks: number;
+  readonly failed: string | null;
+}
+
+/** Adds `pagewright heap TRACE`: replays an allocation trace on allocators, each in a process of its own. */
+export function registerHeap(program: Command): void {
+  program
+    .command("heap")
+    .summary("an allocation trace on each allocator: time, footprint, contents checked")
+    .description("Replay an allocation trace: a first pass checks contents and footprint, a second one takes the time.")
+    .argument("<trace>", "allocation trace (HTRC), plain or .gz")
+    .option("--allocator <names>", `${HEAP_NAMES.join(", ")}, all, or the path of a module`, "general")
+    .option("--json", "print one JSON document")
+    .option("--here", "replay in this process, one allocator only")
+    .action(async (file: string, options: HeapOptions) => {
+      const names = options.allocator === "all" ? HEAP_NAMES : wordsOf(options.allocator);
+      if (names.length === 0) throw new UsageError("--allocator names no allocator");
+      const trace = readHeapTrace(file);
+      const progress = new Progress("replay", names.length, "allocators");
+      const results: HeapResult[] = [];
+      for (const name of names) {
+        results.push(options.here === true ? await replayHere(trace, name) : await replayInChild(file, name));
+        progress.update(results.length);
+      }
+      progress.stop();
+      const { events, peakLiveBytes } = trace;
+      print(
+        options.json,
+        () => ({ trace: nameOf(file), events, peakLiveBytes, results }),
+        () => textOf(nameOf(file), trace, results),
+      );
+      if (results.some(({ failed }) => failed !== null && names.length === 1)) failCheck();
+    });
+}
+
+function nameOf(file: string): string {
+  return basename(file).replace(/(\.bin)?(\.gz)?$/, "");
+}
+
+async function replayHere(trace: HeapTrace, name: string): Promise<HeapResult> {
+  const capacity = capacityFor(trace);
+  let largest = 0;
+  for (const size of trace.size) largest = Math.max(largest, size);
+  const bench = await makeBench(name, capacity, largest);
+  const progress = new Progress(name, trace.events, "events");
+  const { failed, peakFootprint, sourceCalls, verifiedBlocks } = verify(trace, bench, (done) => progress.update(done));
+  progress.stop();
+  return {
+    allocator: name,
+    nsPerEvent: failed === null ? Number(time(trace, bench.heap).toFixed(2)) : null,
+    peakFootprint,
+    overhead: Number((peakFootprint / Math.max(trace.peakLiveBytes, 1)).toFixed(4)),
+    sourceCalls,
+    verifiedBlocks,
+    failed,
+  };
+}
+
+/** Memory enough for an allocator that uses four times what is live, and for small traces 64 MiB. */
+function capacityFor(trace: HeapTrace): number {
+  const wanted = Math.max(2 ** 26, trace.peakLiveBytes * 4);
+  return Math.min(2 ** Math.ceil(Math.log2(wanted)), 2 ** 31 - 2 ** 16);
+}
+
+/** Runs this program again for one allocator, so that none sees the type feedback or the garbage of another. */
+async function replayInChild(file: string, name: string): Promise<HeapResult> {
+  const main = process.argv[1] ?? "";
+  const args = [...process.execArgv, main, "heap", file, "--allocator", name, "--here", "--json"];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let out = "";
+  let complaint = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint += text));
+  const code = await new Promise<number | null>((done) => child.on("close", done));
+  try {
+    const document = JSON.parse(out) as { readonly results: readonly HeapResult[] };
+    const [result] = document.results;
+    if (result !== undefined) return result;
+  } catch (error) {
+    if (code === 2) throw new UsageError(complaint.replace(/^pagewright: /, ""));
+    const failed = complaint === "" ? complaintOf(error) : complaint;
+    return { ...NOTHING, allocator: name, failed };
+  }
+  return { ...NOTHING, allocator: name, failed: "the process ended without a result" };
+}
+
+const NOTHING = { nsPerEvent: null, peakFootprint: 0, overhead: 0, sourceCalls: 0, verifiedBlocks: 0 } as const;
+
+function textOf(name: string, trace: HeapTrace, results: readonly HeapResult[]): string {
+  const rows: (string | number)[][] = [
+    ["allocator", "ns/event", "footprint", "overhead", "source calls", "blocks verified", ""],
+  ];
+  for (const { allocator, nsPerEvent, peakFootprint, overhead, sourceCalls, verifiedBlocks, failed } of results)
+    rows.push([
+      allocator,
+      nsPerEvent === null ? "-" : nsPerEvent.toFixed(1),
+      grouped(peakFootprint),
+      overhead.toFixed(3),
+      grouped(sourceCalls),
+      grouped(verifiedBlocks),
+      failed === null ? "" : `failed: ${failed}`,
+    ]);
+  return `${name}: ${grouped(trace.events)} events, at most ${grouped(trace.peakLiveBytes)} bytes live\n\n${textTable(rows)}`;
+}
