@@ -90,3 +90,38 @@ export type { TlbShape } from "./cpu/tlb-array.ts";
 export type { CpuOutcome, DeliveryPath } from "./cpu/wired-control.ts";
 export { Machine } from "./machine.ts";
 export type { MachineOptions } from "./machine.ts";
+
+export { AddressClaims } from "./map/claims.ts";
+export type { AddressWindow, Claim, ClaimTraits, SpaceWish } from "./map/claims.ts";
+
+export { IoPorts, PORT_LIMIT } from "./devices/io-ports.ts";
+export type { PortDevice } from "./devices/io-ports.ts";
+export { IsaDma, programIsaDma } from "./devices/isa-dma.ts";
+export type { IsaDirection, IsaTransfer } from "./devices/isa-dma.ts";
+export { BusMaster, DESCRIPTOR_BYTES, DESCRIPTOR_LAST, writeScatterGatherList } from "./devices/bus-master.ts";
+export type { BusTransfer, MemorySegment } from "./devices/bus-master.ts";
+export { BlockDevice, MemoryMedium } from "./devices/block-device.ts";
+export type {
+  BlockCompletion,
+  BlockDeviceOptions,
+  BlockMedium,
+  BlockOperation,
+  BlockRequest,
+  BlockStatus,
+} from "./devices/block-device.ts";
+export { Framebuffer } from "./devices/framebuffer.ts";
+export type { FramebufferStats } from "./devices/framebuffer.ts";
+export { LINE_BYTES, WriteCombiner } from "./devices/write-combining.ts";
+export type { BurstSink, WriteCombiningStats } from "./devices/write-combining.ts";
+export type { Time } from "./devices/time.ts";
+export { BAR, COMMAND, CONFIG, CONFIG_BYTES, ConfigSpace } from "./devices/pci-config.ts";
+export { PciFunction } from "./devices/pci-function.ts";
+export type { Bar, BarSpec, IoBarSpec, MemoryBarSpec, PciIdentity } from "./devices/pci-function.ts";
+export { BRIDGE_GRANULE, BRIDGE_IO_GRANULE, PciBridge } from "./devices/pci-bridge.ts";
+export type { BridgeWindowKind } from "./devices/pci-bridge.ts";
+export { PciBus } from "./devices/pci-bus.ts";
+export type { PciAddress, PciNode } from "./devices/pci-bus.ts";
+export { PROBE_VALUE, probeBar, probeBars, windowsFor, writeBar } from "./devices/pci-probe.ts";
+export type { ConfigAccess, ProbedBar } from "./devices/pci-probe.ts";
+export { PciResources } from "./devices/pci-assign.ts";
+export type { Assignment } from "./devices/pci-assign.ts";

@@ -1,0 +1,235 @@
+/**
+ * PCI from the root: buses, bridges, functions, the two ways to their configuration spaces (ports 0xCF8/0xCFC and the
+ * memory-mapped one), and the windows through which memory and I/O reach them.
+ *
+ * A function's window is in the physical address map exactly while its command bit is on, its address makes sense (not 0,
+ * not wrapping, below 4 GiB for a 32-bit BAR, a port below 64 Ki for I/O) and every bridge above it passes the address on.
+ */
+import { MachineError } from "../errors.ts";
+import type { MapNode } from "../map/node.ts";
+import { LAYER } from "../map/physical-map.ts";
+import type { PhysicalMap } from "../map/physical-map.ts";
+import { traitsOf } from "../map/region.ts";
+import type { MmioDevice } from "../map/region.ts";
+import { PHYSICAL_LIMIT } from "../units.ts";
+import type { PhysAddr } from "../units.ts";
+import { PORT_LIMIT } from "./io-ports.ts";
+import type { IoPorts, PortDevice } from "./io-ports.ts";
+import type { Bar, IoBarSpec } from "./pci-function.ts";
+import { PciFunction } from "./pci-function.ts";
+import type { PciBridge } from "./pci-bridge.ts";
+import type { BridgeWindowKind } from "./pci-bridge.ts";
+
+/** Where a function sits. */
+export interface PciAddress {
+  /** 0 to 255. */
+  readonly bus: number;
+  /** 0 to 31. */
+  readonly slot: number;
+  /** 0 to 7. */
+  readonly fn: number;
+}
+
+/** A function or a bridge with its place and the bridges between it and the root, from the root down. */
+export interface PciNode {
+  /** Bus on which it sits; behind a bridge, the bridge's secondary bus at the moment. */
+  readonly parent: PciBridge | null;
+  /** Slot on that bus. */
+  readonly slot: number;
+  /** Function within the slot. */
+  readonly fn: number;
+  /** What sits there. */
+  readonly unit: PciFunction | PciBridge;
+}
+
+/** Hands a port device offsets within its window. */
+class PortWindow implements PortDevice {
+  readonly #start: number;
+  readonly #target: PortDevice;
+  constructor(start: number, target: PortDevice) {
+    this.#start = start;
+    this.#target = target;
+  }
+  readPort(port: number, size: number): number {
+    return this.#target.readPort(port - this.#start, size);
+  }
+  writePort(port: number, size: number, value: number): void {
+    this.#target.writePort(port - this.#start, size, value);
+  }
+}
+
+/** The PCI hierarchy of a machine. */
+export class PciBus implements PortDevice {
+  readonly #map: PhysicalMap;
+  readonly #ports: IoPorts;
+  readonly #nodes: PciNode[] = [];
+  /** What each BAR has in the map or in port space now. */
+  readonly #mapped = new Map<Bar, MapNode | PortWindow>();
+  #configAddress = 0;
+
+  /** Creates an empty bus 0 and claims ports 0xCF8–0xCFF. */
+  constructor(map: PhysicalMap, ports: IoPorts) {
+    this.#map = map;
+    this.#ports = ports;
+    ports.claim(0xcf8, 8, "pci", this);
+  }
+
+  /** All functions and bridges, in the order in which they were plugged in. */
+  get nodes(): readonly PciNode[] {
+    return this.#nodes;
+  }
+
+  /** Plugs a function or bridge in, behind `parent` (null: bus 0). Throws `double-claim` when the place is taken. */
+  plug(unit: PciFunction | PciBridge, slot: number, fn = 0, parent: PciBridge | null = null): PciNode {
+    const other = this.#nodes.find((node) => node.parent === parent && node.slot === slot && node.fn === fn);
+    if (other !== undefined)
+      throw new MachineError(
+        "double-claim",
+        `${unit.identity.name} and ${other.unit.identity.name} in one place: slot ${slot}, function ${fn}`,
+        { owner: unit.identity.name, other: other.unit.identity.name, slot, fn },
+      );
+    const node: PciNode = { parent, slot, fn, unit };
+    this.#nodes.push(node);
+    unit.onChange = () => {
+      this.#update();
+    };
+    this.#update();
+    return node;
+  }
+
+  /** The bus number on which a node is seen now. */
+  busOf(node: PciNode): number {
+    return node.parent === null ? 0 : node.parent.secondary;
+  }
+
+  /** Returns what answers configuration accesses at an address, or null. Bus 0 and buses that bridges were given. */
+  at({ bus, slot, fn }: PciAddress): PciNode | null {
+    return (
+      this.#nodes.find(
+        (node) => this.busOf(node) === bus && node.slot === slot && node.fn === fn && this.#isReachable(node),
+      ) ?? null
+    );
+  }
+
+  /** Behind a bridge, functions are seen only once the bridge has a secondary bus number. */
+  #isReachable(node: PciNode): boolean {
+    return node.parent === null || node.parent.secondary > 0;
+  }
+
+  /** Reads configuration space; nobody there: all ones. */
+  readConfig(address: PciAddress, offset: number, size: number): number {
+    return this.at(address)?.unit.readConfig(offset, size) ?? 2 ** (8 * size) - 1;
+  }
+
+  /** Writes configuration space; nobody there: lost. */
+  writeConfig(address: PciAddress, offset: number, size: number, value: number): void {
+    this.at(address)?.unit.writeConfig(offset, size, value);
+  }
+
+  /** The memory-mapped configuration space (ECAM): 1 MiB a bus, 4 KiB a function; to be claimed in the map. */
+  readonly ecam: MmioDevice = {
+    read: (offset, size) => {
+      const register = offset & 0xfff;
+      return register < 256 ? this.readConfig(ecamAddress(offset), register, size) : 2 ** (8 * size) - 1;
+    },
+    write: (offset, size, value) => {
+      const register = offset & 0xfff;
+      if (register < 256) this.writeConfig(ecamAddress(offset), register, size, value);
+    },
+  };
+
+  /** PortDevice: configuration mechanism 1. */
+  readPort(port: number, size: number): number {
+    if (port < 0xcfc) return this.#configAddress;
+    if (this.#configAddress < 0x8000_0000) return 2 ** (8 * size) - 1;
+    return this.readConfig(this.#target(), (this.#configAddress & 0xfc) + (port & 3), size);
+  }
+
+  /** PortDevice: configuration mechanism 1. */
+  writePort(port: number, size: number, value: number): void {
+    if (port < 0xcfc) {
+      if (size === 4) this.#configAddress = (value & 0x80ff_fffc) >>> 0;
+    } else if (this.#configAddress >= 0x8000_0000)
+      this.writeConfig(this.#target(), (this.#configAddress & 0xfc) + (port & 3), size, value);
+  }
+
+  #target(): PciAddress {
+    const word = this.#configAddress;
+    return { bus: (word >>> 16) & 0xff, slot: (word >>> 11) & 0x1f, fn: (word >>> 8) & 7 };
+  }
+
+  /** Brings the map and port space in line with the registers. */
+  #update(): void {
+    for (const node of this.#nodes) {
+      if (!(node.unit instanceof PciFunction)) continue;
+      for (const bar of node.unit.bars) this.#place(node, node.unit, bar);
+    }
+  }
+
+  #place(node: PciNode, unit: PciFunction, bar: Bar): void {
+    const address = unit.addressOf(bar);
+    const wanted = unit.isDecoding(bar) && makesSense(bar, address) && this.#passes(node, bar, address);
+    const now = this.#mapped.get(bar);
+    const here = now instanceof PortWindow ? -1 : (now?.offset ?? -1);
+    if (bar.spec.kind !== "io") {
+      if (wanted && here === address) return;
+      if (now !== undefined && !(now instanceof PortWindow)) this.#map.remove(now);
+      this.#mapped.delete(bar);
+      if (!wanted) return;
+      const traits = traitsOf("mmio", unit.identity.name, { device: bar.spec.device });
+      this.#mapped.set(bar, this.#map.overlay(address, address + bar.spec.size, traits, LAYER.claim));
+      return;
+    }
+    if (now instanceof PortWindow) this.#ports.release(now);
+    this.#mapped.delete(bar);
+    if (wanted) this.#placePorts(unit, bar, bar.spec, address);
+  }
+
+  #placePorts(unit: PciFunction, bar: Bar, spec: IoBarSpec, port: number): void {
+    const window = new PortWindow(port, spec.device);
+    this.#ports.claim(port, spec.size, unit.identity.name, window);
+    this.#mapped.set(bar, window);
+  }
+
+  /** Returns whether every bridge above `node` passes the whole window of `bar` at `address`. */
+  #passes(node: PciNode, bar: Bar, address: PhysAddr): boolean {
+    for (let above = this.#above(node); above !== null; above = this.#above(above)) {
+      const bridge = above.unit as PciBridge;
+      const kinds: readonly BridgeWindowKind[] = bar.spec.kind === "io" ? ["io"] : ["memory", "prefetchable"];
+      const inside = kinds.some((kind) => {
+        const window = bridge.window(kind);
+        return window !== null && address >= window.start && address + bar.spec.size <= window.end;
+      });
+      if (!inside) return false;
+    }
+    return true;
+  }
+
+  #above(node: PciNode): PciNode | null {
+    return node.parent === null ? null : (this.#nodes.find((one) => one.unit === node.parent) ?? null);
+  }
+
+  /** Returns whether a BAR of this function answers in memory or port space now. */
+  isMapped(bar: Bar): boolean {
+    return this.#mapped.has(bar);
+  }
+
+  /** The bridges above a node, from the nearest up. */
+  bridgesAbove(node: PciNode): PciBridge[] {
+    const out: PciBridge[] = [];
+    for (let above = this.#above(node); above !== null; above = this.#above(above)) out.push(above.unit as PciBridge);
+    return out;
+  }
+}
+
+function ecamAddress(offset: number): PciAddress {
+  return { bus: Math.floor(offset / 2 ** 20) & 0xff, slot: (offset >>> 15) & 0x1f, fn: (offset >>> 12) & 7 };
+}
+
+/** An address at which a device would answer: not 0, no wrap, within the BAR's reach. During sizing it does not. */
+function makesSense(bar: Bar, address: PhysAddr): boolean {
+  if (address === 0) return false;
+  const end = address + bar.spec.size;
+  if (bar.spec.kind === "io") return end <= PORT_LIMIT;
+  return end <= (bar.spec.kind === "memory32" ? 2 ** 32 - 1 : PHYSICAL_LIMIT);
+}
