@@ -62,3 +62,26 @@ export type {
   TranslationSystem,
   TranslationTables,
 } from "./ports.ts";
+export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
+export type { VmmStats } from "./stats.ts";
+export type { CommitPolicy } from "./commit.ts";
+export { isResolved, isViolation, type FaultOutcome, type Outcome, type Refusal } from "./outcome.ts";
+export { AddressSpace, KERNEL_HIGH, KERNEL_LOW, STACK_GAP, USER_HIGH, USER_LOW } from "./space/space.ts";
+export type { GapSearch, MapRequest, Placement } from "./space/mapping.ts";
+export type { RemapRequest } from "./space/remapping.ts";
+export type { Advice } from "./space/advice.ts";
+export type { SpaceLimits } from "./space/limits.ts";
+export type { AccessPattern, CloneTreatment, LockState, Region, RegionTraits } from "./space/region.ts";
+export { ACTIONS, FAULT_TABLE, SOURCES, faultTableText } from "./space/fault-table.ts";
+export { SpaceMemory } from "./space-memory.ts";
+export { MemoryObject, type ObjectKind } from "./objects/object.ts";
+export { AnonymousObject, type ObjectOutcome, type Seal } from "./objects/anonymous-object.ts";
+export { FileObject, type SyncCursor } from "./objects/file-object.ts";
+export { DeviceObject } from "./objects/device-object.ts";
+export { MemoryBacking } from "./objects/memory-backing.ts";
+export { PlainMemory } from "./frames/plain-memory.ts";
+export { PlainTables, PlainTranslationSystem } from "./tables/plain-tables.ts";
+export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";
+export { MemorySwap } from "./swap/memory-swap.ts";
+export { FENCE_AFTER, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";
+export { ManualClock, SeededRandom } from "./environment.ts";

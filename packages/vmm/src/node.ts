@@ -1,1 +1,2 @@
-export {};
+/** `@pagewright/vmm/node`: files of Node as backing stores and as swap. */
+export { FileBacking, FileSwap, type FileStoreOptions } from "./node/file-store.ts";

@@ -1,6 +1,12 @@
 /** `@pagewright/vmm/policies`: replacement policies, pure modules for simulation and for the manager alike. */
-export { policies } from "./reclaim/policies/catalogue.ts";
+export { defaultPolicy, policies } from "./reclaim/policies/catalogue.ts";
 export { simulate, type Simulation } from "./reclaim/policies/simulate.ts";
+export {
+  simulateAccessedBits,
+  type AccessedBitOptions,
+  type AccessedBitSimulation,
+} from "./reclaim/policies/simulate-accessed-bits.ts";
+export { HarvestSchedule } from "./reclaim/policies/harvest-schedule.ts";
 export type { PolicyFactory, PolicySetting, SimulatedPolicy } from "./reclaim/policies/policy.ts";
 export { Opt } from "./reclaim/policies/opt.ts";
 export { Fifo } from "./reclaim/policies/fifo.ts";
@@ -11,5 +17,6 @@ export { Arc } from "./reclaim/policies/arc.ts";
 export { Lirs } from "./reclaim/policies/lirs.ts";
 export { S3Fifo } from "./reclaim/policies/s3-fifo.ts";
 export { Sieve } from "./reclaim/policies/sieve.ts";
+export { Generations } from "./reclaim/policies/generations.ts";
 export { SlotLists } from "./reclaim/policies/slot-lists.ts";
 export type { ReplacementPolicy } from "./ports.ts";

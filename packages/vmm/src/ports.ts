@@ -140,6 +140,8 @@ export interface TranslationTables {
 export interface TranslationSystem {
   /** Tables of a new space, or null if no frame is there for the root. */
   create(): TranslationTables | null;
+  /** Tables of the half that all spaces share, null where there is none to manage. */
+  readonly kernel: TranslationTables | null;
   /** The tables' abilities beyond single pages, where there are any. */
   readonly structure: TableStructure | null;
 }

@@ -1,6 +1,8 @@
+import type { ReplacementPolicy } from "../../ports.ts";
 import { Arc } from "./arc.ts";
 import { Clock } from "./clock.ts";
 import { Fifo } from "./fifo.ts";
+import { Generations } from "./generations.ts";
 import { Lirs } from "./lirs.ts";
 import { Lru } from "./lru.ts";
 import { Opt } from "./opt.ts";
@@ -21,4 +23,13 @@ export const policies: Readonly<Record<string, PolicyFactory>> = {
   lirs: ({ slots, frames }) => new Lirs(slots, frames),
   "s3-fifo": ({ slots, frames }) => new S3Fifo(slots, frames),
   sieve: ({ slots }) => new Sieve(slots),
+  generations: ({ slots, frames }) => new Generations(slots, frames),
 };
+
+/**
+ * The policy that a manager uses unless told otherwise: S3-FIFO, fed by a `HarvestSchedule`. Of all policies here it
+ * has the fewest faults on accessed bits alone, fewer than exact LRU: see README.md beside this file.
+ */
+export function defaultPolicy(slots: number, frames: number): ReplacementPolicy {
+  return new S3Fifo(slots, frames);
+}

@@ -1,0 +1,78 @@
+/**
+ * One change of a space's translations under way: its flush plan, and the receiver of the entries that the tables report.
+ */
+import type { Core } from "./core.ts";
+import { FlushPlan } from "./flush-plan.ts";
+import { PAGE_REFERENCED } from "./pages/pages.ts";
+import type { EntrySink } from "./ports.ts";
+import { ACCESSED, DIRTY } from "./rights.ts";
+import type { AddressSpace } from "./space/space.ts";
+import type { Vpn, Pfn } from "./units.ts";
+
+/** Receives entries whose accessed and dirty bits were cleared: marks the pages. */
+export class Marker implements EntrySink {
+  readonly #core: Core;
+
+  /** A marker of a core's pages. */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** See {@link EntrySink.entry}. */
+  entry(_vpn: Vpn, pfn: Pfn, state: number): void {
+    const page = this.#core.frameMap.pageAt(pfn);
+    if (page < 0) return;
+    if ((state & DIRTY) !== 0) this.#core.dirty(page);
+    if ((state & ACCESSED) !== 0) this.#core.pages.mark(page, PAGE_REFERENCED);
+  }
+}
+
+/** A change of one space. Made and kept by `Core.begin` and `Core.end`. */
+export class Change implements EntrySink {
+  /** What is left to do; completed at the end of the change. */
+  readonly plan: FlushPlan;
+  readonly #core: Core;
+  #space: AddressSpace | null = null;
+  /** Whether removed translations lie in a locked region, so that each held its page. */
+  #locked = false;
+
+  /** A change of a core's spaces. */
+  constructor(core: Core) {
+    this.#core = core;
+    this.plan = new FlushPlan(core);
+  }
+
+  /** Starts over with a space. */
+  enter(space: AddressSpace | null): void {
+    this.#space = space;
+    this.plan.asid = space === null ? 0 : space.asid;
+  }
+
+  /** Removes the translations of `[start, end)`, which lies in regions that are all locked or all not. */
+  remove(start: Vpn, end: Vpn, locked: boolean): void {
+    const space = this.#space;
+    if (space === null) return;
+    this.#locked = locked;
+    this.plan.asid = space.asid;
+    space.tables.unmap(start, end, this.plan, this);
+  }
+
+  /** Removes the translation of one page; what is left to do goes to another change's plan. */
+  removeInto(vpn: Vpn, plan: FlushPlan): void {
+    const space = this.#space;
+    if (space === null) return;
+    const region = space.regions.find(vpn);
+    this.#locked = region !== null && region.locked !== "none";
+    plan.asid = space.asid;
+    space.tables.unmap(vpn, vpn + 1, plan, this);
+  }
+
+  /** See {@link EntrySink.entry}: a translation was removed. */
+  entry(vpn: Vpn, pfn: Pfn, state: number): void {
+    const core = this.#core;
+    const page = core.frameMap.pageAt(pfn);
+    if (page < 0) return;
+    const sheet = this.#space?.sheets.get(vpn) ?? null;
+    if (sheet !== null) core.unmapped(sheet, vpn, page, state, this.#locked);
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Commit accounting: how much private memory has been promised, and how much may be.
+ *
+ * | policy | refuses |
+ * |---|---|
+ * | `unlimited` | nothing |
+ * | `heuristic` | a single request beyond frames + swap |
+ * | `strict` | anything that would take the sum of promises beyond the limit |
+ */
+
+/** How promises are limited. */
+export type CommitPolicy = "unlimited" | "heuristic" | "strict";
+
+/** The account of promised pages. */
+export class CommitAccount {
+  /** How promises are limited. */
+  readonly policy: CommitPolicy;
+  /** Pages that can be kept at once: frames plus swap. */
+  readonly limit: number;
+  #charged = 0;
+
+  /** An account with a limit in pages. */
+  constructor(policy: CommitPolicy, limit: number) {
+    this.policy = policy;
+    this.limit = limit;
+  }
+
+  /** Pages promised now. */
+  get charged(): number {
+    return this.#charged;
+  }
+
+  /** Promises pages; false if policy forbids, and nothing changed. */
+  charge(pages: number): boolean {
+    if (this.policy === "heuristic" && pages > this.limit) return false;
+    if (this.policy === "strict" && this.#charged + pages > this.limit) return false;
+    this.#charged += pages;
+    return true;
+  }
+
+  /** Takes promises back. */
+  uncharge(pages: number): void {
+    this.#charged -= pages;
+  }
+}

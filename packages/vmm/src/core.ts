@@ -1,0 +1,310 @@
+/**
+ * The parts that every operation shares: the ports, the page records with their reverse mappings, and the life of a page: made, given a frame, mapped,
+ * unmapped, dropped.
+ *
+ * Interleaving: what an operation decides is written here first; entries of tables change afterwards, one by one, and whoever runs in between finds
+ * the decision already made.
+ */
+import { Change, Marker } from "./change.ts";
+import { VmmError } from "./errors.ts";
+import type { FlushPlan, PlanTarget } from "./flush-plan.ts";
+import { FrameKeeper } from "./frames/frame-keeper.ts";
+import { FrameMap } from "./frames/frame-map.ts";
+import { Mappings } from "./pages/mappings.ts";
+import { PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
+import type {
+  Clock,
+  FrameSource,
+  FrameWindow,
+  Random,
+  ReplacementPolicy,
+  TlbControl,
+  TranslationSystem,
+} from "./ports.ts";
+import { ACCESSED, DIRTY } from "./rights.ts";
+import type { MemoryObject } from "./objects/object.ts";
+import type { AddressSpace } from "./space/space.ts";
+import type { Region } from "./space/region.ts";
+import { SheetRegistry, type Sheet } from "./space/sheet.ts";
+import { emptyStats, type VmmStats } from "./stats.ts";
+import { Reclaimer } from "./reclaim/reclaimer.ts";
+import type { SwapSpace } from "./swap/swap-space.ts";
+import { Swapper } from "./swap/swapper.ts";
+import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
+
+/** The ports and limits that a core is made of. */
+export interface CoreParts {
+  /** Where frames come from. */
+  readonly frames: FrameSource;
+  /** How their bytes are reached. */
+  readonly window: FrameWindow;
+  /** Tables of spaces. */
+  readonly tables: TranslationSystem;
+  /** Invalidation; null where nothing caches translations. */
+  readonly tlb: TlbControl | null;
+  /** Which page leaves. */
+  readonly policy: ReplacementPolicy;
+  /** Where pages without a file go; null: nowhere. */
+  readonly swap: SwapSpace | null;
+  /** Most frames that hold pages at once. */
+  readonly residentLimit: number;
+  /** Time. */
+  readonly clock: Clock;
+  /** Placement of regions. */
+  readonly random: Random;
+}
+
+/** Shared state and page life. */
+export class Core implements PlanTarget {
+  readonly frames: FrameSource;
+  readonly window: FrameWindow;
+  readonly tables: TranslationSystem;
+  readonly tlb: TlbControl | null;
+  readonly policy: ReplacementPolicy;
+  readonly swap: SwapSpace | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly pages: Pages = new Pages();
+  readonly mappings: Mappings = new Mappings(this.pages);
+  readonly frameMap: FrameMap = new FrameMap();
+  readonly sheets: SheetRegistry = new SheetRegistry();
+  readonly objects: Map<number, MemoryObject> = new Map();
+  readonly spaces: Map<number, AddressSpace> = new Map();
+  readonly stats: VmmStats = emptyStats();
+  readonly keeper: FrameKeeper;
+  readonly swapper: Swapper;
+  readonly reclaimer: Reclaimer;
+  /** Receives harvested entries. */
+  readonly marker: Marker;
+  /** One page of bytes on the way between a store and a frame. */
+  readonly buffer: Uint8Array = new Uint8Array(PAGE_SIZE);
+  /** Frames that hold pages at most. */
+  residentLimit: number;
+  readonly #idle: Change[] = [];
+  #policySlots = 0;
+  #objectNumber = 0;
+
+  /** A core over its parts. */
+  constructor(parts: CoreParts) {
+    this.frames = parts.frames;
+    this.window = parts.window;
+    this.tables = parts.tables;
+    this.tlb = parts.tlb;
+    this.policy = parts.policy;
+    this.swap = parts.swap;
+    this.clock = parts.clock;
+    this.random = parts.random;
+    this.residentLimit = parts.residentLimit;
+    this.keeper = new FrameKeeper(this);
+    this.swapper = new Swapper(this);
+    this.reclaimer = new Reclaimer(this);
+    this.keeper.reclaim = () => this.reclaimer.reclaimOne();
+    this.marker = new Marker(this);
+  }
+
+  /** Frames that hold pages now. */
+  get resident(): number {
+    return this.frameMap.count;
+  }
+
+  /** Numbers a new object. */
+  addObject(object: MemoryObject): number {
+    const number = ++this.#objectNumber;
+    this.objects.set(number, object);
+    return number;
+  }
+
+  // ------------------------------------------------------------ changes of translations
+
+  /** Begins a change in a space, or (null) of pages wherever they are mapped. Every `begin` is ended by one {@link end}. */
+  begin(space: AddressSpace | null): Change {
+    const change = this.#idle.pop() ?? new Change(this);
+    change.enter(space);
+    return change;
+  }
+
+  /** Completes the change's plan and keeps the change for later. */
+  end(change: Change): void {
+    change.plan.complete();
+    this.#idle.push(change);
+  }
+
+  // ------------------------------------------------------------ a page's frame
+
+  /** Gives a page its frame. The policy learns of it unless the page is held. */
+  place(page: number, pfn: Pfn): void {
+    const { pages } = this;
+    this.frameMap.set(pfn, page);
+    pages.pfn[page] = pfn;
+    if (pages.holds[page] === 0) this.#policyInsert(page);
+  }
+
+  /** Takes an unmapped page's frame away and hands it to the plan. The content is lost unless a copy lies elsewhere. */
+  displace(page: number, plan: FlushPlan): void {
+    const pfn = this.detach(page);
+    plan.dataFrame(pfn);
+  }
+
+  /** Takes an unmapped page's frame away and returns it to the caller, who owns it from then on. */
+  detach(page: number): Pfn {
+    const { pages } = this;
+    const pfn = pages.pfn[page]!;
+    if (pages.map[page] !== -1) throw new VmmError("invariant", "A mapped page lost its frame.", { page });
+    if (pages.holds[page] === 0) this.policy.remove(page);
+    this.frameMap.clear(pfn);
+    pages.pfn[page] = NO_FRAME;
+    pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
+    return pfn;
+  }
+
+  /** Notes that the policy itself let the page go: {@link detach} without telling it. */
+  detachEvicted(page: number): Pfn {
+    const { pages } = this;
+    const pfn = pages.pfn[page]!;
+    this.frameMap.clear(pfn);
+    pages.pfn[page] = NO_FRAME;
+    pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
+    return pfn;
+  }
+
+  /** One more reason to keep the page in its frame. */
+  hold(page: number): void {
+    const { pages } = this;
+    if (pages.holds[page] === 0 && pages.pfn[page]! >= 0) this.policy.remove(page);
+    pages.holds[page] = pages.holds[page]! + 1;
+  }
+
+  /** One reason less. */
+  unhold(page: number): void {
+    const { pages } = this;
+    const holds = pages.holds[page]! - 1;
+    if (holds < 0) throw new VmmError("unbalanced", "A page was released more often than held.", { page });
+    pages.holds[page] = holds;
+    if (holds === 0 && pages.pfn[page]! >= 0) this.#policyInsert(page);
+  }
+
+  /** Holds a page for a transfer. */
+  pin(page: number): void {
+    this.hold(page);
+    this.pages.pins[page] = this.pages.pins[page]! + 1;
+  }
+
+  /** Ends a {@link pin}. */
+  unpin(page: number): void {
+    const pins = this.pages.pins[page]! - 1;
+    if (pins < 0) throw new VmmError("unbalanced", "A page was unpinned more often than pinned.", { page });
+    this.pages.pins[page] = pins;
+    this.unhold(page);
+  }
+
+  /** Notes a store into a resident page. */
+  dirty(page: number): void {
+    const { pages } = this;
+    if (pages.has(page, PAGE_DIRTY)) return;
+    pages.mark(page, PAGE_DIRTY);
+    if (pages.has(page, PAGE_OBJECT)) this.objects.get(pages.owner[page]!)?.dirtied(page);
+  }
+
+  /** Drops the copy in swap: the frame is newer, or nobody needs the page. */
+  dropSwap(page: number): void {
+    const { pages, swap } = this;
+    const reference = pages.swap[page]!;
+    if (reference < 0 || swap === null) return;
+    pages.swap[page] = -1;
+    swap.release(reference);
+  }
+
+  // ------------------------------------------------------------ owners
+
+  /** One owner less. The last one takes frame, copy and record along; the frame goes to the plan. */
+  dropReference(page: number, plan: FlushPlan): void {
+    const { pages } = this;
+    const refs = pages.refs[page]! - 1;
+    if (refs < 0) throw new VmmError("unbalanced", "A page lost more owners than it had.", { page });
+    pages.refs[page] = refs;
+    if (refs > 0) return;
+    if (pages.pins[page]! > 0) return; // A transfer goes on: the last unpin drops the page (see releasePinned).
+    this.#destroy(page, plan);
+  }
+
+  /** Ends a pin of a page that may have lost all owners meanwhile. */
+  releasePinned(page: number, plan: FlushPlan): void {
+    this.unpin(page);
+    if (this.pages.refs[page] === 0 && this.pages.pins[page] === 0) this.#destroy(page, plan);
+  }
+
+  #destroy(page: number, plan: FlushPlan): void {
+    if (this.pages.pfn[page]! >= 0) this.displace(page, plan);
+    else if (this.#policySlots > page) this.policy.remove(page);
+    this.dropSwap(page);
+    this.pages.destroy(page);
+  }
+
+  // ------------------------------------------------------------ mappings
+
+  /**
+   * Maps a resident page at `vpn`, which has no translation. False: no frame for a table, nothing changed.
+   */
+  map(
+    space: AddressSpace,
+    region: Region,
+    sheet: Sheet,
+    vpn: Vpn,
+    page: number,
+    rights: number,
+    plan: FlushPlan,
+  ): boolean {
+    plan.asid = space.asid;
+    const attributes = rights + space.attributes + (region.type << 4);
+    if (!space.tables.map(vpn, this.pages.pfn[page]!, attributes, plan)) return false;
+    this.mappings.add(page, sheet.number * TABLE_PAGES + (vpn & (TABLE_PAGES - 1)));
+    sheet.mapped++;
+    if (region.locked !== "none") this.hold(page);
+    return true;
+  }
+
+  /** Notes that the translation of a page at a place of a sheet is gone. */
+  unmapped(sheet: Sheet, vpn: Vpn, page: number, state: number, locked: boolean): void {
+    if ((state & DIRTY) !== 0) this.dirty(page);
+    if ((state & ACCESSED) !== 0) this.pages.mark(page, PAGE_REFERENCED);
+    this.mappings.remove(page, sheet.number * TABLE_PAGES + (vpn & (TABLE_PAGES - 1)));
+    sheet.mapped--;
+    if (locked) this.unhold(page);
+  }
+
+  /** Removes every translation of a page; the plan is to be flushed before its bytes are relied on. */
+  unmapEverywhere(page: number, plan: FlushPlan): void {
+    const { mappings } = this;
+    for (let at = mappings.first(page); at >= 0; at = mappings.first(page)) {
+      const sheet = this.sheets.get(mappings.sheetOf(at));
+      const change = this.begin(sheet.space);
+      const vpn = sheet.base + mappings.entryOf(at);
+      change.removeInto(vpn, plan);
+      this.end(change);
+      if (mappings.first(page) === at)
+        throw new VmmError("port-contract", "A mapped page has no translation.", { page, vpn });
+    }
+  }
+
+  /** Gathers accessed and dirty bits of all translations of a page into its flags; true if it was used since the last time. */
+  gather(page: number, plan: FlushPlan): boolean {
+    const { mappings, pages } = this;
+    for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
+      const sheet = this.sheets.get(mappings.sheetOf(at));
+      plan.asid = sheet.space.asid;
+      const vpn = sheet.base + mappings.entryOf(at);
+      sheet.space.tables.harvest(vpn, vpn + 1, ACCESSED, plan, this.marker);
+    }
+    if (!pages.has(page, PAGE_REFERENCED)) return false;
+    pages.unmark(page, PAGE_REFERENCED);
+    return true;
+  }
+
+  #policyInsert(page: number): void {
+    if (page >= this.#policySlots) {
+      this.#policySlots = this.pages.capacity;
+      this.policy.grow(this.#policySlots);
+    }
+    this.policy.insert(page);
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * Flush before reuse, by construction: whoever changes translations hands the frames that became free to a plan, and only completing the
+ * plan (all processors have dropped the stale entries) gives them back.
+ *
+ * ```
+ *  tables.unmap(…, plan, …) → plan: pages to invalidate + table frames + data frames
+ *  plan.flush()             → TlbControl.shootdown per space, or of the whole space beyond FULL_LIMIT pages
+ *  plan.complete()          → flush, then frames.giveMany
+ * ```
+ */
+import type { FlushSink, FrameSource, TlbControl } from "./ports.ts";
+import type { Pfn, Vpn } from "./units.ts";
+
+/** Beyond so many pages of one space, everything of the space is invalidated: cheaper than one by one (Linux's x86 default is 33). */
+export const FULL_LIMIT = 64;
+
+/** Where completed plans give frames. */
+export interface PlanTarget {
+  /** The frames' source. */
+  readonly frames: FrameSource;
+  /** Translation look-aside buffers; null where there are none. */
+  readonly tlb: TlbControl | null;
+}
+
+/** Pages to invalidate and frames to give back afterwards. Reusable: after {@link complete} it is empty. */
+export class FlushPlan implements FlushSink {
+  /** The space that {@link invalidate} speaks of; set by whoever calls the tables. */
+  asid = 0;
+  readonly #target: PlanTarget;
+  #asids: Int32Array = new Int32Array(FULL_LIMIT);
+  #vpns: Float64Array = new Float64Array(FULL_LIMIT);
+  #pages = 0;
+  #full: number[] = [];
+  #frames: Float64Array = new Float64Array(64);
+  #frameCount = 0;
+
+  /** An empty plan that gives frames to the target. */
+  constructor(target: PlanTarget) {
+    this.#target = target;
+  }
+
+  /** Pages that wait for invalidation. */
+  get pages(): number {
+    return this.#pages;
+  }
+
+  /** Frames that wait to be given back. */
+  get waitingFrames(): number {
+    return this.#frameCount;
+  }
+
+  /** Whether nothing is left to do. */
+  get isEmpty(): boolean {
+    return this.#pages === 0 && this.#full.length === 0 && this.#frameCount === 0;
+  }
+
+  /** See {@link FlushSink.invalidate}: of the space {@link asid}. */
+  invalidate(vpn: Vpn): void {
+    if (this.#pages === this.#vpns.length && !this.#makeRoom()) return;
+    this.#asids[this.#pages] = this.asid;
+    this.#vpns[this.#pages++] = vpn;
+  }
+
+  /** See {@link FlushSink.invalidateSpace}: of the space {@link asid}. */
+  invalidateSpace(): void {
+    if (!this.#full.includes(this.asid)) this.#full.push(this.asid);
+  }
+
+  /** See {@link FlushSink.tableFrame}. */
+  tableFrame(pfn: Pfn): void {
+    this.dataFrame(pfn);
+  }
+
+  /** A frame that held a page's content and holds it no more. */
+  dataFrame(pfn: Pfn): void {
+    if (this.#frameCount === this.#frames.length) {
+      const wider = new Float64Array(this.#frames.length * 2);
+      wider.set(this.#frames);
+      this.#frames = wider;
+    }
+    this.#frames[this.#frameCount++] = pfn;
+  }
+
+  /** Invalidates on all processors; the frames stay in the plan. */
+  flush(): void {
+    const tlb = this.#target.tlb;
+    if (tlb !== null) {
+      for (const asid of this.#full) tlb.shootdown(asid, this.#vpns, -1);
+      if (this.#pages > 0) this.#flushPages(tlb);
+    }
+    this.#full.length = 0;
+    this.#pages = 0;
+  }
+
+  /** Invalidates on all processors, then gives the frames back. */
+  complete(): void {
+    if (this.#pages > 0 || this.#full.length > 0) this.flush();
+    if (this.#frameCount === 0) return;
+    const count = this.#frameCount;
+    this.#frameCount = 0;
+    if (count === 1) this.#target.frames.give(this.#frames[0]!);
+    else this.#target.frames.giveMany(this.#frames, count);
+  }
+
+  #flushPages(tlb: TlbControl): void {
+    let start = 0;
+    for (let at = 1; at <= this.#pages; at++) {
+      if (at < this.#pages && this.#asids[at] === this.#asids[start]) continue;
+      const asid = this.#asids[start]!;
+      if (!this.#full.includes(asid)) {
+        if (start === 0) tlb.shootdown(asid, this.#vpns, at);
+        else tlb.shootdown(asid, this.#vpns.slice(start, at), at - start);
+      }
+      start = at;
+    }
+  }
+
+  /** False if the current space is invalidated as a whole: its pages need no place any more. */
+  #makeRoom(): boolean {
+    if (this.#full.includes(this.asid)) return false;
+    let own = 0;
+    for (let at = 0; at < this.#pages; at++) if (this.#asids[at] === this.asid) own++;
+    if (own >= FULL_LIMIT) {
+      this.#dropPagesOf(this.asid);
+      this.#full.push(this.asid);
+      return false;
+    }
+    const asids = new Int32Array(this.#asids.length * 2);
+    const vpns = new Float64Array(this.#vpns.length * 2);
+    asids.set(this.#asids);
+    vpns.set(this.#vpns);
+    this.#asids = asids;
+    this.#vpns = vpns;
+    return true;
+  }
+
+  #dropPagesOf(asid: number): void {
+    let kept = 0;
+    for (let at = 0; at < this.#pages; at++) {
+      if (this.#asids[at] === asid) continue;
+      this.#asids[kept] = this.#asids[at]!;
+      this.#vpns[kept++] = this.#vpns[at]!;
+    }
+    this.#pages = kept;
+  }
+}

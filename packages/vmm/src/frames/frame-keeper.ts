@@ -1,0 +1,96 @@
+/**
+ * Frames for pages: from the stock of zeroed frames, from the source, or, where the limit or the source says no, from reclaim.
+ *
+ * ```
+ *  take ── resident < limit? ── source ── a frame
+ *             └─ no ── reclaim one page ┘   └─ none ── reclaim ── again
+ * ```
+ */
+import type { Core } from "../core.ts";
+import { NO_FRAME, type Pfn } from "../units.ts";
+
+/** Frees one frame's worth of pages; false if nothing can leave. */
+export type Reclaim = () => boolean;
+
+/** Hands out frames. */
+export class FrameKeeper {
+  /** Called when no frame is there; set by the manager. */
+  reclaim: Reclaim = () => false;
+  readonly #core: Core;
+  /** Zeroed frames that nobody owns. */
+  readonly #stock: Float64Array = new Float64Array(1024);
+  #stocked = 0;
+
+  /** A keeper for a core. */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Zeroed frames in stock. */
+  get stocked(): number {
+    return this.#stocked;
+  }
+
+  /** A frame with unknown bytes for a page, −1 if none can be had. */
+  take(): Pfn {
+    const core = this.#core;
+    while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
+    const pfn = core.frames.take();
+    if (pfn >= 0) return pfn;
+    return this.#takeSlowly();
+  }
+
+  /** A frame full of zeroes for a page, −1 if none can be had. */
+  takeZeroed(): Pfn {
+    const core = this.#core;
+    if (this.#stocked > 0 && core.resident < core.residentLimit) return this.#stock[--this.#stocked]!;
+    const pfn = this.take();
+    if (pfn >= 0) {
+      core.window.zero(pfn);
+      core.stats.zeroedFrames++;
+    }
+    return pfn;
+  }
+
+  /** Fills the stock with up to `budget` more zeroed frames, as long as the source has some; returns how many. For idle time. */
+  fillStock(budget: number): number {
+    const core = this.#core;
+    let filled = 0;
+    while (filled < budget && this.#stocked < this.#stock.length) {
+      const pfn = core.frames.take();
+      if (pfn < 0) break;
+      core.window.zero(pfn);
+      this.#stock[this.#stocked++] = pfn;
+      filled++;
+    }
+    core.stats.stockedFrames += filled;
+    return filled;
+  }
+
+  /** Gives the whole stock back to the source. */
+  emptyStock(): void {
+    this.#core.frames.giveMany(this.#stock, this.#stocked);
+    this.#stocked = 0;
+  }
+
+  /** Gives back a frame that no translation ever led to. */
+  giveUnused(pfn: Pfn): void {
+    this.#core.frames.give(pfn);
+  }
+
+  /** Frames in stock, for auditors. */
+  stockFrames(): Float64Array {
+    return this.#stock.slice(0, this.#stocked);
+  }
+
+  #takeSlowly(): Pfn {
+    const core = this.#core;
+    if (this.#stocked > 0) return this.#stock[--this.#stocked]!;
+    for (let tries = 0; tries < 16; tries++) {
+      if (!this.reclaim()) return NO_FRAME;
+      const pfn = core.frames.take();
+      if (pfn >= 0) return pfn;
+    }
+    return NO_FRAME;
+  }
+}

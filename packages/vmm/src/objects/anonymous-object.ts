@@ -1,0 +1,79 @@
+/** Shared anonymous memory, with or without a name: pages that read as zero until stored to, and go to swap when they must leave. */
+import type { Core } from "../core.ts";
+import { VmmError } from "../errors.ts";
+import { PAGE_SIZE } from "../units.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY } from "./object.ts";
+
+/** What may not be done to an object any more. Only ever added. */
+export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write";
+
+/** Outcome of a change that seals or users may forbid. */
+export type ObjectOutcome = "ok" | "sealed" | "busy" | "no-memory" | "failed";
+
+/** Zero-filled memory that several regions share. */
+export class AnonymousObject extends MemoryObject {
+  readonly kind = "anonymous";
+  readonly #seals: Set<Seal> = new Set();
+  #size: number;
+
+  /** An object of `bytes` bytes. With `sealable`, seals can be added; else it is born sealed against seals. */
+  constructor(core: Core, bytes: number, sealable = false) {
+    super(core);
+    demandSize(bytes);
+    this.#size = bytes;
+    if (!sealable) this.#seals.add("seal");
+  }
+
+  /** Bytes of the object now. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The seals that hold. */
+  get seals(): ReadonlySet<Seal> {
+    return this.#seals;
+  }
+
+  /** See {@link MemoryObject.supply}: a frame of zeroes. */
+  supply(index: number): number {
+    if (index * PAGE_SIZE >= this.#size) return SUPPLY_BUS;
+    const pfn = this.core.keeper.takeZeroed();
+    return pfn < 0 ? SUPPLY_NO_MEMORY : this.adopt(index, pfn);
+  }
+
+  /** Sets the size; bytes beyond the old one read as zero. */
+  resize(bytes: number): ObjectOutcome {
+    this.demandAlive();
+    demandSize(bytes);
+    if (bytes < this.#size && this.#seals.has("shrink")) return "sealed";
+    if (bytes > this.#size && this.#seals.has("grow")) return "sealed";
+    const before = this.#size;
+    this.#size = bytes;
+    this.resized(before, bytes);
+    return "ok";
+  }
+
+  /** Adds seals, all or none. `busy`: sealing against stores while a shared mapping could store. */
+  addSeals(seals: readonly Seal[]): ObjectOutcome {
+    this.demandAlive();
+    if (this.#seals.has("seal")) return "sealed";
+    if (seals.includes("write") && !this.#seals.has("write") && this.#mayBeStoredTo()) return "busy";
+    for (const seal of seals) this.#seals.add(seal);
+    return "ok";
+  }
+
+  /** Whether stores through new mappings, `write` and `punch` are allowed. */
+  get isWritable(): boolean {
+    return !this.#seals.has("write") && !this.#seals.has("future-write");
+  }
+
+  #mayBeStoredTo(): boolean {
+    for (const region of this.regions.keys()) if (region.shared && (region.ceiling & 2) !== 0) return true;
+    return false;
+  }
+}
+
+function demandSize(bytes: number): void {
+  if (!Number.isSafeInteger(bytes) || bytes < 0)
+    throw new VmmError("out-of-range", "A size is 0 or more bytes.", { bytes });
+}

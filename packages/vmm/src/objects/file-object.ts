@@ -1,0 +1,220 @@
+/**
+ * A file behind the page cache: one object per backing, however often it is mapped, so that all mappings, `read` and `write` agree at once.
+ *
+ * Pages enter by faults and reads, become dirty by stores, and are written back by {@link FileObject.sync}, by age, or when they must leave. A page whose
+ * write fails stays dirty; the error is told once to each caller of `sync` that had not heard of it.
+ */
+import type { Core } from "../core.ts";
+import { PAGE_DIRTY } from "../pages/pages.ts";
+import type { BackingStore, IoOutcome } from "../ports.ts";
+import { PAGE_SIZE } from "../units.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY } from "./object.ts";
+
+/** Pages written in one call at most, when they lie in a row. */
+export const CLUSTER_PAGES = 32;
+
+/** A caller's position in the history of a file's write errors. */
+export interface SyncCursor {
+  /** Errors that the caller has been told of. */
+  seen: number;
+}
+
+/** A file in the page cache. */
+export class FileObject extends MemoryObject {
+  readonly kind = "file";
+  override readonly persistent = true;
+  readonly #backing: BackingStore;
+  readonly #dirty: Set<number> = new Set();
+  readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
+  #size: number;
+  #errors = 0;
+  #changes = 0;
+
+  /** The object of a backing store. */
+  constructor(core: Core, backing: BackingStore) {
+    super(core);
+    this.#backing = backing;
+    this.#size = backing.size();
+  }
+
+  /** Bytes of the file now. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Pages that are known to be dirty. */
+  get dirtyPages(): number {
+    return this.#dirty.size;
+  }
+
+  /** Times that stored bytes were noticed: moves between a store through a mapping and the end of the next sync. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** A position from which errors are told: those before are not. */
+  cursor(): SyncCursor {
+    return { seen: this.#errors };
+  }
+
+  /** See {@link MemoryObject.supply}: the bytes of the file. */
+  supply(index: number): number {
+    if (index * PAGE_SIZE >= this.#size) return SUPPLY_BUS;
+    const { core } = this;
+    const pfn = core.keeper.take();
+    if (pfn < 0) return SUPPLY_NO_MEMORY;
+    const { buffer } = core;
+    if (!this.#readPage(index, buffer)) {
+      core.keeper.giveUnused(pfn);
+      core.stats.ioErrors++;
+      return SUPPLY_BUS;
+    }
+    core.window.write(pfn, 0, buffer);
+    core.stats.fileReads++;
+    this.supplyRead = true;
+    return this.adopt(index, pfn);
+  }
+
+  /** See {@link MemoryObject.dirtied}. */
+  override dirtied(page: number): void {
+    this.#dirty.add(page);
+    this.core.pages.dirtied[page] = this.core.clock.nanoseconds();
+    this.#changes++;
+  }
+
+  /** See {@link MemoryObject.writeBack}. Dirty bits must have been harvested. */
+  override writeBack(page: number): IoOutcome {
+    return this.#writeRun([page]) ? "ok" : "failed";
+  }
+
+  /**
+   * Writes the dirty pages that begin in bytes `[start, end)` and makes them durable. `failed` where one of them could not be written, now or since the
+   * cursor was last used; they stay dirty.
+   */
+  sync(cursor: SyncCursor, start = 0, end: number = Number.MAX_SAFE_INTEGER): IoOutcome {
+    this.demandAlive();
+    this.flushRange(Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
+    if (this.#backing.sync() !== "ok") this.#errors++;
+    const outcome: IoOutcome = this.#errors > cursor.seen ? "failed" : "ok";
+    cursor.seen = this.#errors;
+    return outcome;
+  }
+
+  /** Writes the dirty pages of `[start, end)`, in clusters; returns how many became clean. */
+  flushRange(start: number, end: number): number {
+    this.harvestDirty(start, end);
+    const { pages } = this.core;
+    const doomed: number[] = [];
+    for (const page of this.#dirty) {
+      const index = pages.index[page]!;
+      if (index >= start && index < end) doomed.push(page);
+    }
+    doomed.sort((a, b) => pages.index[a]! - pages.index[b]!);
+    return this.#writeClusters(doomed);
+  }
+
+  /** Writes the pages that have been dirty since before `moment` (nanoseconds of the clock); returns how many became clean. */
+  flushOlderThan(moment: number): number {
+    this.harvestDirty(0, Number.MAX_SAFE_INTEGER);
+    const { pages } = this.core;
+    const old = [...this.#dirty].filter((page) => pages.dirtied[page]! < moment);
+    old.sort((a, b) => pages.index[a]! - pages.index[b]!);
+    return this.#writeClusters(old);
+  }
+
+  /** Sets the size of the file. Nothing changes unless the backing agrees. */
+  resize(bytes: number): IoOutcome {
+    this.demandAlive();
+    const before = this.#size;
+    if (bytes < before) this.#size = bytes;
+    const outcome = this.#backing.resize(bytes);
+    if (outcome !== "ok") {
+      this.#size = before;
+      return outcome;
+    }
+    this.#size = bytes;
+    this.resized(before, bytes);
+    return "ok";
+  }
+
+  /** See {@link MemoryObject.punch}; zeroes are written, so that pages read again are zero. */
+  override punch(start: number, end: number): void {
+    const stop = Math.min(end, this.#size);
+    const zeroes = new Uint8Array(PAGE_SIZE);
+    super.punch(start, end);
+    for (let at = start; at < stop;) {
+      const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
+      if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") this.#errors++;
+      at += bytes;
+    }
+  }
+
+  /** Zeroes what lies beyond the end in the last page, as a new first mapping expects. */
+  cleanTail(): void {
+    const tail = this.#size % PAGE_SIZE;
+    if (tail !== 0) this.zeroTail(Math.floor(this.#size / PAGE_SIZE), tail);
+  }
+
+  protected override closing(): void {
+    this.flushRange(0, Number.MAX_SAFE_INTEGER);
+    this.#backing.sync();
+  }
+
+  protected override dropPages(start: number, end: number): void {
+    this.pages.forEach(start, end, (page) => this.#dirty.delete(page));
+    super.dropPages(start, end);
+  }
+
+  /** Forgets that a page is dirty: it leaves, clean. */
+  forgetDirty(page: number): void {
+    this.#dirty.delete(page);
+  }
+
+  #writeClusters(pages: readonly number[]): number {
+    const { index } = this.core.pages;
+    let clean = 0;
+    for (let at = 0; at < pages.length;) {
+      const run: number[] = [];
+      for (let next = at; next < pages.length && run.length < CLUSTER_PAGES; next++) {
+        const page = pages[next] ?? -1;
+        const first = run[0];
+        if (first !== undefined && index[page] !== index[first]! + run.length) break;
+        run.push(page);
+      }
+      if (this.#writeRun(run)) clean += run.length;
+      at += run.length;
+    }
+    return clean;
+  }
+
+  /** Writes pages that lie in a row; on success they are clean. */
+  #writeRun(run: readonly number[]): boolean {
+    const { core } = this;
+    const first = run[0];
+    if (first === undefined) return true;
+    const offset = core.pages.index[first]! * PAGE_SIZE;
+    for (let at = 0; at < run.length; at++) {
+      const page = run[at] ?? first;
+      core.window.read(core.pages.pfn[page]!, 0, this.#cluster.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE));
+    }
+    const bytes = Math.min(run.length * PAGE_SIZE, this.#size - offset);
+    if (bytes > 0 && this.#backing.write(offset, this.#cluster.subarray(0, bytes)) !== "ok") {
+      this.#errors++;
+      core.stats.ioErrors++;
+      return false;
+    }
+    for (const page of run) {
+      core.pages.unmark(page, PAGE_DIRTY);
+      this.#dirty.delete(page);
+    }
+    core.stats.fileWrites += run.length;
+    core.stats.writebacks += run.length;
+    return true;
+  }
+
+  #readPage(index: number, into: Uint8Array): boolean {
+    const bytes = Math.min(PAGE_SIZE, this.#size - index * PAGE_SIZE);
+    into.fill(0, bytes);
+    return this.#backing.read(index * PAGE_SIZE, bytes === PAGE_SIZE ? into : into.subarray(0, bytes)) === "ok";
+  }
+}

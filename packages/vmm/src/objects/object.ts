@@ -1,0 +1,279 @@
+/**
+ * Memory objects: what regions map. An object has pages by index; each present page is one record, however many regions map it.
+ *
+ * ```
+ *  region.offset + (vpn − region.start) ─→ index ─→ page record ─→ frame | swap | (file: read again)
+ * ```
+ */
+import type { Core } from "../core.ts";
+import { VmmError } from "../errors.ts";
+import { PageIndex } from "../pages/page-index.ts";
+import { NO_PAGE, PAGE_OBJECT, PAGE_POISONED } from "../pages/pages.ts";
+import type { IoOutcome } from "../ports.ts";
+import { DIRTY } from "../rights.ts";
+import type { Region } from "../space/region.ts";
+import type { AddressSpace } from "../space/space.ts";
+import { PAGE_SIZE, pagesFor, type Vpn } from "../units.ts";
+
+/** What kind of thing an object is. */
+export type ObjectKind = "anonymous" | "file" | "device" | "buffer" | "pager";
+
+/** {@link MemoryObject.supply} found no frame. */
+export const SUPPLY_NO_MEMORY = -2;
+/** {@link MemoryObject.supply} failed for good: the access is a bus error. */
+export const SUPPLY_BUS = -3;
+/** {@link MemoryObject.supply} waits for {@link MemoryObject.pending}. */
+export const SUPPLY_PENDING = -4;
+
+/** A thing that regions map. */
+export abstract class MemoryObject {
+  /** What kind of thing it is. */
+  abstract readonly kind: ObjectKind;
+  /** The object's number, unique in its manager. */
+  readonly number: number;
+  /** The pages that exist, by index. */
+  readonly pages: PageIndex = new PageIndex();
+  /** Regions that map it, with their spaces. */
+  readonly regions: Map<Region, AddressSpace> = new Map();
+  /** What the last {@link supply} waits for. */
+  pending: Promise<void> | null = null;
+  /** Whether the last {@link supply} read from a store. */
+  supplyRead = false;
+  /** Whether evicted pages go to the object's own store rather than to swap. */
+  readonly persistent: boolean = false;
+  protected readonly core: Core;
+  #handles = 1;
+  #destroyed = false;
+
+  /** An object of a core with one handle. */
+  constructor(core: Core) {
+    this.core = core;
+    this.number = core.addObject(this);
+  }
+
+  /** Bytes of the object now: an access to a page that begins at or beyond is a bus error. */
+  abstract get size(): number;
+
+  /** Makes the page at `index` exist, resident, and returns it; or a SUPPLY_… code. Called where the object has no such page. */
+  abstract supply(index: number): number;
+
+  /** Whether the object is gone. */
+  get isDestroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** Pages within the size. */
+  get pageCount(): number {
+    return pagesFor(this.size);
+  }
+
+  /** One more handle. */
+  open(): this {
+    this.demandAlive();
+    this.#handles++;
+    return this;
+  }
+
+  /** Gives a handle back. The object goes with its last handle and mapping. */
+  close(): void {
+    this.demandAlive();
+    if (this.#handles === 0)
+      throw new VmmError("unbalanced", "An object was closed more often than opened.", { object: this.number });
+    this.#handles--;
+    this.#destroyIfUnused();
+  }
+
+  /** A region begins to map the object. */
+  attach(region: Region, space: AddressSpace): void {
+    this.demandAlive();
+    this.regions.set(region, space);
+  }
+
+  /** A region maps the object no more. */
+  detach(region: Region): void {
+    this.regions.delete(region);
+    this.#destroyIfUnused();
+  }
+
+  /** A page was stored to for the first time since it was clean. */
+  dirtied(_page: number): void {
+    return;
+  }
+
+  /** A page mapped with write notification is about to be stored to. */
+  writeFault(_index: number, _vpn: Vpn): "allow" | "deny" {
+    return "allow";
+  }
+
+  /** Writes a dirty page to the object's own store. Only called where {@link persistent}. */
+  writeBack(_page: number): IoOutcome {
+    throw new VmmError("invariant", "The object has no store of its own.", { object: this.number });
+  }
+
+  /** Removes all translations of the object's pages `[start, end)`; private copies stay unless `copies`. */
+  unmapPages(start: number, end: number, copies: boolean): void {
+    for (const [region, space] of [...this.regions]) {
+      const from = Math.max(start, region.offset);
+      const to = Math.min(end, region.offset + region.pages);
+      if (from < to)
+        space.dropTranslations(
+          region,
+          region.start + (from - region.offset),
+          region.start + (to - region.offset),
+          copies,
+        );
+    }
+  }
+
+  /** Moves the dirty bits of all translations of `[start, end)` into the pages. The bytes are stable until the next store. */
+  harvestDirty(start: number, end: number): void {
+    const { core } = this;
+    for (const [region, space] of this.regions) {
+      const from: Vpn = region.start + Math.max(start - region.offset, 0);
+      const to: Vpn = Math.min(region.end, region.start + (end - region.offset));
+      if (from >= to || !region.shared) continue;
+      const change = core.begin(space);
+      space.tables.harvest(from, to, DIRTY, change.plan, core.marker);
+      core.end(change);
+    }
+  }
+
+  /** The page at `index`, resident: found, swapped in or supplied. Or a SUPPLY_… code. */
+  obtain(index: number): number {
+    this.supplyRead = false;
+    const page = this.pages.get(index);
+    if (page === NO_PAGE) return this.supply(index);
+    const { pages } = this.core;
+    if (pages.has(page, PAGE_POISONED)) return SUPPLY_BUS;
+    if (pages.isResident(page)) return page;
+    this.supplyRead = pages.swap[page]! >= 0;
+    return this.core.swapper.bringIn(page);
+  }
+
+  /** Gives up the page at its index: translations, frame and copies. */
+  discard(page: number): void {
+    const { core } = this;
+    const change = core.begin(null);
+    core.unmapEverywhere(page, change.plan);
+    this.pages.remove(core.pages.index[page]!);
+    core.dropReference(page, change.plan);
+    core.end(change);
+  }
+
+  /** Bytes `[offset, offset + into.length)` as a program sees them; returns how many there are before the end. −1: a page could not be had. */
+  read(offset: number, into: Uint8Array): number {
+    this.demandAlive();
+    const count = Math.min(into.length, Math.max(0, this.size - offset));
+    for (let done = 0; done < count;) {
+      const at = offset + done;
+      const within = at % PAGE_SIZE;
+      const bytes = Math.min(count - done, PAGE_SIZE - within);
+      const page = this.obtain(Math.floor(at / PAGE_SIZE));
+      if (page < 0) return done > 0 ? done : -1;
+      this.core.window.read(this.core.pages.pfn[page]!, within, into.subarray(done, done + bytes));
+      done += bytes;
+    }
+    return count;
+  }
+
+  /** Stores bytes at `offset`, within the size; returns how many. −1: a page could not be had. */
+  write(offset: number, from: Uint8Array): number {
+    this.demandAlive();
+    const count = Math.min(from.length, Math.max(0, this.size - offset));
+    for (let done = 0; done < count;) {
+      const at = offset + done;
+      const within = at % PAGE_SIZE;
+      const bytes = Math.min(count - done, PAGE_SIZE - within);
+      const page = this.obtain(Math.floor(at / PAGE_SIZE));
+      if (page < 0) return done > 0 ? done : -1;
+      this.core.window.write(this.core.pages.pfn[page]!, within, from.subarray(done, done + bytes));
+      this.core.dirty(page);
+      done += bytes;
+    }
+    return count;
+  }
+
+  /** Makes `[start, end)` read as zero through every mapping; private copies stay. The size stays. */
+  punch(start: number, end: number): void {
+    this.demandAlive();
+    const stop = Math.min(end, this.size);
+    const firstWhole = Math.ceil(start / PAGE_SIZE);
+    const endWhole = Math.floor(stop / PAGE_SIZE);
+    if (firstWhole < endWhole) {
+      this.dropPages(firstWhole, endWhole);
+      this.#zero(start, Math.min(firstWhole * PAGE_SIZE, stop));
+      this.#zero(Math.max(endWhole * PAGE_SIZE, start), stop);
+    } else {
+      this.#zero(start, stop);
+    }
+  }
+
+  /** Takes the pages `[start, end)` out of the object: their content is zero, or whatever the store has. */
+  protected dropPages(start: number, end: number): void {
+    const doomed: number[] = [];
+    this.pages.forEach(start, end, (page) => doomed.push(page));
+    for (const page of doomed) this.discard(page);
+  }
+
+  /** What a change of size means for pages: those beyond the new end go, the tail of the last one becomes zero. */
+  protected resized(before: number, after: number): void {
+    const lastIndex = Math.floor(Math.min(before, after) / PAGE_SIZE);
+    const tail = Math.min(before, after) % PAGE_SIZE;
+    if (after < before) {
+      const end = pagesFor(before);
+      const keep = pagesFor(after);
+      this.unmapPages(keep, Number.MAX_SAFE_INTEGER, true);
+      this.dropPages(keep, end);
+    }
+    if (tail !== 0) this.zeroTail(lastIndex, tail);
+  }
+
+  /** Zeroes the page at `index` from `offset` on, if it exists. */
+  protected zeroTail(index: number, offset: number): void {
+    const known = this.pages.get(index);
+    if (known === NO_PAGE) return;
+    const page = this.obtain(index);
+    if (page < 0) return;
+    this.core.window.write(this.core.pages.pfn[page]!, offset, new Uint8Array(PAGE_SIZE - offset));
+    this.core.dirty(page);
+  }
+
+  /** Makes the record of the object's page at `index`, in a frame. */
+  protected adopt(index: number, pfn: number): number {
+    const { core } = this;
+    const page = core.pages.create();
+    core.pages.mark(page, PAGE_OBJECT);
+    core.pages.owner[page] = this.number;
+    core.pages.index[page] = index;
+    this.pages.add(index, page);
+    core.place(page, pfn);
+    return page;
+  }
+
+  /** Throws unless the object can be used. */
+  protected demandAlive(): void {
+    if (this.#destroyed) throw new VmmError("destroyed", "The object was destroyed.", { object: this.number });
+  }
+
+  /** Called when the last handle and mapping are gone, before the pages go. */
+  protected closing(): void {
+    return;
+  }
+
+  #zero(start: number, end: number): void {
+    if (start >= end) return;
+    const index = Math.floor(start / PAGE_SIZE);
+    const page = this.obtain(index);
+    if (page < 0) return;
+    this.core.window.write(this.core.pages.pfn[page]!, start - index * PAGE_SIZE, new Uint8Array(end - start));
+    this.core.dirty(page);
+  }
+
+  #destroyIfUnused(): void {
+    if (this.#handles > 0 || this.regions.size > 0 || this.#destroyed) return;
+    this.closing();
+    this.dropPages(0, Number.MAX_SAFE_INTEGER);
+    this.#destroyed = true;
+    this.core.objects.delete(this.number);
+  }
+}

@@ -1,0 +1,200 @@
+/** Advice about a range: how it will be used, and what may be done to it. */
+import { AnonymousObject } from "../objects/anonymous-object.ts";
+import type { Outcome } from "../outcome.ts";
+import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
+import { DIRTY, READ, WRITE } from "../rights.ts";
+import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
+import { mergeRange, splitAt } from "./mapping.ts";
+import { coverOf, cutsFor } from "./protecting.ts";
+import type { Region } from "./region.ts";
+import { populateRange } from "./residency.ts";
+import { GUARD_PAGE } from "./sheet.ts";
+import type { AddressSpace } from "./space.ts";
+
+/**
+ * | advice | effect |
+ * |---|---|
+ * | `normal`, `sequential`, `random` | read-ahead and reclaim follow the pattern |
+ * | `will-need` | pages of the range are brought into frames, as far as that works |
+ * | `dont-need` | private pages are dropped: they read as zero, or as the file, again. Not for locked regions |
+ * | `dont-need-locked` | the same, for locked regions too |
+ * | `free` | private pages may be dropped from now on, until they are stored to again |
+ * | `cold` | pages leave first when frames are needed |
+ * | `page-out` | pages leave their frames now |
+ * | `remove` | pages of a shared object read as zero, for all its users |
+ * | `large`, `no-large` | 2M pages are wanted, or not |
+ * | `wipe-on-clone`, `keep-on-clone` | clones see zeroes there, or a copy |
+ * | `no-clone`, `clone` | clones have nothing there, or a copy |
+ * | `guard`, `no-guard` | pages fault on every access though the region exists; no longer |
+ * | `populate-read`, `populate-write` | every page is faulted in, or the call fails |
+ */
+export type Advice =
+  | "normal"
+  | "sequential"
+  | "random"
+  | "will-need"
+  | "dont-need"
+  | "dont-need-locked"
+  | "free"
+  | "cold"
+  | "page-out"
+  | "remove"
+  | "large"
+  | "no-large"
+  | "wipe-on-clone"
+  | "keep-on-clone"
+  | "no-clone"
+  | "clone"
+  | "guard"
+  | "no-guard"
+  | "populate-read"
+  | "populate-write";
+
+/** Applies advice to `[start, end)`, which is mapped without holes: all of it or nothing. */
+export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice): Outcome {
+  if (start === end) return "ok";
+  const regions = coverOf(space, start, end);
+  if (regions === null) return "unmapped";
+  for (const region of regions) {
+    const refusal = refuses(region, advice);
+    if (refusal !== "ok") return refusal;
+  }
+  if (advice === "populate-read") return populateRange(space, start, end, READ);
+  if (advice === "populate-write") return populateRange(space, start, end, WRITE);
+  const trait = traitSetter(advice);
+  if (trait !== null) {
+    if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
+    splitAt(space, start);
+    splitAt(space, end);
+    for (const region of space.regions.within(start, end)) trait(region);
+    mergeRange(space, start, end);
+    return "ok";
+  }
+  for (const region of regions) apply(space, region, Math.max(start, region.start), Math.min(end, region.end), advice);
+  return "ok";
+}
+
+function refuses(region: Region, advice: Advice): Outcome {
+  const destroys = advice === "dont-need" || advice === "free" || advice === "remove" || advice === "guard";
+  if (region.locked !== "none" && (destroys || advice === "cold" || advice === "page-out")) return "locked";
+  if (region.sealed && (destroys || advice === "dont-need-locked") && (region.rights & WRITE) === 0) return "sealed";
+  if ((advice === "free" || advice === "wipe-on-clone") && region.object !== null) return "not-anonymous";
+  if (advice === "guard" && region.object?.kind === "device") return "not-anonymous";
+  if (advice === "remove") {
+    if (region.object === null) return "not-shared";
+    if (!region.shared || (region.ceiling & WRITE) === 0) return "rights";
+    if (region.object instanceof AnonymousObject && !region.object.isWritable) return "sealed";
+  }
+  return "ok";
+}
+
+/** What the advice changes about whole regions; null where it is about pages. */
+function traitSetter(advice: Advice): ((region: Region) => void) | null {
+  switch (advice) {
+    case "normal":
+    case "sequential":
+    case "random":
+      return (region) => (region.pattern = advice);
+    case "large":
+      return (region) => (region.large = "yes");
+    case "no-large":
+      return (region) => (region.large = "no");
+    case "wipe-on-clone":
+      return (region) => (region.onClone = "wipe");
+    case "keep-on-clone":
+    case "clone":
+      return (region) => (region.onClone = "copy");
+    case "no-clone":
+      return (region) => (region.onClone = "skip");
+    default:
+      return null;
+  }
+}
+
+function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice: Advice): void {
+  if (advice === "dont-need" || advice === "dont-need-locked") {
+    space.dropTranslations(region, start, end, true);
+  } else if (advice === "free") freeLazily(space, start, end);
+  else if (advice === "will-need") bringIn(space, region, start, end);
+  else if (advice === "cold" || advice === "page-out") putOut(space, start, end, advice === "page-out");
+  else if (advice === "remove")
+    region.object?.punch(region.indexOf(start) * PAGE_SIZE, region.indexOf(end) * PAGE_SIZE);
+  else if (advice === "guard") guard(space, region, start, end);
+  else unguard(space, start, end);
+}
+
+/** Private pages become clean with no copy anywhere: reclaim drops them, and they read as zero; a store makes them count again. */
+function freeLazily(space: AddressSpace, start: Vpn, end: Vpn): void {
+  const { core } = space.vmm;
+  const change = core.begin(space);
+  space.tables.harvest(start, end, DIRTY, change.plan, core.marker);
+  change.plan.flush();
+  space.sheets.forEach(start, end, (sheet, base) => {
+    const to = Math.min(end, base + TABLE_PAGES) - base;
+    for (let at = Math.max(start, base) - base; at < to; at++) {
+      const page = sheet.anons[at]!;
+      if (page < 0 || core.pages.refs[page] !== 1 || !core.pages.isResident(page)) continue;
+      core.pages.unmark(page, PAGE_DIRTY);
+      core.dropSwap(page);
+    }
+  });
+  core.end(change);
+}
+
+function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): void {
+  const { core } = space.vmm;
+  for (let vpn = start; vpn < end; vpn++) {
+    const sheet = space.sheets.get(vpn);
+    const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
+    if (core.resident >= core.residentLimit) return;
+    if (anon >= 0 && !core.pages.isResident(anon)) {
+      if (core.swapper.bringIn(anon) < 0) return;
+      core.stats.prefetched++;
+    } else if (anon === NO_PAGE && region.object !== null && region.object.kind !== "device") {
+      if (region.object.pages.get(region.indexOf(vpn)) !== NO_PAGE) continue;
+      if (region.object.obtain(region.indexOf(vpn)) < 0) return;
+      core.stats.prefetched++;
+    }
+  }
+}
+
+/** Pages become the next to leave (`cold`), or leave (`page-out`), unless others map them too. */
+function putOut(space: AddressSpace, start: Vpn, end: Vpn, now: boolean): void {
+  const { core } = space.vmm;
+  const { pages } = core;
+  for (let vpn = start; vpn < end; vpn++) {
+    if (space.tables.query(vpn) === 0) continue;
+    const page = core.frameMap.pageAt(space.tables.frame);
+    if (page < 0 || pages.holds[page]! > 0 || core.mappings.countOf(page) > 1) continue;
+    if (now) core.reclaimer.evictPage(page);
+    else {
+      const change = core.begin(space);
+      core.gather(page, change.plan);
+      core.end(change);
+      core.policy.remove(page);
+      core.policy.insert(page);
+    }
+  }
+}
+
+function guard(space: AddressSpace, region: Region, start: Vpn, end: Vpn): void {
+  space.dropTranslations(region, start, end, true);
+  for (let vpn = start; vpn < end; vpn++) {
+    const sheet = space.sheetFor(vpn);
+    const at = vpn & (TABLE_PAGES - 1);
+    if (sheet.anons[at] === GUARD_PAGE) continue;
+    sheet.anons[at] = GUARD_PAGE;
+    sheet.used++;
+  }
+}
+
+function unguard(space: AddressSpace, start: Vpn, end: Vpn): void {
+  space.sheets.forEach(start, end, (sheet, base) => {
+    const to = Math.min(end, base + TABLE_PAGES) - base;
+    for (let at = Math.max(start, base) - base; at < to; at++) {
+      if (sheet.anons[at] !== GUARD_PAGE) continue;
+      sheet.anons[at] = NO_PAGE;
+      sheet.used--;
+    }
+  });
+}

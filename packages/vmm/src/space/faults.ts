@@ -1,0 +1,271 @@
+/**
+ * The fault handler: from an access that could not be translated to a translation, or to the reason why there is none. Driven by fault-table.ts.
+ *
+ * Anonymous minor fault: region found (one compare), table state read, frame taken, zeroed, mapped. No allocation.
+ */
+import type { Core } from "../core.ts";
+import { DeviceObject } from "../objects/device-object.ts";
+import { SUPPLY_BUS, SUPPLY_NO_MEMORY, type MemoryObject } from "../objects/object.ts";
+import { NO_PAGE, PAGE_POISONED } from "../pages/pages.ts";
+import type { FaultOutcome } from "../outcome.ts";
+import { EXECUTE, RIGHTS_MASK, USER, WRITE } from "../rights.ts";
+import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type VirtAddr, type Vpn } from "../units.ts";
+import {
+  FAULT_TABLE,
+  MAP_COPY,
+  MAP_DEVICE,
+  MAP_NEW,
+  MAP_READ_ONLY,
+  MAP_ZERO,
+  REFUSE,
+  SOURCE_CLONED,
+  SOURCE_DEVICE,
+  SOURCE_GUARD,
+  SOURCE_NOTHING,
+  SOURCE_OWN,
+  SOURCE_PRIVATE,
+  SOURCE_SHARED,
+} from "./fault-table.ts";
+import type { Region } from "./region.ts";
+import { GUARD_PAGE, type Sheet } from "./sheet.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** Pages around a faulting page of an object that are mapped with it where they are in frames: one cache line of entries, twice. */
+export const FAULT_AROUND = 16;
+
+/** Resolves faults. */
+export class FaultHandler {
+  /** Pages mapped around a fault, a power of two; 1 switches fault-around off. */
+  faultAround: number = FAULT_AROUND;
+  /** Whether loads of untouched memory map the one shared frame of zeroes. */
+  zeroFrame = true;
+  readonly #core: Core;
+  #zeroPfn: Pfn = NO_FRAME;
+
+  /** A handler for a core. */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** The shared frame of zeroes, −1 while there is none. */
+  get zeroFramePfn(): Pfn {
+    return this.#zeroPfn;
+  }
+
+  /** Resolves an access (READ, WRITE or EXECUTE, and USER from user mode) at an address, or says why it cannot be. */
+  fault(space: AddressSpace, address: VirtAddr, access: number): FaultOutcome {
+    const vpn = Math.floor(address / PAGE_SIZE);
+    const region = space.regions.find(vpn) ?? space.growStack(vpn);
+    if (region === null) return this.#failed("unmapped");
+    const lacking = access & ~region.rights & RIGHTS_MASK;
+    if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
+    const outcome = this.resolve(space, region, vpn, access);
+    this.#count(outcome);
+    return outcome;
+  }
+
+  /** Resolves an access that the region allows. */
+  resolve(space: AddressSpace, region: Region, vpn: Vpn, access: number): FaultOutcome {
+    const write = (access & WRITE) !== 0;
+    const state = space.tables.query(vpn);
+    if (state !== 0 && (access & ~state & RIGHTS_MASK) === 0) {
+      space.invalidateHere(vpn);
+      return "spurious";
+    }
+    const sheet = space.sheetFor(vpn);
+    const anon = sheet.anons[vpn & (TABLE_PAGES - 1)]!;
+    const source = this.#sourceOf(region, anon);
+    const action = FAULT_TABLE[source * 2 + (write ? 1 : 0)]!;
+    if (action === REFUSE) return "guard";
+    if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn, state !== 0);
+    if (action === MAP_ZERO) return this.#mapZero(space, region, sheet, vpn);
+    if (action === MAP_DEVICE) return this.#mapDevice(space, region, vpn);
+    const outcome = anon >= 0 ? this.#bringAnon(anon) : this.#bringObject(space, region, vpn, write);
+    if (outcome !== "minor" && outcome !== "major") return outcome;
+    const page = anon >= 0 ? anon : region.object === null ? NO_PAGE : region.object.pages.get(region.indexOf(vpn));
+    if (page < 0) return "bus";
+    if (action === MAP_COPY) return this.#mapCopy(space, region, sheet, vpn, page, outcome);
+    const rights = action === MAP_READ_ONLY || (region.writeNotify && !write) ? region.rights & ~WRITE : region.rights;
+    if (state !== 0) this.#unmapOld(space, vpn);
+    if (!this.#map(space, region, sheet, vpn, page, rights)) return "no-memory";
+    if (anon < 0 && this.faultAround > 1 && region.object !== null)
+      this.#mapAround(space, region, sheet, vpn, region.object);
+    return outcome;
+  }
+
+  /** Gives the shared zero frame back. */
+  close(): void {
+    if (this.#zeroPfn !== NO_FRAME) this.#core.frames.give(this.#zeroPfn);
+    this.#zeroPfn = NO_FRAME;
+  }
+
+  #sourceOf(region: Region, anon: number): number {
+    if (anon >= 0) return this.#core.pages.refs[anon] === 1 ? SOURCE_OWN : SOURCE_CLONED;
+    if (anon === GUARD_PAGE) return SOURCE_GUARD;
+    const { object } = region;
+    if (object === null) return SOURCE_NOTHING;
+    if (object.kind === "device") return SOURCE_DEVICE;
+    return region.shared ? SOURCE_SHARED : SOURCE_PRIVATE;
+  }
+
+  /** First store to untouched private memory: a zeroed frame, mapped writable. */
+  #mapNew(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, present: boolean): FaultOutcome {
+    const core = this.#core;
+    const pfn = core.keeper.takeZeroed();
+    if (pfn < 0) return "no-memory";
+    const page = core.pages.create();
+    core.place(page, pfn);
+    sheet.anons[vpn & (TABLE_PAGES - 1)] = page;
+    sheet.used++;
+    if (present) this.#unmapOld(space, vpn);
+    if (this.#map(space, region, sheet, vpn, page, region.rights)) return "zero";
+    space.dropAnon(sheet, vpn);
+    return "no-memory";
+  }
+
+  /** First load of untouched private memory: the shared frame of zeroes, read-only. */
+  #mapZero(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn): FaultOutcome {
+    const core = this.#core;
+    if (!this.zeroFrame || region.locked !== "none") return this.#mapNew(space, region, sheet, vpn, false);
+    if (this.#zeroPfn === NO_FRAME) {
+      this.#zeroPfn = core.frames.take();
+      if (this.#zeroPfn === NO_FRAME) return this.#mapNew(space, region, sheet, vpn, false);
+      core.window.zero(this.#zeroPfn);
+    }
+    const change = core.begin(space);
+    const rights = (region.rights & ~WRITE) + space.attributes;
+    const mapped = space.tables.map(vpn, this.#zeroPfn, rights, change.plan);
+    core.end(change);
+    return mapped ? "zero" : "no-memory";
+  }
+
+  #mapDevice(space: AddressSpace, region: Region, vpn: Vpn): FaultOutcome {
+    const core = this.#core;
+    const { object } = region;
+    if (!(object instanceof DeviceObject)) return "bus";
+    const index = region.indexOf(vpn);
+    if (index >= object.frames) return "bus";
+    const change = core.begin(space);
+    const attributes = region.rights + space.attributes + (region.type << 4);
+    const mapped = space.tables.map(vpn, object.frameAt(index), attributes, change.plan);
+    core.end(change);
+    return mapped ? "minor" : "no-memory";
+  }
+
+  /** A store to a page that others see too: the writer gets a copy of its own. */
+  #mapCopy(
+    space: AddressSpace,
+    region: Region,
+    sheet: Sheet,
+    vpn: Vpn,
+    from: number,
+    brought: FaultOutcome,
+  ): FaultOutcome {
+    const core = this.#core;
+    core.hold(from);
+    const pfn = core.keeper.take();
+    if (pfn < 0) {
+      core.unhold(from);
+      return "no-memory";
+    }
+    core.window.copy(core.pages.pfn[from]!, pfn);
+    const page = core.pages.create();
+    core.place(page, pfn);
+    core.dirty(page);
+    core.unhold(from);
+    const change = core.begin(space);
+    change.remove(vpn, vpn + 1, region.locked !== "none");
+    const at = vpn & (TABLE_PAGES - 1);
+    const before = sheet.anons[at]!;
+    sheet.anons[at] = page;
+    if (before >= 0) core.dropReference(before, change.plan);
+    else sheet.used++;
+    change.plan.flush();
+    const mapped = core.map(space, region, sheet, vpn, page, region.rights, change.plan);
+    core.end(change);
+    if (!mapped) return "no-memory";
+    return brought === "major" ? "major" : "copy";
+  }
+
+  #bringAnon(page: number): FaultOutcome {
+    const { pages, swapper } = this.#core;
+    if (pages.has(page, PAGE_POISONED)) return "bus";
+    if (pages.isResident(page)) return "minor";
+    const stored = pages.swap[page]! >= 0;
+    const brought = swapper.bringIn(page);
+    if (brought === SUPPLY_NO_MEMORY) return "no-memory";
+    if (brought < 0) return "bus";
+    return stored ? "major" : "minor";
+  }
+
+  #bringObject(space: AddressSpace, region: Region, vpn: Vpn, write: boolean): FaultOutcome {
+    const { object } = region;
+    if (object === null) return "bus";
+    const index = region.indexOf(vpn);
+    if (index * PAGE_SIZE >= object.size) return "bus";
+    if (write && region.writeNotify && object.writeFault(index, vpn) === "deny") return "bus";
+    const brought = object.obtain(index);
+    if (brought >= 0) return object.supplyRead ? "major" : "minor";
+    if (brought === SUPPLY_NO_MEMORY) return "no-memory";
+    if (brought === SUPPLY_BUS) return "bus";
+    space.pending = object.pending;
+    return "pending";
+  }
+
+  /** Maps neighbours of a page of an object that are in frames already, read-only and unlocked regions only. */
+  #mapAround(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, object: MemoryObject): void {
+    if (region.locked !== "none" || region.writeNotify) return;
+    const core = this.#core;
+    const size = this.faultAround;
+    const first = Math.max(region.start, Math.floor(vpn / size) * size);
+    const end = Math.min(region.end, Math.floor(vpn / size) * size + size);
+    const rights = region.rights & ~WRITE;
+    let change = null;
+    for (let at = first; at < end; at++) {
+      if (at === vpn || sheet.anons[at & (TABLE_PAGES - 1)] !== NO_PAGE) continue;
+      const page = object.pages.get(region.indexOf(at));
+      if (page < 0 || !core.pages.isResident(page) || space.tables.query(at) !== 0) continue;
+      change ??= core.begin(space);
+      if (!core.map(space, region, sheet, at, page, rights, change.plan)) break;
+      core.stats.prefetched++;
+    }
+    if (change !== null) core.end(change);
+  }
+
+  #unmapOld(space: AddressSpace, vpn: Vpn): void {
+    const core = this.#core;
+    const change = core.begin(space);
+    change.removeInto(vpn, change.plan);
+    core.end(change);
+  }
+
+  #map(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number, rights: number): boolean {
+    const core = this.#core;
+    const change = core.begin(space);
+    const mapped = core.map(space, region, sheet, vpn, page, rights, change.plan);
+    core.end(change);
+    return mapped;
+  }
+
+  #failed(outcome: FaultOutcome): FaultOutcome {
+    this.#core.stats.failedFaults++;
+    return outcome;
+  }
+
+  #count(outcome: FaultOutcome): void {
+    const { stats } = this.#core;
+    if (outcome === "major") stats.majorFaults++;
+    else if (outcome === "spurious") stats.spuriousFaults++;
+    else if (outcome === "minor" || outcome === "zero" || outcome === "copy") {
+      stats.minorFaults++;
+      if (outcome === "zero") stats.zeroFaults++;
+      else if (outcome === "copy") stats.copyFaults++;
+    } else stats.failedFaults++;
+  }
+}
+
+function lackingOutcome(lacking: number): FaultOutcome {
+  if ((lacking & USER) !== 0) return "no-user";
+  if ((lacking & WRITE) !== 0) return "no-write";
+  return (lacking & EXECUTE) !== 0 ? "no-execute" : "no-read";
+}

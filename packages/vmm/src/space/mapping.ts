@@ -1,0 +1,259 @@
+/** Mapping and unmapping of regions: placement, replacement, split and merge. */
+import { VmmError } from "../errors.ts";
+import type { MemoryObject } from "../objects/object.ts";
+import { AnonymousObject } from "../objects/anonymous-object.ts";
+import { DeviceObject } from "../objects/device-object.ts";
+import { FileObject } from "../objects/file-object.ts";
+import type { Outcome, Refusal } from "../outcome.ts";
+import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE, type MemoryType } from "../rights.ts";
+import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { populateRange } from "./residency.ts";
+import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** How the address of a request is meant: near it; exactly there, replacing; exactly there, replacing nothing. */
+export type Placement = "near" | "fixed" | "fixed-new";
+
+/** Where a gap is searched: from the top, from the bottom, or at a place that the Random port chooses. */
+export type GapSearch = "top-down" | "bottom-up" | "random";
+
+/** What to map and where. */
+export interface MapRequest {
+  /** Bytes, rounded up to whole pages; at least 1. */
+  readonly bytes: number;
+  /** READ, WRITE, EXECUTE; READ + WRITE by default. USER is added in user spaces. */
+  readonly rights?: number;
+  /** The most that `protect` may grant later; all by default, without WRITE for shared regions of a read-only object. */
+  readonly ceiling?: number;
+  /** What is mapped; private zero-filled memory by default. */
+  readonly object?: MemoryObject;
+  /** Byte of the object where the region begins, a multiple of 4096. */
+  readonly offset?: number;
+  /** Whether stores reach the object; private by default. */
+  readonly shared?: boolean;
+  /** Address for `placement`. */
+  readonly address?: VirtAddr;
+  /** `near` by default. */
+  readonly placement?: Placement;
+  /** `top-down` by default. */
+  readonly search?: GapSearch;
+  /** Alignment of the region in bytes, a power of two of pages. */
+  readonly alignment?: number;
+  /** Memory type; write-back by default. */
+  readonly type?: MemoryType;
+  /** Whether the pages are locked; the space's `lockFuture` by default. */
+  readonly locked?: LockState;
+  /** Whether all pages are faulted in at once. */
+  readonly populate?: boolean;
+  /** Whether the region grows down on faults just below it. */
+  readonly growsDown?: boolean;
+  /** False: no promise is made for its private pages. */
+  readonly accounted?: boolean;
+  /** What clones get. */
+  readonly onClone?: CloneTreatment;
+  /** Whether stores to present pages are asked of the object's pager. */
+  readonly writeNotify?: boolean;
+  /** Guard pages left free on both sides; 0 by default. */
+  readonly guardPages?: number;
+}
+
+/** Maps a region; its first address, or why not. */
+export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | Refusal {
+  if (!Number.isSafeInteger(request.bytes) || request.bytes < 1)
+    throw new VmmError("out-of-range", "A region has at least one byte.", { bytes: request.bytes });
+  const pages = pagesFor(request.bytes);
+  const traits = traitsOf(space, request);
+  const offset = request.offset ?? 0;
+  if (offset % PAGE_SIZE !== 0 || offset < 0)
+    throw new VmmError("unaligned", "An offset is a multiple of 4096.", { offset });
+  const refusal = refuseTraits(space, traits, request, pages);
+  if (refusal !== null) return refusal;
+  const start = place(space, request, pages);
+  if (typeof start === "string") return start;
+  const charge = traits.accounted ? pages : 0;
+  if (!space.vmm.commit.charge(charge)) return "commit-limit";
+  const replaced = request.placement === "fixed" ? unmapRange(space, start, start + pages) : "ok";
+  if (replaced !== "ok") {
+    space.vmm.commit.uncharge(charge);
+    return replaced;
+  }
+  const region = new Region(start, start + pages, offset / PAGE_SIZE, traits);
+  if (request.object instanceof FileObject && request.object.regions.size === 0) request.object.cleanTail();
+  addRegion(space, region);
+  mergeAround(space, region);
+  if (request.populate === true || traits.locked === "all") populateRange(space, start, start + pages, READ);
+  return start * PAGE_SIZE;
+}
+
+/** Unmaps `[start, end)`. `force` ignores seals: the space itself goes. */
+export function unmapRange(space: AddressSpace, start: Vpn, end: Vpn, force = false): Outcome {
+  const regions = space.regions.within(start, end);
+  const first = regions[0];
+  const last = regions[regions.length - 1];
+  if (first === undefined || last === undefined) return "ok";
+  if (!force && regions.some((region) => region.sealed)) return "sealed";
+  const splits = (first.start < start ? 1 : 0) + (last.end > end ? 1 : 0);
+  if (first === last && splits === 2 && space.regions.count + 1 > space.limits.regions) return "region-limit";
+  splitAt(space, start);
+  splitAt(space, end);
+  const doomed = splits === 0 ? regions : space.regions.within(start, end);
+  for (const region of doomed) dropRegion(space, region);
+  return "ok";
+}
+
+/** Takes a whole region out of its space: first the region, then its translations and pages, then its hold on the object. */
+export function dropRegion(space: AddressSpace, region: Region): void {
+  const { core } = space.vmm;
+  const { start, end, object } = region;
+  space.regions.remove(region);
+  space.mappedPages -= end - start;
+  if (region.locked !== "none") space.lockedPages -= end - start;
+  const change = core.begin(space);
+  change.remove(start, end, region.locked !== "none");
+  space.dropAnons(start, end, true);
+  core.end(change);
+  if (region.accounted) space.vmm.commit.uncharge(end - start);
+  if (object !== null) object.detach(region);
+}
+
+/** Puts a region that overlaps none into its space. */
+export function addRegion(space: AddressSpace, region: Region): void {
+  space.regions.insert(region);
+  space.mappedPages += region.pages;
+  if (region.locked !== "none") space.lockedPages += region.pages;
+  if (region.object !== null) region.object.attach(region, space);
+}
+
+/** Cuts the region that reaches across `vpn` in two there; nothing else changes. */
+export function splitAt(space: AddressSpace, vpn: Vpn): void {
+  const region = space.regions.find(vpn);
+  if (region === null || region.start === vpn) return;
+  const { end } = region;
+  space.regions.resize(region, region.start, vpn);
+  const upper = new Region(vpn, end, region.offset + (vpn - region.start), region);
+  upper.lastFault = region.lastFault;
+  space.regions.insert(upper);
+  if (region.object !== null) region.object.attach(upper, space);
+}
+
+/** Joins a region with its neighbours where they are alike; the joined region. */
+export function mergeAround(space: AddressSpace, region: Region): Region {
+  let joined = region;
+  const below = space.regions.findBelow(region.start);
+  if (below !== null && canMerge(below, joined)) joined = join(space, below, joined);
+  const above = space.regions.find(joined.end);
+  if (above !== null && canMerge(joined, above)) joined = join(space, joined, above);
+  return joined;
+}
+
+/** Joins neighbours throughout `[start, end]`. */
+export function mergeRange(space: AddressSpace, start: Vpn, end: Vpn): void {
+  let region = space.regions.findFrom(start - 1);
+  while (region !== null && region.start <= end) {
+    const next: Region | null = space.regions.find(region.end);
+    if (next !== null && canMerge(region, next)) region = join(space, region, next);
+    else region = next ?? space.regions.findFrom(region.end);
+  }
+}
+
+/** A gap for `pages` pages by the request's wishes; `no-space`, or why the fixed place cannot be had. */
+export function findGap(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
+  const { low, high, regions } = space;
+  const guard = request.guardPages ?? 0;
+  const alignment = Math.max(1, (request.alignment ?? PAGE_SIZE) / PAGE_SIZE);
+  const need = pages + 2 * guard;
+  if (pages > high - low) return "no-space";
+  if (request.address !== undefined && request.address !== 0) {
+    const hint = Math.floor(request.address / PAGE_SIZE / alignment) * alignment;
+    if (hint - guard >= low && hint + pages + guard <= high && isFree(space, hint - guard, hint + pages + guard))
+      return hint;
+  }
+  let found: Vpn;
+  if (guard > 0) {
+    found =
+      request.search === "bottom-up"
+        ? regions.lowestGap(low, high, need + alignment - 1, 1)
+        : regions.highestGap(low, high, need + alignment - 1, 1);
+    if (found !== -1) return Math.ceil((found + guard) / alignment) * alignment;
+    return "no-space";
+  }
+  if (request.search === "random") {
+    const spots = Math.floor((high - low - pages) / alignment);
+    const pick = low + Math.floor(randomBelow(space, spots) * alignment);
+    found = regions.lowestGap(pick, high, pages, alignment);
+    if (found === -1) found = regions.highestGap(low, Math.min(high, pick + pages), pages, alignment);
+  } else if (request.search === "bottom-up") {
+    found = regions.lowestGap(low, high, pages, alignment);
+  } else {
+    found = regions.highestGap(low, high, pages, alignment);
+  }
+  return found === -1 ? "no-space" : found;
+}
+
+/** Whether no region touches `[start, end)`. */
+export function isFree(space: AddressSpace, start: Vpn, end: Vpn): boolean {
+  const next = space.regions.findFrom(start);
+  return next === null || next.start >= end;
+}
+
+function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
+  const { placement = "near", address = 0 } = request;
+  if (placement === "near") return findGap(space, request, pages);
+  if ((address & (PAGE_SIZE - 1)) !== 0)
+    throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
+  const start = address / PAGE_SIZE;
+  if (start < space.low || start + pages > space.high) return "out-of-bounds";
+  if (placement === "fixed-new" && !isFree(space, start, start + pages)) return "exists";
+  return start;
+}
+
+function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
+  const user = space.attributes === 0 ? USER : 0;
+  const rights = ((request.rights ?? READ + WRITE) & RIGHTS_MASK & ~USER) + user;
+  const { object = null } = request;
+  const shared = request.shared ?? object?.kind === "device";
+  let ceiling = request.ceiling === undefined ? READ + WRITE + EXECUTE + user : (request.ceiling & ~USER) + user;
+  if (shared && object instanceof AnonymousObject && !object.isWritable) ceiling &= ~WRITE;
+  return {
+    ...anonymousTraits(rights, ceiling),
+    type: request.type ?? 0,
+    shared,
+    object,
+    locked: request.locked ?? space.lockFuture,
+    growsDown: request.growsDown ?? false,
+    onClone: request.onClone ?? "copy",
+    accounted: (request.accounted ?? true) && !shared && (rights & WRITE) !== 0,
+    writeNotify: request.writeNotify ?? false,
+  };
+}
+
+function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapRequest, pages: number): Refusal | null {
+  if ((traits.rights & ~traits.ceiling) !== 0)
+    return traits.object instanceof AnonymousObject && !traits.object.isWritable ? "sealed" : "rights";
+  const { limits, vmm } = space;
+  if (!vmm.allowsWriteExecute(traits.rights)) return "write-execute";
+  const replaces = request.placement === "fixed";
+  if (!replaces && space.regions.count + 1 > limits.regions) return "region-limit";
+  if (replaces && space.regions.count + 2 > limits.regions) return "region-limit";
+  if (!replaces && space.mappedPages + pages > limits.pages) return "size-limit";
+  if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
+  if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type)) return "type-conflict";
+  return null;
+}
+
+function join(space: AddressSpace, lower: Region, upper: Region): Region {
+  const { end, object } = upper;
+  space.regions.remove(upper);
+  space.regions.resize(lower, lower.start, end);
+  if (object !== null) {
+    lower.lastFault = Math.max(lower.lastFault, upper.lastFault);
+    object.detach(upper);
+  }
+  return lower;
+}
+
+function randomBelow(space: AddressSpace, bound: number): number {
+  const { random } = space.vmm.core;
+  const fraction = (random.uint32() * 2097152 + (random.uint32() & 2097151)) / 2 ** 53;
+  return Math.floor(fraction * bound);
+}

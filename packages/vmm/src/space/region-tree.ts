@@ -1,0 +1,281 @@
+/**
+ * The regions of a space in order of address: an AVL tree (Adelson-Velsky and Landis, 1962) whose nodes are the regions themselves.
+ *
+ * Every node knows the first and last page of its subtree and the greatest gap between two neighbours in it, so a gap of n pages is
+ * found in O(log n) regions, from below or from above:
+ *
+ * ```
+ *  gap(node) = max(gap(left), node.start − left.last, right.first − node.end, gap(right))
+ * ```
+ */
+import { VmmError } from "../errors.ts";
+import type { Vpn } from "../units.ts";
+import type { Region } from "./region.ts";
+
+/** Regions in order, none overlapping. */
+export class RegionTree {
+  #root: Region | null = null;
+  #count = 0;
+  /** The region found last: most faults come from where the last one came from. */
+  #recent: Region | null = null;
+
+  /** Regions in the tree. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The region that covers a page, null if none does. O(1) where the last call found it, else O(log n). */
+  find(vpn: Vpn): Region | null {
+    const recent = this.#recent;
+    if (recent !== null && vpn >= recent.start && vpn < recent.end) return recent;
+    let node = this.#root;
+    while (node !== null) {
+      if (vpn < node.start) node = node.left;
+      else if (vpn >= node.end) node = node.right;
+      else {
+        this.#recent = node;
+        return node;
+      }
+    }
+    return null;
+  }
+
+  /** The first region that ends after a page: the one that covers it or the next above. */
+  findFrom(vpn: Vpn): Region | null {
+    let node = this.#root;
+    let best: Region | null = null;
+    while (node !== null) {
+      if (node.end > vpn) {
+        best = node;
+        node = node.left;
+      } else node = node.right;
+    }
+    return best;
+  }
+
+  /** The last region that starts below a page. */
+  findBelow(vpn: Vpn): Region | null {
+    let node = this.#root;
+    let best: Region | null = null;
+    while (node !== null) {
+      if (node.start < vpn) {
+        best = node;
+        node = node.right;
+      } else node = node.left;
+    }
+    return best;
+  }
+
+  /** The region after this one, null at the end. */
+  after(region: Region): Region | null {
+    return this.findFrom(region.end);
+  }
+
+  /** Adds a region that overlaps none. */
+  insert(region: Region): void {
+    region.left = null;
+    region.right = null;
+    refresh(region);
+    this.#root = insertUnder(this.#root, region);
+    this.#count++;
+  }
+
+  /** Takes a region out. */
+  remove(region: Region): void {
+    this.#root = removeUnder(this.#root, region);
+    this.#count--;
+    if (this.#recent === region) this.#recent = null;
+  }
+
+  /** Moves the ends of a region in the tree; it may not pass a neighbour. The offset is the caller's. */
+  resize(region: Region, start: Vpn, end: Vpn): void {
+    const key = region.start;
+    region.start = start;
+    region.end = end;
+    refreshPath(this.#root, region, key);
+  }
+
+  /** The lowest start ≥ `low` of `pages` free pages that end at or below `high`, at a multiple of `alignment`; −1 if there is none. */
+  lowestGap(low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
+    return lowestUnder(this.#root, low, high, pages, alignment);
+  }
+
+  /** The highest start of such a gap; −1 if there is none. */
+  highestGap(low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
+    return highestUnder(this.#root, low, high, pages, alignment);
+  }
+
+  /** All regions that touch `[start, end)`, ascending. */
+  within(start: Vpn, end: Vpn): Region[] {
+    const found: Region[] = [];
+    collect(this.#root, start, end, found);
+    return found;
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    let count = 0;
+    let last = -Infinity;
+    const walk = (node: Region | null): void => {
+      if (node === null) return;
+      walk(node.left);
+      if (node.start < last) throw new VmmError("invariant", "Two regions overlap.", { start: node.start });
+      if (node.end <= node.start) throw new VmmError("invariant", "A region is empty.", { start: node.start });
+      last = node.end;
+      count++;
+      walk(node.right);
+      const { height, first, last: end, gap } = node;
+      refresh(node);
+      if (node.height !== height || node.first !== first || node.last !== end || node.gap !== gap)
+        throw new VmmError("invariant", "A region's summary of its subtree is out of date.", { start: node.start });
+      if (Math.abs(heightOf(node.left) - heightOf(node.right)) > 1)
+        throw new VmmError("invariant", "The region tree is out of balance.", { start: node.start });
+    };
+    walk(this.#root);
+    if (count !== this.#count) throw new VmmError("invariant", "The region count is wrong.", { count });
+  }
+}
+
+/** The least multiple of `alignment` at or above `vpn`. */
+export function alignUp(vpn: Vpn, alignment: number): Vpn {
+  return alignment === 1 ? vpn : Math.ceil(vpn / alignment) * alignment;
+}
+
+function alignDown(vpn: Vpn, alignment: number): Vpn {
+  return alignment === 1 ? vpn : Math.floor(vpn / alignment) * alignment;
+}
+
+function heightOf(node: Region | null): number {
+  return node === null ? 0 : node.height;
+}
+
+/** Computes the summary of a node from its children. */
+function refresh(node: Region): void {
+  const { left, right } = node;
+  let height = 0;
+  let gap = 0;
+  node.first = node.start;
+  node.last = node.end;
+  if (left !== null) {
+    height = left.height;
+    gap = Math.max(left.gap, node.start - left.last);
+    node.first = left.first;
+  }
+  if (right !== null) {
+    if (right.height > height) height = right.height;
+    gap = Math.max(gap, right.gap, right.first - node.end);
+    node.last = right.last;
+  }
+  node.height = height + 1;
+  node.gap = gap;
+}
+
+function rotateRight(node: Region, left: Region): Region {
+  node.left = left.right;
+  left.right = node;
+  refresh(node);
+  refresh(left);
+  return left;
+}
+
+function rotateLeft(node: Region, right: Region): Region {
+  node.right = right.left;
+  right.left = node;
+  refresh(node);
+  refresh(right);
+  return right;
+}
+
+/** Refreshes a node whose children changed by one insertion or removal, and rebalances it. */
+function balance(node: Region): Region {
+  const { left, right } = node;
+  const lean = heightOf(left) - heightOf(right);
+  if (lean > 1 && left !== null) {
+    if (heightOf(left.left) < heightOf(left.right) && left.right !== null) node.left = rotateLeft(left, left.right);
+    return rotateRight(node, node.left ?? left);
+  }
+  if (lean < -1 && right !== null) {
+    if (heightOf(right.right) < heightOf(right.left) && right.left !== null)
+      node.right = rotateRight(right, right.left);
+    return rotateLeft(node, node.right ?? right);
+  }
+  refresh(node);
+  return node;
+}
+
+function insertUnder(node: Region | null, region: Region): Region {
+  if (node === null) return region;
+  if (region.start < node.start) node.left = insertUnder(node.left, region);
+  else node.right = insertUnder(node.right, region);
+  return balance(node);
+}
+
+function removeUnder(node: Region | null, region: Region): Region | null {
+  if (node === null)
+    throw new VmmError("invariant", "A region that is not in the tree was removed.", { start: region.start });
+  if (node === region) {
+    const { left, right } = node;
+    if (left === null || right === null) return left ?? right;
+    let next = right;
+    while (next.left !== null) next = next.left;
+    next.right = removeUnder(right, next);
+    next.left = left;
+    return balance(next);
+  }
+  if (region.start < node.start) node.left = removeUnder(node.left, region);
+  else node.right = removeUnder(node.right, region);
+  return balance(node);
+}
+
+function refreshPath(node: Region | null, region: Region, key: Vpn): void {
+  if (node === null)
+    throw new VmmError("invariant", "A region that is not in the tree was resized.", { start: region.start });
+  if (node !== region) refreshPath(key < node.start ? node.left : node.right, region, key);
+  refresh(node);
+}
+
+function lowestUnder(node: Region | null, low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
+  if (high - low < pages) return -1;
+  if (node === null) {
+    const start = alignUp(low, alignment);
+    return start + pages <= high ? start : -1;
+  }
+  // Nothing of the subtree lies in the way, or nothing in it is wide enough: only its outer edges count.
+  const { left, right } = node;
+  if (low < node.start) {
+    if (left === null || left.gap >= pages || left.first > low || node.start - left.last >= pages) {
+      const found = lowestUnder(left, low, Math.min(high, node.start), pages, alignment);
+      if (found !== -1) return found;
+    }
+  }
+  if (high <= node.end) return -1;
+  if (right === null || right.gap >= pages || right.last < high || right.first - node.end >= pages)
+    return lowestUnder(right, Math.max(low, node.end), high, pages, alignment);
+  return -1;
+}
+
+function highestUnder(node: Region | null, low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
+  if (high - low < pages) return -1;
+  if (node === null) {
+    const start = alignDown(high - pages, alignment);
+    return start >= low ? start : -1;
+  }
+  const { left, right } = node;
+  if (high > node.end) {
+    if (right === null || right.gap >= pages || right.last < high || right.first - node.end >= pages) {
+      const found = highestUnder(right, Math.max(low, node.end), high, pages, alignment);
+      if (found !== -1) return found;
+    }
+  }
+  if (low >= node.start) return -1;
+  if (left === null || left.gap >= pages || left.first > low || node.start - left.last >= pages)
+    return highestUnder(left, low, Math.min(high, node.start), pages, alignment);
+  return -1;
+}
+
+function collect(node: Region | null, start: Vpn, end: Vpn, found: Region[]): void {
+  if (node === null || node.last <= start || node.first >= end) return;
+  collect(node.left, start, end, found);
+  if (node.start < end && node.end > start) found.push(node);
+  collect(node.right, start, end, found);
+}

@@ -1,0 +1,178 @@
+/** Moving, growing and shrinking ranges. Pages and translations move; no byte is copied. */
+import { VmmError } from "../errors.ts";
+import type { Refusal } from "../outcome.ts";
+import { NO_PAGE } from "../pages/pages.ts";
+import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { addRegion, findGap, isFree, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
+import { coverOf, cutsFor } from "./protecting.ts";
+import { Region } from "./region.ts";
+import { populateRange } from "./residency.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** What to move where. */
+export interface RemapRequest {
+  /** First address of the range. */
+  readonly address: VirtAddr;
+  /** Its bytes, rounded up to whole pages. 0 with `mayMove`: a second mapping of a shared object, beginning at `address`. */
+  readonly bytes: number;
+  /** Its bytes afterwards, at least 1. */
+  readonly newBytes: number;
+  /** Whether it may go elsewhere when it cannot grow in place. */
+  readonly mayMove?: boolean;
+  /** Where it has to go, replacing what is there. */
+  readonly target?: VirtAddr;
+  /** The old range stays mapped, without its private pages. Needs `mayMove` and equal sizes. */
+  readonly keepSource?: boolean;
+}
+
+/** Carries out a request; the new address, or why not. */
+export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr | Refusal {
+  const { address, target } = request;
+  for (const at of [address, target ?? 0])
+    if ((at & (PAGE_SIZE - 1)) !== 0)
+      throw new VmmError("unaligned", "An address is a multiple of 4096.", { address: at });
+  const start = address / PAGE_SIZE;
+  const oldPages = pagesFor(request.bytes);
+  const newPages = pagesFor(request.newBytes);
+  if (newPages < 1) throw new VmmError("out-of-range", "A range has at least one byte.", { bytes: request.newBytes });
+  if (request.keepSource === true && (request.mayMove !== true || oldPages !== newPages)) return "mixed";
+  if (oldPages === 0) return alias(space, start, newPages, request);
+  const end = start + oldPages;
+  const regions = coverOf(space, start, end);
+  if (regions === null) return "unmapped";
+  if (regions.some((region) => region.sealed)) return "sealed";
+  if (newPages > oldPages && regions.length > 1) return "mixed";
+  if (target !== undefined) {
+    if (request.mayMove !== true) return "mixed";
+    return moveTo(space, start, oldPages, newPages, target / PAGE_SIZE, request.keepSource === true);
+  }
+  if (request.keepSource !== true) {
+    if (newPages <= oldPages) return shrink(space, start, oldPages, newPages);
+    const grown = growInPlace(space, start, end, newPages);
+    if (grown === "ok") return address;
+    if (grown !== "no-space" || request.mayMove !== true) return grown;
+  }
+  const gap = findGap(space, { bytes: newPages * PAGE_SIZE }, newPages);
+  if (typeof gap === "string") return gap;
+  return moveTo(space, start, oldPages, newPages, gap, request.keepSource === true);
+}
+
+function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: number): VirtAddr | Refusal {
+  if (newPages < oldPages) {
+    const outcome = unmapRange(space, start + newPages, start + oldPages);
+    if (outcome !== "ok") return outcome;
+  }
+  return start * PAGE_SIZE;
+}
+
+/** Why a region cannot have `more` pages, or `ok` with the pages charged. */
+function admit(space: AddressSpace, region: Region, more: number): "ok" | Refusal {
+  if (space.mappedPages + more > space.limits.pages) return "size-limit";
+  if (region.locked !== "none" && space.lockedPages + more > space.limits.lockedPages) return "lock-limit";
+  if (region.accounted && !space.vmm.commit.charge(more)) return "commit-limit";
+  return "ok";
+}
+
+function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number): "ok" | Refusal {
+  const region = space.regions.find(start);
+  if (region === null) return "unmapped";
+  const newEnd = start + newPages;
+  if (region.end !== end || newEnd > space.high || !isFree(space, end, newEnd)) return "no-space";
+  const more = newEnd - end;
+  const admitted = admit(space, region, more);
+  if (admitted !== "ok") return admitted;
+  space.regions.resize(region, region.start, newEnd);
+  space.mappedPages += more;
+  if (region.locked !== "none") space.lockedPages += more;
+  mergeAround(space, region);
+  if (region.locked === "all") populateRange(space, end, newEnd, region.rights);
+  return "ok";
+}
+
+/** Moves `[start, start + oldPages)` to `to` with `newPages` pages, replacing what is there. */
+function moveTo(
+  space: AddressSpace,
+  start: Vpn,
+  oldPages: number,
+  newPages: number,
+  to: Vpn,
+  keepSource: boolean,
+): VirtAddr | Refusal {
+  const movedPages = Math.min(oldPages, newPages);
+  if (to < space.low || to + newPages > space.high) return "out-of-bounds";
+  if (to < start + oldPages && start < to + newPages) return "overlap";
+  if (space.regions.within(to, to + newPages).some((region) => region.sealed)) return "sealed";
+  const first = space.regions.find(start);
+  if (first === null) return "unmapped";
+  const cuts = cutsFor(space, start, start + oldPages) + cutsFor(space, to, to + newPages) + (keepSource ? 1 : 0);
+  if (space.regions.count + cuts > space.limits.regions) return "region-limit";
+  const more = keepSource ? newPages : newPages - movedPages;
+  if (more > 0) {
+    const admitted = admit(space, first, more);
+    if (admitted !== "ok") return admitted;
+  }
+  unmapRange(space, to, to + newPages);
+  if (oldPages > movedPages) unmapRange(space, start + movedPages, start + oldPages);
+  splitAt(space, start);
+  splitAt(space, start + movedPages);
+  const sources = space.regions.within(start, start + movedPages);
+  for (const region of sources) {
+    const copy = new Region(region.start + (to - start), region.end + (to - start), region.offset, region);
+    if (region.end === start + movedPages) copy.end = to + newPages;
+    if (!keepSource) {
+      space.regions.remove(region);
+      space.mappedPages -= region.pages;
+      if (region.locked !== "none") space.lockedPages -= region.pages;
+    }
+    addRegion(space, copy);
+    moveEntries(space, region, copy, region.start, region.end, copy.start);
+    if (!keepSource && region.object !== null) region.object.detach(region);
+    if (copy.locked === "all") populateRange(space, copy.start, copy.end, copy.rights);
+  }
+  if (keepSource) mergeRange(space, start, start + movedPages);
+  mergeRange(space, to, to + newPages);
+  return to * PAGE_SIZE;
+}
+
+/** Moves private pages and translations from one range to another of the same space. */
+function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn, end: Vpn, to: Vpn): void {
+  const { core } = space.vmm;
+  const change = core.begin(space);
+  change.remove(start, end, from.locked !== "none");
+  space.sheets.forEach(start, end, (sheet, base) => {
+    const stop = Math.min(end, base + TABLE_PAGES);
+    for (let vpn = Math.max(start, base); vpn < stop && sheet.used > 0; vpn++) {
+      const at = vpn & (TABLE_PAGES - 1);
+      const page = sheet.anons[at]!;
+      if (page === NO_PAGE) continue;
+      sheet.anons[at] = NO_PAGE;
+      sheet.used--;
+      const target = to + (vpn - start);
+      const sheetTo = space.sheetFor(target);
+      sheetTo.anons[target & (TABLE_PAGES - 1)] = page;
+      sheetTo.used++;
+      if (page < 0 || !core.pages.isResident(page)) continue;
+      const rights = core.pages.refs[page] === 1 ? into.rights : into.rights & ~2;
+      if ((rights & 7) !== 0) core.map(space, into, sheetTo, target, page, rights, change.plan);
+    }
+  });
+  core.end(change);
+  space.dropAnons(start, end, true);
+}
+
+/** A second mapping of a shared object's pages: what an old size of 0 asks for. */
+function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapRequest): VirtAddr | Refusal {
+  const region = space.regions.find(start);
+  if (region === null) return "unmapped";
+  if (!region.shared || region.object === null || request.mayMove !== true) return "not-shared";
+  return space.map({
+    bytes: pages * PAGE_SIZE,
+    rights: region.rights,
+    ceiling: region.ceiling,
+    object: region.object,
+    offset: region.indexOf(start) * PAGE_SIZE,
+    shared: true,
+    type: region.type,
+    ...(request.target === undefined ? {} : { address: request.target, placement: "fixed" as const }),
+  });
+}

@@ -1,0 +1,95 @@
+/** What is in frames: populating ranges, the guide's `makeUsable`, and the query. */
+import type { FaultOutcome, Outcome } from "../outcome.ts";
+import { isResolved } from "../outcome.ts";
+import { EXECUTE, READ, USER, WRITE } from "../rights.ts";
+import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
+import { mapRegion, unmapRange } from "./mapping.ts";
+import { coverOf } from "./protecting.ts";
+import type { Region } from "./region.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** Faults in every page of `[start, end)` that an access would fault on. Pages done before a failure stay. */
+export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access: number): Outcome {
+  const { faults } = space.vmm;
+  const needed = (access & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);
+  for (let vpn = start; vpn < end; vpn++) {
+    const state = space.tables.query(vpn);
+    if (state !== 0 && (needed & ~state) === 0) continue;
+    const outcome = faults.fault(space, vpn * PAGE_SIZE, needed);
+    if (!isResolved(outcome)) return refusalOf(outcome);
+  }
+  return "ok";
+}
+
+/** The refusal that a failed fault means for an operation on a range. */
+export function refusalOf(outcome: FaultOutcome): Outcome {
+  if (outcome === "unmapped") return "unmapped";
+  if (outcome === "no-memory") return "no-memory";
+  if (outcome === "pending") return "pending";
+  return outcome === "bus" || outcome === "guard" ? "bus" : "rights";
+}
+
+/**
+ * Makes every page of `[start, end)` present with a frame of its own: fills the holes between regions, then faults in what is missing. All or nothing as
+ * far as regions go; frames that were given stay where a later one fails for lack of memory, and calling again goes on from there.
+ */
+export function makeUsable(space: AddressSpace, start: Vpn, end: Vpn, rights: number): Outcome {
+  const made: Vpn[] = [];
+  for (const [from, to] of holesOf(space, start, end)) {
+    const mapped = mapRegion(space, {
+      address: from * PAGE_SIZE,
+      bytes: (to - from) * PAGE_SIZE,
+      placement: "fixed-new",
+      rights,
+      populate: false,
+    });
+    if (typeof mapped === "string") {
+      for (let at = 0; at < made.length; at += 2) unmapRange(space, made[at] ?? 0, made[at + 1] ?? 0);
+      return mapped;
+    }
+    made.push(from, to);
+  }
+  return populateRange(space, start, end, (rights & WRITE) !== 0 ? WRITE : READ);
+}
+
+/** No page of `[start, end)` is mapped afterwards. */
+export function makeUnusable(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
+  return unmapRange(space, start, end);
+}
+
+/** The parts of `[start, end)` that no region covers. */
+export function holesOf(space: AddressSpace, start: Vpn, end: Vpn): [Vpn, Vpn][] {
+  const holes: [Vpn, Vpn][] = [];
+  let at = start;
+  for (const region of space.regions.within(start, end)) {
+    if (region.start > at) holes.push([at, region.start]);
+    at = region.end;
+  }
+  if (at < end) holes.push([at, end]);
+  return holes;
+}
+
+/** Sets `into[i]` to 1 where page `start + i` has its content in a frame, whether this space has a translation for it or not. */
+export function residencyOf(space: AddressSpace, start: Vpn, end: Vpn, into: Uint8Array): Outcome {
+  if (start === end) return "ok";
+  const regions = coverOf(space, start, end);
+  if (regions === null) return "unmapped";
+  for (const region of regions) {
+    const from = Math.max(start, region.start);
+    const to = Math.min(end, region.end);
+    for (let vpn = from; vpn < to; vpn++) into[vpn - start] = isPageResident(space, region, vpn) ? 1 : 0;
+  }
+  return "ok";
+}
+
+/** Whether the content of a page of a region is in a frame. */
+export function isPageResident(space: AddressSpace, region: Region, vpn: Vpn): boolean {
+  const { pages } = space.vmm.core;
+  const sheet = space.sheets.get(vpn);
+  const anon = sheet === null ? -1 : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
+  if (anon >= 0) return pages.isResident(anon);
+  const { object } = region;
+  if (object === null) return space.tables.query(vpn) !== 0;
+  const page = object.pages.get(region.indexOf(vpn));
+  return page >= 0 && pages.isResident(page);
+}

@@ -1,0 +1,171 @@
+/**
+ * A sheet: what the manager knows of the 512 pages under one page table.
+ *
+ * ```
+ *  space ─ floor(vpn / 2^18) → folder ─ floor(vpn / 512) & 511 → sheet ─ vpn & 511 → anonymous page | none | guard
+ * ```
+ * Sheets are cut where tables are cut, so a table and its sheet move between spaces together, in O(1).
+ */
+import { MAX_SHEETS } from "../pages/mappings.ts";
+import { NO_PAGE } from "../pages/pages.ts";
+import { VmmError } from "../errors.ts";
+import { TABLE_PAGES, type Vpn } from "../units.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** The entry of a page that faults on every access though its region exists. */
+export const GUARD_PAGE = -2;
+
+/** Pages under one folder: 1 GiB. */
+const FOLDER_PAGES: number = TABLE_PAGES * TABLE_PAGES;
+
+/** The 512 pages under one page table of a space. */
+export class Sheet {
+  /** The sheet's number, below {@link MAX_SHEETS}. */
+  readonly number: number;
+  /** The space that the sheet belongs to. */
+  space: AddressSpace;
+  /** First page, a multiple of 512. */
+  base: Vpn;
+  /** Anonymous page of each entry; NO_PAGE where the content comes from the region's object or is zero; GUARD_PAGE. */
+  readonly anons: Int32Array;
+  /** Entries of `anons` that are not NO_PAGE. */
+  used: number;
+  /** Present translations under this sheet that lead to pages. */
+  mapped: number;
+  /** Other spaces that use the very same table, where it is shared; null for the usual case. */
+  sharers: SheetSharer[] | null;
+
+  /** An empty sheet. */
+  constructor(number: number, space: AddressSpace, base: Vpn) {
+    this.number = number;
+    this.space = space;
+    this.base = base;
+    this.anons = new Int32Array(TABLE_PAGES).fill(NO_PAGE);
+    this.used = 0;
+    this.mapped = 0;
+    this.sharers = null;
+  }
+}
+
+/** One more space that sees a sheet, at its own address. */
+export interface SheetSharer {
+  /** The space. */
+  readonly space: AddressSpace;
+  /** First page of the sheet there. */
+  readonly base: Vpn;
+}
+
+/** All sheets of all spaces by number. */
+export class SheetRegistry {
+  readonly #sheets: (Sheet | null)[] = [];
+  readonly #free: number[] = [];
+
+  /** Sheets that exist. */
+  get count(): number {
+    return this.#sheets.length - this.#free.length;
+  }
+
+  /** Makes the sheet of a space at `base`. */
+  create(space: AddressSpace, base: Vpn): Sheet {
+    const number = this.#free.pop() ?? this.#sheets.length;
+    if (number >= MAX_SHEETS) throw new VmmError("out-of-range", "More sheets than a place can name.", { number });
+    const sheet = new Sheet(number, space, base);
+    if (number === this.#sheets.length) this.#sheets.push(sheet);
+    else this.#sheets[number] = sheet;
+    return sheet;
+  }
+
+  /** The sheet of a number. */
+  get(number: number): Sheet {
+    const sheet = this.#sheets[number];
+    if (sheet === undefined || sheet === null)
+      throw new VmmError("invariant", "A sheet that does not exist is named.", { number });
+    return sheet;
+  }
+
+  /** Forgets an empty sheet. */
+  destroy(sheet: Sheet): void {
+    this.#sheets[sheet.number] = null;
+    this.#free.push(sheet.number);
+  }
+}
+
+/** The sheets of one space by address. */
+export class SheetMap {
+  readonly #folders: Map<number, (Sheet | null)[]> = new Map();
+  #last: Sheet | null = null;
+  #count = 0;
+
+  /** Sheets in the map. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The sheet of a page, null if there is none. The last sheet is tried first. */
+  get(vpn: Vpn): Sheet | null {
+    const last = this.#last;
+    if (last !== null) {
+      const entry = vpn - last.base;
+      if (entry >= 0 && entry < TABLE_PAGES) return last;
+    }
+    const folder = this.#folders.get(Math.floor(vpn / FOLDER_PAGES));
+    if (folder === undefined) return null;
+    const sheet = folder[folderEntry(vpn)] ?? null;
+    if (sheet !== null && sheet.sharers === null) this.#last = sheet;
+    return sheet;
+  }
+
+  /** Puts a sheet at the table-aligned page `base`. */
+  set(base: Vpn, sheet: Sheet): void {
+    const number = Math.floor(base / FOLDER_PAGES);
+    let folder = this.#folders.get(number);
+    if (folder === undefined) {
+      folder = new Array<Sheet | null>(TABLE_PAGES).fill(null);
+      this.#folders.set(number, folder);
+    }
+    const at = folderEntry(base);
+    if ((folder[at] ?? null) === null) this.#count++;
+    folder[at] = sheet;
+  }
+
+  /** Takes the sheet at `base` out of the map and returns it. */
+  take(base: Vpn): Sheet | null {
+    const folder = this.#folders.get(Math.floor(base / FOLDER_PAGES));
+    if (folder === undefined) return null;
+    const at = folderEntry(base);
+    const sheet = folder[at] ?? null;
+    if (sheet === null) return null;
+    folder[at] = null;
+    this.#count--;
+    if (this.#last === sheet) this.#last = null;
+    return sheet;
+  }
+
+  /** Calls `visit` with every sheet that has pages in `[start, end)`, ascending, and the first page of the sheet in this space. */
+  forEach(start: Vpn, end: Vpn, visit: (sheet: Sheet, base: Vpn) => void): void {
+    const first = Math.floor(start / FOLDER_PAGES);
+    const last = Math.floor((end - 1) / FOLDER_PAGES);
+    if (last - first < this.#folders.size) {
+      for (let number = first; number <= last; number++) this.#visitFolder(number, start, end, visit);
+      return;
+    }
+    const numbers = [...this.#folders.keys()].sort((a, b) => a - b);
+    for (const number of numbers) if (number >= first && number <= last) this.#visitFolder(number, start, end, visit);
+  }
+
+  #visitFolder(number: number, start: Vpn, end: Vpn, visit: (sheet: Sheet, base: Vpn) => void): void {
+    const folder = this.#folders.get(number);
+    if (folder === undefined) return;
+    const base = number * FOLDER_PAGES;
+    const from = Math.max(0, Math.floor((start - base) / TABLE_PAGES));
+    const to = Math.min(TABLE_PAGES, Math.ceil((end - base) / TABLE_PAGES));
+    for (let at = from; at < to; at++) {
+      const sheet = folder[at] ?? null;
+      if (sheet !== null) visit(sheet, base + at * TABLE_PAGES);
+    }
+  }
+}
+
+function folderEntry(vpn: Vpn): number {
+  return Math.floor(vpn / TABLE_PAGES) & (TABLE_PAGES - 1);
+}

@@ -1,0 +1,339 @@
+/**
+ * An address space: regions, the sheets below them, and the tables that a processor walks.
+ *
+ * ```
+ *  regions (what may be)  ─┐
+ *  sheets  (what is)      ─┼─→ faults ─→ tables (what the processor knows)
+ *  objects (what others have)┘
+ * ```
+ * Every operation on a range either happens as a whole or not at all, whatever number of regions it touches.
+ */
+import { VmmError } from "../errors.ts";
+import type { Vmm } from "../vmm.ts";
+import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
+import { NO_PAGE } from "../pages/pages.ts";
+import type { TranslationTables } from "../ports.ts";
+import { GLOBAL } from "../rights.ts";
+import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { advise, type Advice } from "./advice.ts";
+import { cloneInto } from "./cloning.ts";
+import { defaultLimits, type SpaceLimits } from "./limits.ts";
+import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
+import { isFree, mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
+import { protectRange } from "./protecting.ts";
+import type { LockState, Region } from "./region.ts";
+import { RegionTree } from "./region-tree.ts";
+import { remapRange, type RemapRequest } from "./remapping.ts";
+import { makeUnusable, makeUsable, populateRange, residencyOf } from "./residency.ts";
+import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
+import { syncRange } from "./syncing.ts";
+
+/** First page that user regions may use: the first 64 KiB stay unmapped, so that a null pointer faults. */
+export const USER_LOW: Vpn = 16;
+/** End of user pages: 2^47 bytes less one page (a jump to the very end would leave canonical addresses). */
+export const USER_HIGH: Vpn = 34359738367;
+/** First page of the kernel half: −2^47. */
+export const KERNEL_LOW: Vpn = -34359738368;
+/** End of kernel pages: the topmost page stays unmapped. */
+export const KERNEL_HIGH: Vpn = -1;
+/** Pages kept free below a region that grows down. */
+export const STACK_GAP = 256;
+
+/** An address space. Made by `Vmm.createSpace`. */
+export class AddressSpace {
+  /** Names the space to translation look-aside buffers; never used again. */
+  readonly asid: number;
+  /** The tables that a processor walks. */
+  readonly tables: TranslationTables;
+  /** What may be. */
+  readonly regions: RegionTree = new RegionTree();
+  /** What is. */
+  readonly sheets: SheetMap = new SheetMap();
+  /** The most the space may have. */
+  readonly limits: SpaceLimits = defaultLimits();
+  /** Attributes of every translation: GLOBAL in the kernel's space. */
+  readonly attributes: number;
+  /** First page that may be mapped. */
+  readonly low: Vpn;
+  /** End of the pages that may be mapped. */
+  readonly high: Vpn;
+  /** The manager. */
+  readonly vmm: Vmm;
+  /** How regions are locked that are mapped from now on. */
+  lockFuture: LockState = "none";
+  /** What the last `pending` outcome waits for. */
+  pending: Promise<void> | null = null;
+  /** Mapped pages, resident or not. */
+  mappedPages = 0;
+  /** Pages of locked regions. */
+  lockedPages = 0;
+  #destroyed = false;
+
+  /** The space of these tables. */
+  constructor(vmm: Vmm, asid: number, tables: TranslationTables, kernel: boolean) {
+    this.vmm = vmm;
+    this.asid = asid;
+    this.tables = tables;
+    this.attributes = kernel ? GLOBAL : 0;
+    this.low = kernel ? KERNEL_LOW : USER_LOW;
+    this.high = kernel ? KERNEL_HIGH : USER_HIGH;
+  }
+
+  /** Whether the space is gone. */
+  get isDestroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  // ------------------------------------------------------------ operations
+
+  /** Maps a new region; its first address, or why not. */
+  map(request: MapRequest): VirtAddr | Refusal {
+    this.#demandAlive();
+    return mapRegion(this, request);
+  }
+
+  /** Unmaps every page of a range; pages that are not mapped do not matter. */
+  unmap(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return unmapRange(this, address / PAGE_SIZE, end);
+  }
+
+  /** Sets the rights of a range that is mapped without holes. */
+  protect(address: VirtAddr, bytes: number, rights: number): Outcome {
+    const end = this.#range(address, bytes);
+    return protectRange(this, address / PAGE_SIZE, end, rights);
+  }
+
+  /** Moves, grows or shrinks a range; its new address, or why not. */
+  remap(request: RemapRequest): VirtAddr | Refusal {
+    this.#demandAlive();
+    return remapRange(this, request);
+  }
+
+  /** Says how a range is going to be used. */
+  advise(address: VirtAddr, bytes: number, advice: Advice): Outcome {
+    const end = this.#range(address, bytes);
+    return advise(this, address / PAGE_SIZE, end, advice);
+  }
+
+  /** Keeps a range in frames: now, or (`touched`) from each page's first use on. Locks do not nest. */
+  lock(address: VirtAddr, bytes: number, state: "all" | "touched" = "all"): Outcome {
+    const end = this.#range(address, bytes);
+    return lockRange(this, address / PAGE_SIZE, end, state);
+  }
+
+  /** Ends {@link lock}. */
+  unlock(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return unlockRange(this, address / PAGE_SIZE, end);
+  }
+
+  /** Locks all regions there are (`now`), and, unless `none`, all that come. */
+  lockAll(now: boolean, future: LockState): Outcome {
+    this.#demandAlive();
+    return lockAll(this, now, future);
+  }
+
+  /** Unlocks everything, also what comes. */
+  unlockAll(): void {
+    this.#demandAlive();
+    unlockAll(this);
+  }
+
+  /** Writes the dirty file pages of a range that is mapped without holes, and makes them durable. */
+  sync(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return syncRange(this, address / PAGE_SIZE, end);
+  }
+
+  /** Sets `into[i]` to 1 where page i of a range that is mapped without holes is in a frame, else 0. */
+  residency(address: VirtAddr, bytes: number, into: Uint8Array): Outcome {
+    const end = this.#range(address, bytes);
+    return residencyOf(this, address / PAGE_SIZE, end, into);
+  }
+
+  /** Makes every page of the range present: maps where nothing is mapped, gives frames where none are. Idempotent; costs what is missing. */
+  makeUsable(address: VirtAddr, bytes: number, rights: number): Outcome {
+    const end = this.#range(address, bytes);
+    return makeUsable(this, address / PAGE_SIZE, end, rights);
+  }
+
+  /** The opposite: no page of the range is mapped afterwards. Idempotent; costs what is there. */
+  makeUnusable(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return makeUnusable(this, address / PAGE_SIZE, end);
+  }
+
+  /** Faults in every page of a range for `access`, so that the next access finds it. `pending`: await {@link populate} instead. */
+  populateNow(address: VirtAddr, bytes: number, access: number): Outcome {
+    const end = this.#range(address, bytes);
+    return populateRange(this, address / PAGE_SIZE, end, access);
+  }
+
+  /** {@link populateNow} that waits for asynchronous stores. */
+  async populate(address: VirtAddr, bytes: number, access: number): Promise<Outcome> {
+    for (;;) {
+      const outcome = this.populateNow(address, bytes, access);
+      if (outcome !== "pending" || this.pending === null) return outcome;
+      await this.pending;
+    }
+  }
+
+  /** A copy of the space in which private memory is shared until one side stores to it. Null: no frames for the tables, or the commit limit. */
+  clone(): AddressSpace | null {
+    this.#demandAlive();
+    const clone = this.vmm.createSpace();
+    if (clone === null) return null;
+    if (cloneInto(this, clone)) return clone;
+    clone.destroy();
+    return null;
+  }
+
+  /** Resolves an access that faulted: READ, WRITE or EXECUTE, and USER. */
+  fault(address: VirtAddr, access: number): FaultOutcome {
+    return this.vmm.faults.fault(this, address, access);
+  }
+
+  /** Makes a processor run in this space. */
+  activate(cpu: number): void {
+    this.#demandAlive();
+    this.vmm.spaceSwitch?.activate(this.tables.root, this.asid, cpu);
+  }
+
+  /** Unmaps everything and gives the tables back. No processor may run in the space any more. */
+  destroy(): void {
+    this.#demandAlive();
+    unmapRange(this, this.low, this.high, true);
+    this.#destroyed = true;
+    const { core } = this.vmm;
+    const change = core.begin(this);
+    if (this.attributes === 0) this.tables.destroy(change.plan);
+    core.end(change);
+    core.spaces.delete(this.asid);
+  }
+
+  // ------------------------------------------------------------ for the package's other modules
+
+  /** The sheet of a page, made if there is none. */
+  sheetFor(vpn: Vpn): Sheet {
+    const known = this.sheets.get(vpn);
+    if (known !== null) return known;
+    const base = Math.floor(vpn / TABLE_PAGES) * TABLE_PAGES;
+    const made = this.vmm.core.sheets.create(this, base);
+    this.sheets.set(base, made);
+    return made;
+  }
+
+  /** Drops a stale entry of the processor that runs now. */
+  invalidateHere(vpn: Vpn): void {
+    const { tlb } = this.vmm.core;
+    if (tlb === null) return;
+    HERE[0] = vpn;
+    tlb.invalidate(this.asid, HERE, 1);
+  }
+
+  /** Grows the region that may grow down onto a page just below it; the region, or null. */
+  growStack(vpn: Vpn): Region | null {
+    const region = this.regions.findFrom(vpn);
+    if (region === null || !region.growsDown || vpn < this.low) return null;
+    const below = this.regions.findBelow(region.start);
+    const floor = below === null ? this.low : below.end + (below.growsDown ? 0 : STACK_GAP);
+    const added = region.start - vpn;
+    if (vpn < floor || this.mappedPages + added > this.limits.pages) return null;
+    if (region.locked !== "none" && this.lockedPages + added > this.limits.lockedPages) return null;
+    if (region.accounted && !this.vmm.commit.charge(added)) return null;
+    this.regions.resize(region, vpn, region.end);
+    this.mappedPages += added;
+    if (region.locked !== "none") this.lockedPages += added;
+    return region;
+  }
+
+  /** Drops the anonymous page of an entry. */
+  dropAnon(sheet: Sheet, vpn: Vpn): void {
+    const { core } = this.vmm;
+    const at = vpn & (TABLE_PAGES - 1);
+    const page = sheet.anons[at]!;
+    if (page === NO_PAGE) return;
+    sheet.anons[at] = NO_PAGE;
+    sheet.used--;
+    if (page === GUARD_PAGE) return;
+    const change = core.begin(this);
+    core.dropReference(page, change.plan);
+    core.end(change);
+  }
+
+  /** Removes the translations of part of a region, and with `copies` its private pages too. */
+  dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean): void {
+    const { core } = this.vmm;
+    const change = core.begin(this);
+    change.remove(start, end, region.locked !== "none");
+    if (copies) this.dropAnons(start, end, false);
+    core.end(change);
+  }
+
+  /** Drops the private pages of a range that has no translations; guards stay unless `guards`. Sheets that become empty go. */
+  dropAnons(start: Vpn, end: Vpn, guards: boolean): void {
+    const { core } = this.vmm;
+    const change = core.begin(this);
+    const empty: Vpn[] = [];
+    this.sheets.forEach(start, end, (sheet, base) => {
+      const from = Math.max(start, base) - base;
+      const to = Math.min(end, base + TABLE_PAGES) - base;
+      for (let at = from; at < to && sheet.used > 0; at++) {
+        const page = sheet.anons[at]!;
+        if (page === NO_PAGE || (page === GUARD_PAGE && !guards)) continue;
+        sheet.anons[at] = NO_PAGE;
+        sheet.used--;
+        if (page >= 0) core.dropReference(page, change.plan);
+      }
+      if (sheet.used === 0 && sheet.mapped === 0 && sheet.sharers === null && isFree(this, base, base + TABLE_PAGES))
+        empty.push(base);
+    });
+    for (const base of empty) {
+      const sheet = this.sheets.take(base);
+      if (sheet !== null) core.sheets.destroy(sheet);
+    }
+    core.end(change);
+  }
+
+  /** Walks everything of the space; throws with the sentence of the broken invariant. */
+  check(): void {
+    this.regions.check();
+    let mapped = 0;
+    let locked = 0;
+    for (const region of this.regions.within(this.low, this.high)) {
+      mapped += region.pages;
+      if (region.locked !== "none") locked += region.pages;
+      if (region.object !== null && region.object.regions.get(region) !== this)
+        throw new VmmError("invariant", "An object does not know a region that maps it.", { start: region.start });
+    }
+    if (mapped !== this.mappedPages) throw new VmmError("invariant", "The count of mapped pages is wrong.", { mapped });
+    if (locked !== this.lockedPages) throw new VmmError("invariant", "The count of locked pages is wrong.", { locked });
+    this.sheets.forEach(this.low, this.high, (sheet, base) => {
+      let used = 0;
+      for (let at = 0; at < TABLE_PAGES; at++) {
+        if (sheet.anons[at] === NO_PAGE) continue;
+        used++;
+        if (this.regions.find(base + at) === null)
+          throw new VmmError("invariant", "A page lies outside all regions.", { vpn: base + at });
+      }
+      if (used !== sheet.used) throw new VmmError("invariant", "A sheet's count is wrong.", { base, used });
+    });
+  }
+
+  #demandAlive(): void {
+    if (this.#destroyed) throw new VmmError("destroyed", "The space was destroyed.", { asid: this.asid });
+  }
+
+  /** End page of a byte range; throws `unaligned` or `out-of-range` for what is no page range. */
+  #range(address: VirtAddr, bytes: number): Vpn {
+    this.#demandAlive();
+    if ((address & (PAGE_SIZE - 1)) !== 0 || !Number.isSafeInteger(address))
+      throw new VmmError("unaligned", "An address is a multiple of 4096.", { address });
+    if (!Number.isSafeInteger(bytes) || bytes < 0)
+      throw new VmmError("out-of-range", "A length is 0 or more bytes.", { bytes });
+    return address / PAGE_SIZE + pagesFor(bytes);
+  }
+}
+
+const HERE = new Float64Array(1);

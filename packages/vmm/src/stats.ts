@@ -1,0 +1,65 @@
+/** Counters of the manager: plain numbers, so that counting costs one addition. */
+
+/** What happened since the manager was made. Units: pages or events. */
+export interface VmmStats {
+  /** Faults resolved without reading from a store. */
+  minorFaults: number;
+  /** Faults that read a page from a store. */
+  majorFaults: number;
+  /** Of the minor faults, those that filled a new page with zeroes or mapped the zero frame. */
+  zeroFaults: number;
+  /** Of the minor faults, those that copied a page on write. */
+  copyFaults: number;
+  /** Faults that found the translation already there: a stale entry elsewhere. */
+  spuriousFaults: number;
+  /** Faults that could not be resolved. */
+  failedFaults: number;
+  /** Pages mapped by fault-around or read ahead without a fault of their own. */
+  prefetched: number;
+  /** Prefetched pages that were used before they left. */
+  prefetchHits: number;
+  /** Pages that lost their frame. */
+  evictions: number;
+  /** Pages written to swap or to their file. */
+  writebacks: number;
+  /** Pages read from swap. */
+  swapIns: number;
+  /** Pages written to swap. */
+  swapOuts: number;
+  /** Pages read from files. */
+  fileReads: number;
+  /** Pages written to files. */
+  fileWrites: number;
+  /** Stores that failed a transfer. */
+  ioErrors: number;
+  /** Frames filled with zeroes while somebody waited. */
+  zeroedFrames: number;
+  /** Frames filled with zeroes in idle time. */
+  stockedFrames: number;
+  /** Pages moved to another frame. */
+  migrations: number;
+}
+
+/** All counters at zero. */
+export function emptyStats(): VmmStats {
+  return {
+    minorFaults: 0,
+    majorFaults: 0,
+    zeroFaults: 0,
+    copyFaults: 0,
+    spuriousFaults: 0,
+    failedFaults: 0,
+    prefetched: 0,
+    prefetchHits: 0,
+    evictions: 0,
+    writebacks: 0,
+    swapIns: 0,
+    swapOuts: 0,
+    fileReads: 0,
+    fileWrites: 0,
+    ioErrors: 0,
+    zeroedFrames: 0,
+    stockedFrames: 0,
+    migrations: 0,
+  };
+}

@@ -1,0 +1,250 @@
+/**
+ * The virtual memory manager: one per memory. It makes spaces and objects, and owns what they share.
+ */
+import { CommitAccount, type CommitPolicy } from "./commit.ts";
+import { Core } from "./core.ts";
+import { ManualClock, SeededRandom } from "./environment.ts";
+import { VmmError, invariant } from "./errors.ts";
+import { AnonymousObject } from "./objects/anonymous-object.ts";
+import { DeviceObject } from "./objects/device-object.ts";
+import { FileObject } from "./objects/file-object.ts";
+import { PAGE_OBJECT } from "./pages/pages.ts";
+import type {
+  AddressSpaceSwitch,
+  BackingStore,
+  Clock as ClockPort,
+  FrameSource,
+  FrameWindow,
+  MemoryTypes,
+  Random,
+  ReplacementPolicy,
+  SwapStore,
+  TlbControl,
+  TranslationSystem,
+} from "./ports.ts";
+import { Clock } from "./reclaim/policies/clock.ts";
+import { EXECUTE, WRITE } from "./rights.ts";
+import { FaultHandler } from "./space/faults.ts";
+import { GUARD_PAGE } from "./space/sheet.ts";
+import { AddressSpace } from "./space/space.ts";
+import type { VmmStats } from "./stats.ts";
+import { SwapSpace } from "./swap/swap-space.ts";
+import { PlainTranslationSystem } from "./tables/plain-tables.ts";
+import { TypeLedger } from "./type-ledger.ts";
+import { TABLE_PAGES, type Pfn } from "./units.ts";
+
+/** What is done about pages that would be writable and executable at once. */
+export type WriteExecutePolicy = "off" | "warn" | "enforce";
+
+/** Ports and settings of a manager. Only frames and window are needed. */
+export interface VmmOptions {
+  /** Where frames come from. */
+  readonly frames: FrameSource;
+  /** How their bytes are reached. */
+  readonly window: FrameWindow;
+  /** Tables of spaces; in plain memory by default. */
+  readonly tables?: TranslationSystem;
+  /** Invalidation on processors; none by default. */
+  readonly tlb?: TlbControl;
+  /** How processors change spaces. */
+  readonly spaceSwitch?: AddressSpaceSwitch;
+  /** Memory types of physical ranges. */
+  readonly memoryTypes?: MemoryTypes;
+  /** Which page leaves; CLOCK by default. */
+  readonly policy?: ReplacementPolicy;
+  /** Stores for pages without a file, preferred ones first. */
+  readonly swap?: readonly SwapStore[];
+  /** Frames that hold pages at most; without a limit by default. */
+  readonly residentLimit?: number;
+  /** How promises of memory are limited; `unlimited` by default. */
+  readonly commit?: CommitPolicy;
+  /** Pages that `strict` and `heuristic` promise at most. */
+  readonly commitLimit?: number;
+  /** Write and execute on one page; `off` by default. */
+  readonly writeExecute?: WriteExecutePolicy;
+  /** Pages mapped around a fault on an object's page, a power of two; 16 by default, 1 for none. */
+  readonly faultAround?: number;
+  /** Whether loads of untouched memory map one shared frame of zeroes; true by default. */
+  readonly zeroFrame?: boolean;
+  /** Time. */
+  readonly clock?: ClockPort;
+  /** Placement of regions. */
+  readonly random?: Random;
+}
+
+/** The virtual memory manager. */
+export class Vmm {
+  /** Shared state; for the package's own modules and auditors. */
+  readonly core: Core;
+  /** The fault handler. */
+  readonly faults: FaultHandler;
+  /** Promised memory. */
+  readonly commit: CommitAccount;
+  /** Memory types in use. */
+  readonly types: TypeLedger;
+  /** How processors change spaces. */
+  readonly spaceSwitch: AddressSpaceSwitch | null;
+  /** What is done about pages that would be writable and executable at once. */
+  readonly writeExecute: WriteExecutePolicy;
+  /** The kernel half, shared by all spaces; null where the tables have none. */
+  readonly kernel: AddressSpace | null;
+  /** Requests for writable and executable memory that `warn` let pass. */
+  writeExecuteWarnings = 0;
+  #asid = 0;
+
+  /** A manager over its ports. */
+  constructor(options: VmmOptions) {
+    const { residentLimit = Infinity, faultAround = 16 } = options;
+    if (residentLimit < 1)
+      throw new VmmError("out-of-range", "At least one page must be allowed in a frame.", { residentLimit });
+    if (!Number.isInteger(Math.log2(faultAround)) || faultAround > TABLE_PAGES)
+      throw new VmmError("out-of-range", "Fault-around is a power of two of at most 512 pages.", { faultAround });
+    const tables = options.tables ?? new PlainTranslationSystem();
+    this.core = new Core({
+      frames: options.frames,
+      window: options.window,
+      tables,
+      tlb: options.tlb ?? null,
+      policy: options.policy ?? new Clock(1024),
+      swap: options.swap === undefined ? null : new SwapSpace(options.swap),
+      residentLimit,
+      clock: options.clock ?? new ManualClock(),
+      random: options.random ?? new SeededRandom(1),
+    });
+    this.faults = new FaultHandler(this.core);
+    this.faults.faultAround = faultAround;
+    this.faults.zeroFrame = options.zeroFrame ?? true;
+    this.commit = new CommitAccount(options.commit ?? "unlimited", options.commitLimit ?? Infinity);
+    this.types = new TypeLedger(this.core, options.memoryTypes ?? null);
+    this.spaceSwitch = options.spaceSwitch ?? null;
+    this.writeExecute = options.writeExecute ?? "off";
+    this.kernel = tables.kernel === null ? null : new AddressSpace(this, 0, tables.kernel, true);
+    if (this.kernel !== null) this.core.spaces.set(0, this.kernel);
+  }
+
+  /** Counters since the manager was made. A live object: copy it to compare. */
+  get stats(): Readonly<VmmStats> {
+    return this.core.stats;
+  }
+
+  /** Frames that hold pages now. */
+  get residentPages(): number {
+    return this.core.resident;
+  }
+
+  /** Makes an empty space; null: no frame for its tables. */
+  createSpace(): AddressSpace | null {
+    const tables = this.core.tables.create();
+    if (tables === null) return null;
+    const space = new AddressSpace(this, ++this.#asid, tables, false);
+    this.core.spaces.set(space.asid, space);
+    return space;
+  }
+
+  /** Makes zero-filled memory that several regions can share. `sealable`: seals may be added. */
+  createAnonymous(bytes: number, sealable = false): AnonymousObject {
+    return new AnonymousObject(this.core, bytes, sealable);
+  }
+
+  /** Puts a file into the page cache. One object per file: mapping the same file twice means mapping the same object twice. */
+  openFile(backing: BackingStore): FileObject {
+    return new FileObject(this.core, backing);
+  }
+
+  /** Makes a range of frames that are no RAM mappable. */
+  openDevice(start: Pfn, frames: number): DeviceObject {
+    return new DeviceObject(this.core, start, frames);
+  }
+
+  /** Evicts up to `pages` pages; returns how many left. */
+  reclaim(pages: number): number {
+    let done = 0;
+    while (done < pages && this.core.reclaimer.reclaimOne()) done++;
+    return done;
+  }
+
+  /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */
+  idle(budget: number): number {
+    return this.core.keeper.fillStock(budget);
+  }
+
+  /** Whether the policy lets pages have these rights. */
+  allowsWriteExecute(rights: number): boolean {
+    if ((rights & (WRITE | EXECUTE)) !== WRITE + EXECUTE || this.writeExecute === "off") return true;
+    if (this.writeExecute === "enforce") return false;
+    this.writeExecuteWarnings++;
+    return true;
+  }
+
+  /** Gives back the frames that the manager holds for itself: stock and zero frame. Spaces must be gone. */
+  close(): void {
+    this.core.keeper.emptyStock();
+    this.faults.close();
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    const { core } = this;
+    const { pages } = core;
+    core.policy.check();
+    core.swap?.check();
+    const refs = new Int32Array(pages.capacity);
+    let mapped = 0;
+    for (const space of core.spaces.values()) {
+      space.check();
+      space.sheets.forEach(space.low, space.high, (sheet, base) => {
+        if (sheet.space !== space) return;
+        mapped += sheet.mapped;
+        for (let at = 0; at < TABLE_PAGES; at++) {
+          const page = sheet.anons[at]!;
+          if (page >= 0) refs[page] = refs[page]! + 1;
+          invariant(page >= GUARD_PAGE, "A sheet names a page that cannot be.", { vpn: base + at });
+        }
+      });
+    }
+    for (const object of core.objects.values())
+      object.pages.forEach(0, Number.MAX_SAFE_INTEGER, (page, index) => {
+        refs[page] = refs[page]! + 1;
+        invariant(
+          pages.has(page, PAGE_OBJECT) && pages.index[page] === index,
+          "An object's page does not know its place.",
+          { page },
+        );
+      });
+    invariant(mapped === core.mappings.count, "Sheets and reverse mappings count differently.", { mapped });
+    this.#checkPages(refs);
+  }
+
+  #checkPages(refs: Int32Array): void {
+    const { core } = this;
+    const { pages, mappings } = core;
+    let resident = 0;
+    for (let page = 0; page < pages.capacity; page++) {
+      const orphan = pages.refs[page] === 0 && pages.pins[page]! > 0;
+      invariant(pages.refs[page] === refs[page], "A page's references are wrong.", {
+        page,
+        refs: pages.refs[page]!,
+        counted: refs[page]!,
+      });
+      if (pages.refs[page] === 0 && !orphan) continue;
+      const pfn = pages.pfn[page]!;
+      invariant(pages.holds[page]! >= pages.pins[page]!, "A page has more pins than holds.", { page });
+      if (pfn >= 0) {
+        resident++;
+        invariant(core.frameMap.pageAt(pfn) === page, "A frame does not know its page.", { page, pfn });
+      } else {
+        invariant(mappings.first(page) < 0, "A page without a frame is mapped.", { page });
+        invariant(pages.holds[page] === 0, "A held page has no frame.", { page });
+      }
+      for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
+        const sheet = core.sheets.get(mappings.sheetOf(at));
+        const vpn = sheet.base + mappings.entryOf(at);
+        invariant(sheet.space.tables.query(vpn) !== 0, "A reverse mapping leads to no translation.", { page, vpn });
+        invariant(sheet.space.tables.frame === pfn, "A translation leads to another page's frame.", { page, vpn });
+      }
+      const reference = pages.swap[page]!;
+      invariant(reference < 0 || core.swap?.holds(reference) === true, "A page's copy in swap is gone.", { page });
+    }
+    invariant(resident === core.frameMap.count, "The frame map counts wrongly.", { resident });
+  }
+}
