@@ -119,6 +119,24 @@ export function hexWord(word: number): string {
   return (word >>> 0).toString(16).padStart(8, "0");
 }
 
+const DIGITS_3: readonly string[] = /* @__PURE__ */ Array.from({ length: 4096 }, (_, i) =>
+  i.toString(16).padStart(3, "0"),
+);
+let lastHigh = 0;
+let lastHighDigits = "00000000";
+
+/** Sixteen digits, without `0x`, of the address of a page or frame (of either sign); quick where neighbours share their high word. */
+export function pageDigits(page: number): string {
+  const above = Math.floor(page / 0x100000);
+  const high = above >>> 0;
+  if (high !== lastHigh) {
+    lastHigh = high;
+    lastHighDigits = hexWord(high);
+  }
+  const below = page - above * 0x100000;
+  return `${lastHighDigits}${(DIGITS_3[below >>> 12] ?? "").slice(1)}${DIGITS_3[below & 4095] ?? ""}000`;
+}
+
 /**
  * Parses a 64-bit number: `0x…` or decimal, `_` and a backtick as separators, a minus sign for the signed form.
  * Throws `bad-number` for anything else or a value that does not fit 64 bits.

@@ -60,8 +60,10 @@ export class PagingState {
   unrolled = 0;
   /** Sign-extension shift of an address's high word in the unrolled walk. */
   canonicalShift = 16;
-  /** High-word bits that are reserved at every level of the unrolled walk, as a signed word. */
-  reservedHigh = 0;
+  /** High-word bits that the unrolled walk leaves to the exact one, as a signed word: reserved ones, and frames from 2^31 on. */
+  oddHigh = 0;
+  /** High-word bits of a frame number that the unrolled walk takes: 10:0, without the encryption bit. */
+  frameHigh = 0x7ff;
   /** High-word mask of an address in an entry: all ones but the encryption bit. */
   addressHigh = 0xffffffff;
   /** The same for the low word. */
@@ -155,7 +157,8 @@ export class PagingState {
       this.reservedLeafHigh[n] = (level.reservedLeafHigh | (leaf[1] & high) | executeHigh) >>> 0;
       common &= n === 1 ? this.reservedLeafHigh[n]! : this.reservedTableHigh[n]!;
     }
-    this.reservedHigh = common | 0;
+    this.oddHigh = common | (0xff800 & this.addressHigh);
+    this.frameHigh = 0x7ff & this.addressHigh;
     this.unrolled = this.maxPhysicalBits >= 32 && this.addressLow === 0xffffffff ? mode.unrolled : 0;
     this.canonicalShift = 64 - mode.addressBits;
   }

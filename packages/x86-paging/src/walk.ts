@@ -81,10 +81,14 @@ export class Walk {
   readonly highs: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
 }
 
+/** What the unrolled path returns where the exact path must decide. */
+const ODD = -5;
+
 /**
  * Walks the tables for one access and changes nothing.
  *
- * Returns `TRANSLATED`, a page-fault error code (≥ 0), `NON_CANONICAL`, or an EPT exit. `access` is a sum of `ACCESS_…`.
+ * Returns `TRANSLATED`, a page-fault error code (≥ 0), `NON_CANONICAL`, or an EPT exit. `access` is a sum of `ACCESS_…`. `low` and `high`
+ * may be signed or unsigned words; signed ones are faster, because V8 boxes larger numbers.
  * Budget of a 4-level hit: four entries of two words, four frame look-ups, one table read.
  */
 export function walk(
@@ -96,55 +100,80 @@ export function walk(
   into: Walk,
 ): number {
   const depth = state.unrolled;
-  if (depth === 0 || (high << state.canonicalShift) >> state.canonicalShift !== (high | 0)) {
-    return walkExact(state, memory, low, high, access, into);
+  if (depth !== 0 && (high << state.canonicalShift) >> state.canonicalShift === (high | 0)) {
+    const root = depth === 4 ? state.root : fifthLevel(state, memory, high, into);
+    const directory = root < 0 ? ODD : upperLevels(state, memory, root, low, high, into, depth);
+    if (directory >= 0 && lowerLevels(state, memory, directory, low, access, into) === TRANSLATED) return TRANSLATED;
   }
-  const frameHigh = state.addressHigh & 0xfffff;
-  let pfn = state.root;
-  let all = 7;
-  let any = 0;
-  if (depth === 5) {
-    const words = memory.words(pfn);
-    const at = memory.base(pfn) + ((high >>> 15) & 0x3fe);
-    all = words[at]!;
-    any = words[at + 1]!;
-    if ((all & 0x81) !== 1) return walkExact(state, memory, low, high, access, into);
-    pfn = (any & frameHigh) * 0x100000 + (all >>> 12);
-  }
-  const words4 = memory.words(pfn);
-  const at4 = memory.base(pfn) + ((high >>> 6) & 0x3fe);
-  const low4 = words4[at4]!;
-  const high4 = words4[at4 + 1]!;
-  if ((low4 & 0x81) !== 1) return walkExact(state, memory, low, high, access, into);
-  pfn = (high4 & frameHigh) * 0x100000 + (low4 >>> 12);
-  const words3 = memory.words(pfn);
-  const at3 = memory.base(pfn) + (((high << 3) | ((low >>> 29) & 6)) & 0x3fe);
-  const low3 = words3[at3]!;
-  const high3 = words3[at3 + 1]!;
-  if ((low3 & 0x81) !== 1) return walkExact(state, memory, low, high, access, into);
-  pfn = (high3 & frameHigh) * 0x100000 + (low3 >>> 12);
-  const words2 = memory.words(pfn);
-  const at2 = memory.base(pfn) + ((low >>> 20) & 0x3fe);
-  const low2 = words2[at2]!;
-  const high2 = words2[at2 + 1]!;
-  if ((low2 & 0x81) !== 1) return walkExact(state, memory, low, high, access, into);
-  pfn = (high2 & frameHigh) * 0x100000 + (low2 >>> 12);
-  const words1 = memory.words(pfn);
-  const at1 = memory.base(pfn) + ((low >>> 11) & 0x3fe);
-  const low1 = words1[at1]!;
-  const high1 = words1[at1 + 1]!;
-  all &= low4 & low3 & low2 & low1;
-  any |= high4 | high3 | high2 | high1;
+  return walkExact(state, memory, low, high, access, into);
+}
+
+/*
+ * The unrolled path, in pieces small enough for V8 to inline (one piece of all four levels: 1.3 times the time). An address in an entry
+ * is taken to have no bits above 42, so that frame numbers stay 32-bit integers (as doubles: twice the time); `oddHigh` holds those bits.
+ */
+
+function fifthLevel(state: PagingState, memory: TableMemory, high: number, into: Walk): number {
+  const words = memory.words(state.root);
+  const at = memory.base(state.root) + ((high >>> 15) & 0x3fe);
+  const low5 = words[at]!;
+  const high5 = words[at + 1]!;
+  if ((low5 & 0x81) !== 1) return ODD;
+  into.all = low5;
+  into.high = high5;
+  return ((high5 & state.frameHigh) << 20) | (low5 >>> 12);
+}
+
+function upperLevels(
+  state: PagingState,
+  memory: TableMemory,
+  root: Pfn,
+  low: number,
+  high: number,
+  into: Walk,
+  depth: number,
+): number {
+  let words = memory.words(root);
+  let at = memory.base(root) + ((high >>> 6) & 0x3fe);
+  const low4 = words[at]!;
+  const high4 = words[at + 1]!;
+  if ((low4 & 0x81) !== 1) return ODD;
+  const pfn = ((high4 & state.frameHigh) << 20) | (low4 >>> 12);
+  words = memory.words(pfn);
+  at = memory.base(pfn) + (((high << 3) | ((low >>> 29) & 6)) & 0x3fe);
+  const low3 = words[at]!;
+  const high3 = words[at + 1]!;
+  if ((low3 & 0x81) !== 1) return ODD;
+  into.all = low4 & low3 & (depth === 4 ? -1 : into.all);
+  into.high = high4 | high3 | (depth === 4 ? 0 : into.high);
+  return ((high3 & state.frameHigh) << 20) | (low3 >>> 12);
+}
+
+function lowerLevels(
+  state: PagingState,
+  memory: TableMemory,
+  directory: Pfn,
+  low: number,
+  access: number,
+  into: Walk,
+): number {
+  let words = memory.words(directory);
+  let at = memory.base(directory) + ((low >>> 20) & 0x3fe);
+  const low2 = words[at]!;
+  const high2 = words[at + 1]!;
+  if ((low2 & 0x81) !== 1) return ODD;
+  const pfn = ((high2 & state.frameHigh) << 20) | (low2 >>> 12);
+  words = memory.words(pfn);
+  at = memory.base(pfn) + ((low >>> 11) & 0x3fe);
+  const low1 = words[at]!;
+  const high1 = words[at + 1]!;
+  const all = into.all & low2 & low1;
+  const any = into.high | high2 | high1;
   const rights = (all & 6) | RIGHT_READ | (~(any >>> 28) & 8);
-  const odd =
-    (~low1 & 1)
-    | (any & state.reservedHigh)
-    | (state.allowed[((access & 63) << 5) | rights]! ^ 1)
-    | (access & ACCESS_SHADOW_STACK);
-  if (odd !== 0 || (state.keyed !== 0 && isKeyDenied(state, rights, (high1 >>> 27) & 15, access))) {
-    return walkExact(state, memory, low, high, access, into);
-  }
-  into.pfn = (high1 & frameHigh) * 0x100000 + (low1 >>> 12);
+  const odd = (~low1 & 1) | (any & state.oddHigh) | (access & ACCESS_SHADOW_STACK);
+  if (odd !== 0 || state.allowed[(access << 5) | rights] !== 1) return ODD;
+  if (state.keyed !== 0 && isKeyDenied(state, rights, (high1 >>> 27) & 15, access)) return ODD;
+  into.pfn = ((high1 & state.frameHigh) << 20) | (low1 >>> 12);
   into.level = 1;
   into.low = low1;
   into.high = high1;

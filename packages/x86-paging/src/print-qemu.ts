@@ -1,0 +1,80 @@
+/**
+ * The texts of QEMU's monitor, to the byte: `info tlb` and `info mem`.
+ * Source: QEMU, target/i386/monitor.c (formats only; checked against recorded listings).
+ */
+
+import { pageDigits } from "./address.ts";
+import { LeafCursor, vpnOfRaw } from "./cursor.ts";
+import type { PagingMode } from "./mode.ts";
+import type { TableMemory } from "./ports.ts";
+import { RIGHT_USER, RIGHT_WRITE } from "./rights.ts";
+import type { PagingState } from "./state.ts";
+import type { Vpn } from "./units.ts";
+
+/** Restricts a listing to some pages. */
+export interface ListingOptions {
+  readonly vpn?: Vpn;
+  readonly pages?: number;
+  /** Leaves for which this is false are passed over. */
+  readonly accept?: (leaf: LeafCursor) => boolean;
+}
+
+/** Sixteen digits of a position in index order, sign-extended as the mode wants. */
+function canonicalDigits(mode: PagingMode, raw: number): string {
+  return pageDigits(raw >= 2 ** (mode.addressBits - 12) ? raw : vpnOfRaw(mode, raw));
+}
+
+/** Which bits of the leaf's words each letter of `info tlb` shows: XGPDACTUW. */
+const TLB_FLAGS = "XGPDACTUW";
+
+/** The lines of `info tlb`: one per leaf, the leaf's own bits. */
+export function* qemuTlb(
+  state: PagingState,
+  memory: TableMemory,
+  options: ListingOptions = {},
+): Generator<string, void> {
+  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+  const accept = options.accept;
+  const texts = new Map<number, string>();
+  while (cursor.next()) {
+    if (accept !== undefined && !accept(cursor)) continue;
+    const bits = ((cursor.low & 0x1fe) >>> 1) | ((cursor.high >>> 31) << 8);
+    let flags = texts.get(bits);
+    if (flags === undefined) {
+      flags = Array.from(TLB_FLAGS, (letter, i) => (((bits >>> (8 - i)) & 1) === 0 ? "-" : letter)).join("");
+      texts.set(bits, flags);
+    }
+    yield `${canonicalDigits(state.mode, cursor.raw)}: ${pageDigits(cursor.pfn)} ${flags}\n`;
+  }
+}
+
+/** The lines of `info mem`: runs of pages with the same U/S and R/W, both ANDed over the levels. */
+export function* qemuMem(
+  state: PagingState,
+  memory: TableMemory,
+  options: ListingOptions = {},
+): Generator<string, void> {
+  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+  const mode = state.mode;
+  const accept = options.accept;
+  let start = -1;
+  let end = 0;
+  let rights = 0;
+  while (cursor.next()) {
+    if (accept !== undefined && !accept(cursor)) continue;
+    const own = cursor.rights & (RIGHT_USER | RIGHT_WRITE);
+    if (start >= 0 && (cursor.raw !== end || own !== rights)) {
+      yield memLine(mode, start, end, rights);
+      start = -1;
+    }
+    if (start < 0) start = cursor.raw;
+    end = cursor.raw + cursor.pages;
+    rights = own;
+  }
+  if (start >= 0) yield memLine(mode, start, end, rights);
+}
+
+function memLine(mode: PagingMode, start: number, end: number, rights: number): string {
+  const letters = `${(rights & RIGHT_USER) === 0 ? "-" : "u"}r${(rights & RIGHT_WRITE) === 0 ? "-" : "w"}`;
+  return `${canonicalDigits(mode, start)}-${canonicalDigits(mode, end)} ${canonicalDigits(mode, end - start)} ${letters}\n`;
+}
