@@ -125,3 +125,5 @@ export { PROBE_VALUE, probeBar, probeBars, windowsFor, writeBar } from "./device
 export type { ConfigAccess, ProbedBar } from "./devices/pci-probe.ts";
 export { PciResources } from "./devices/pci-assign.ts";
 export type { Assignment } from "./devices/pci-assign.ts";
+export { MARCH_C_MINUS, MarchTest, MOVING_INVERSIONS } from "./memory-test/march.ts";
+export type { MarchAlgorithm, MarchElement, MarchOperation, MemoryFault, WordMemory } from "./memory-test/march.ts";
