@@ -274,21 +274,20 @@ export class Tlb {
   /** Throws `broken-invariant` unless every array holds, and every shortcut belongs to a translation in the first level. */
   check(): void {
     for (const array of this.#arrays()) array.check();
-    for (const view of this.#views)
-      for (let slot = 0; slot <= FAST_MASK; slot++) {
-        this.#checkTag(view.load[slot]!, this.#data4, this.#data2, this.#data1);
-        this.#checkTag(view.store[slot]!, this.#data4, this.#data2, this.#data1);
-        this.#checkTag(view.fetch[slot]!, this.#code4, this.#code2, null);
-      }
+    const data = [new Set(this.#data4.tags), new Set(this.#data2.tags), new Set(this.#data1.tags)];
+    const code = [new Set(this.#code4.tags), new Set(this.#code2.tags)];
+    for (const view of this.#views) {
+      for (const tag of view.load) checkTag(tag, data);
+      for (const tag of view.store) checkTag(tag, data);
+      for (const tag of view.fetch) checkTag(tag, code);
+    }
   }
+}
 
-  #checkTag(tag: number, small: TlbArray, middle: TlbArray, large: TlbArray | null): void {
-    if (Number.isNaN(tag)) return;
-    const vpn = tag / 4096;
-    const holds = (array: TlbArray | null, page: number): boolean => array?.tags.includes(page) ?? false;
-    invariant(
-      holds(small, vpn) || holds(middle, Math.floor(vpn / PAGES_2M)) || holds(large, Math.floor(vpn / PAGES_1G)),
-      `the shortcut for page ${vpn} has a translation in the first-level TLB`,
-    );
-  }
+/** Throws unless a shortcut's page is in one of the sets of page numbers, by size. */
+function checkTag(tag: number, sets: readonly Set<number>[]): void {
+  if (Number.isNaN(tag)) return;
+  const vpn = tag / 4096;
+  const held = sets.some((set, size) => set.has(Math.floor(vpn / 512 ** size)));
+  invariant(held, `the shortcut for page ${vpn} has a translation in the first-level TLB`);
 }

@@ -81,7 +81,7 @@ export function sanitiseEntries(raw: readonly RawEntry[]): SanitisedEntries {
   raw.forEach((one, entry) => {
     const span = spanOf(one, entry, changes);
     if (span === null) return;
-    const before = spans.at(-1);
+    const before = spans[spans.length - 1];
     if (before !== undefined && before.base > span.base)
       changes.push({
         kind: "unsorted",
@@ -126,7 +126,7 @@ function sweep(sorted: readonly Span[]): readonly FirmwareEntry[] {
     }
     if (active.length === 0) continue;
     const type = active.reduce((most, span) => Math.max(most, span.type), 0);
-    const last = out.at(-1);
+    const last = out[out.length - 1];
     if (last !== undefined && last.end === base && last.type === type) last.end = end;
     else out.push({ base, end, type });
   }

@@ -192,7 +192,7 @@ export function summariseMap(map: FirmwareMap): MapSummary {
     usablePagesBelow1MiB: pagesWithin(usable, 0, MIB),
     usablePagesBelow16MiB: pagesWithin(usable, 0, 16 * MIB),
     usablePagesBelow4GiB: pagesWithin(usable, 0, 4 * GIB),
-    highestUsablePage: (usable.at(-1)?.end ?? 0) / FRAME_BYTES - 1,
+    highestUsablePage: (usable[usable.length - 1]?.end ?? 0) / FRAME_BYTES - 1,
     usableRanges: usable.map(hexRange),
     bytesByType,
     ...affinityFigures(map, usable),

@@ -1,0 +1,108 @@
+/**
+ * Loads and stores through the TLB beside the bare typed-array loop over the same stream of float64 byte addresses, over 16
+ * and 1,024 scattered pages.
+ *
+ *   node --conditions=@pagewright/source --import tsx bench/access.bench.ts [--json]
+ */
+import { firmwareMapOf, Machine, MIB, PhysicalMap } from "@pagewright/machine";
+import type { Cpu, VirtAddr } from "@pagewright/machine";
+
+const ACCESSES = 1 << 16;
+const ROUNDS = 64;
+const SAMPLES = 9;
+
+let seed = 20_260_101;
+function random(below: number): number {
+  seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+  return Math.floor((seed / 2 ** 32) * below);
+}
+
+function best(run: () => number): number {
+  let least = Infinity;
+  for (let sample = 0; sample < SAMPLES; sample++) {
+    const start = process.hrtime.bigint();
+    run();
+    least = Math.min(least, Number(process.hrtime.bigint() - start) / (ACCESSES * ROUNDS));
+  }
+  return least;
+}
+
+/** 2M-aligned base of the mapped pages: the lower half, as user memory is. */
+const BASE: VirtAddr = 0x40000000;
+
+function mapped(pages: number): { cpu: Cpu; words: Uint32Array; hosts: Int32Array } {
+  const map = new PhysicalMap(firmwareMapOf([{ base: 0n, length: BigInt(256 * MIB), type: 1 }]));
+  const machine = new Machine({ map });
+  const cpu = machine.cpus[0];
+  if (cpu === undefined) throw new Error("no CPU");
+  const { memory } = machine;
+  memory.write(0x1000, 4, 0x2007);
+  memory.write(0x2008, 4, 0x3007);
+  for (let table = 0; table * 512 < pages; table++) memory.write(0x3000 + table * 8, 4, (16 + table) * 4096 + 7);
+  const order = Array.from({ length: pages }, (_, i) => i);
+  for (let i = pages - 1; i > 0; i--) {
+    const j = random(i + 1);
+    [order[i], order[j]] = [order[j] ?? 0, order[i] ?? 0];
+  }
+  const hosts = new Int32Array(pages);
+  order.forEach((frame, page) => {
+    memory.write(16 * 4096 + page * 8, 4, (4096 + frame * 7) * 4096 + 0x67);
+  });
+  cpu.writeCr3(0x1000);
+  for (let page = 0; page < pages; page++) {
+    cpu.store32(BASE + page * 4096, page);
+    hosts[page] = memory.writableBase(4096 + (order[page] ?? 0) * 7);
+  }
+  return { cpu, words: cpu.words, hosts };
+}
+
+const figures: unknown[] = [];
+function figure(metric: string, value: number, bare: number): void {
+  figures.push({
+    bench: "machine/access",
+    metric,
+    value,
+    unit: "ns",
+    ratioTo: "bare typed-array loop",
+    ratio: value / bare,
+  });
+  if (!process.argv.includes("--json"))
+    console.log(`${metric}: ${value.toFixed(2)} ns, bare ${bare.toFixed(2)} ns: ${(value / bare).toFixed(2)} ×`);
+}
+
+for (const pages of [16, 1024]) {
+  const { cpu, words, hosts } = mapped(pages);
+  const addresses = new Float64Array(ACCESSES);
+  const places = new Float64Array(ACCESSES);
+  for (let i = 0; i < ACCESSES; i++) {
+    const page = random(pages);
+    const offset = random(1024);
+    addresses[i] = BASE + page * 4096 + offset * 4;
+    places[i] = ((hosts[page] ?? 0) + offset) * 4;
+  }
+  const bareLoad = best(() => {
+    let sum = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) sum = (sum + words[places[i]! >>> 2]!) | 0;
+    return sum;
+  });
+  const load = best(() => {
+    let sum = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) sum = (sum + cpu.load32(addresses[i]!)) | 0;
+    return sum;
+  });
+  const bareStore = best(() => {
+    for (let round = 0; round < ROUNDS; round++) for (let i = 0; i < ACCESSES; i++) words[places[i]! >>> 2] = i;
+    return 0;
+  });
+  const store = best(() => {
+    let done = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) if (cpu.store32(addresses[i]!, i)) done++;
+    return done;
+  });
+  figure(`load32 over ${pages} pages`, load, bareLoad);
+  figure(`store32 over ${pages} pages`, store, bareStore);
+}
+if (process.argv.includes("--json")) for (const one of figures) console.log(JSON.stringify(one));
