@@ -13,9 +13,17 @@ export type {
   RefusalReason,
   SpecialFrames,
   SpecialRequest,
+  TakeWishes,
   Watermarks,
 } from "./ports.ts";
 export { sortedRanges } from "./range.ts";
 export type { FrameRange } from "./range.ts";
 export { Pmm } from "./pmm.ts";
-export type { PmmOptions, PmmStats, ZoneStats } from "./pmm.ts";
+export type { PmmAttachment } from "./pmm.ts";
+export type { BootHandover, PmmOptions } from "./set-up.ts";
+export type { PmmShare } from "./share.ts";
+export type { Geometry, Layout } from "./layout.ts";
+export type { TableBuffers, TableOptions } from "./tables.ts";
+export { DMA_32, ISA_DMA } from "./request.ts";
+export type { FrameSpan } from "./plug.ts";
+export type { PmmStats, ZoneStats } from "./stats.ts";

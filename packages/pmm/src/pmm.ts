@@ -1,4 +1,14 @@
+/*
+ * The allocator as its users see it, and its fast path: take and give of one frame. Everything else is a part of its own:
+ * taker.ts (refill, blocks, groups, fallback), giving.ts (what is not plain), runs.ts (special requests).
+ */
+import { PINNED, TAKEN } from "./arena.ts";
+import { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
+import { checkAll } from "./check.ts";
+import { giveListed, giveSlow } from "./giving.ts";
+import { GROUP_WORDS, STACK_WORDS } from "./layout.ts";
+import { ATTACHED } from "./page-stacks.ts";
 import type {
   FrameHints,
   FramePressure,
@@ -8,120 +18,104 @@ import type {
   Refusal,
   SpecialFrames,
   SpecialRequest,
+  TakeWishes,
   Watermarks,
 } from "./ports.ts";
-import { sortedRanges } from "./range.ts";
-import type { FrameRange } from "./range.ts";
+import { releaseRun, requestRun } from "./request.ts";
+import { newShare } from "./set-up.ts";
+import type { PmmOptions } from "./set-up.ts";
+import type { PmmShare } from "./share.ts";
+import { freeFrames, statsOf, totalFrames } from "./stats.ts";
+import type { PmmStats } from "./stats.ts";
+import { NO_WISHES } from "./taker.ts";
 import { NO_FRAME } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
-/** How to build a `Pmm`. */
-export interface PmmOptions {
-  /** The usable RAM. */
-  readonly ranges: readonly FrameRange[];
-  /** Frames below this one are kept for special requests (default 4096: 16 MiB). */
-  readonly lowZoneEnd?: Pfn;
-  /** Free-frame marks; by default derived from the size. */
-  readonly watermarks?: Watermarks;
+/** Joins an allocator that another worker made. */
+export interface PmmAttachment {
+  /** What `share` of the maker says. */
+  readonly share: PmmShare;
+  /** This worker's number, unique among all that are attached at a time; the maker is 0. */
+  readonly worker: number;
+  /** The NUMA node that this worker prefers, by default the lowest. */
+  readonly homeNode?: number;
 }
 
-/** Frames of one zone, by state. */
-export interface ZoneStats {
-  readonly name: string;
-  readonly node: number;
-  readonly frames: number;
-  readonly freeFrames: number;
-  readonly usedFrames: number;
-  readonly retiredFrames: number;
-}
-
-/** A snapshot of the whole allocator. */
-export interface PmmStats {
-  readonly totalFrames: number;
-  readonly freeFrames: number;
-  readonly usedFrames: number;
-  readonly retiredFrames: number;
-  readonly zones: readonly ZoneStats[];
-}
-
-const HOLE = 0;
-const FREE = 1;
-const TAKEN = 2;
-const GRANTED = 3;
-const RETIRED = 4;
-
-/** Physical memory: page stacks over the usable frames, and a low zone apart for special requests. */
+/** Physical memory: page stacks in front of lock-free blocks. One object per worker, each over the same state. */
 export class Pmm implements FrameSource, SpecialFrames, FramePressure {
-  /** Free-frame marks of the page-stacked zones. */
-  readonly watermarks: Watermarks;
-  /** Frames that `take` serves altogether. */
-  readonly totalFrames: number;
-  readonly #lowEnd: Pfn;
-  readonly #ranges: readonly FrameRange[];
-  readonly #offsets: number[] = [];
+  /** What other workers need to attach. */
+  readonly share: PmmShare;
+  /** This worker's number. */
+  readonly worker: number;
+  readonly #core: Core;
+  readonly #words: Int32Array;
   readonly #state: Uint8Array;
-  readonly #stack: Float64Array;
-  #top = 0;
-  #short = false;
+  readonly #groups: Int32Array;
+  readonly #tallies: Float64Array;
+  readonly #stackBase: number;
+  readonly #homeBase: number;
+  readonly #homeTally: number;
+  readonly #kindWords: number;
+  readonly #colourMask: number;
+  /** True where take and give touch no optional table. */
+  readonly #plain: boolean;
 
-  constructor(options: PmmOptions) {
-    this.#lowEnd = options.lowZoneEnd ?? 4096;
-    this.#ranges = sortedRanges(options.ranges);
-    let frames = 0;
-    for (const range of this.#ranges) {
-      this.#offsets.push(frames - range.start);
-      frames += range.end - range.start;
+  /** Makes an allocator over ranges, or attaches to one. Throws `bad-range` and `bad-argument`. */
+  constructor(options: PmmOptions | PmmAttachment) {
+    const share = "share" in options ? options.share : newShare(options);
+    const worker = "worker" in options ? options.worker : 0;
+    const { geometry } = share.layout;
+    if (!Number.isInteger(worker) || worker < 0 || worker >= geometry.workers) {
+      throw new PmmError("bad-argument", `worker must be an integer from 0 to ${geometry.workers - 1}, not ${worker}`);
     }
-    this.#state = new Uint8Array(frames).fill(FREE);
-    for (const range of this.#ranges) {
-      for (const pfn of range.faulty) this.#state[this.#slot(pfn)] = RETIRED;
-    }
-    this.#stack = new Float64Array(frames);
-    for (let r = this.#ranges.length - 1; r >= 0; r -= 1) {
-      const range = this.#ranges[r];
-      if (range === undefined) continue;
-      for (let pfn = range.end - 1; pfn >= Math.max(range.start, this.#lowEnd); pfn -= 1) {
-        if (this.#state[this.#slot(pfn)] === FREE) {
-          this.#stack[this.#top] = pfn;
-          this.#top += 1;
-        }
+    const home = options.homeNode === undefined ? 0 : geometry.nodes.indexOf(options.homeNode);
+    if (home < 0) throw new PmmError("bad-argument", `There is no node ${options.homeNode ?? ""}`);
+    const core = new Core(share, worker, home);
+    this.share = share;
+    this.worker = worker;
+    this.#core = core;
+    this.#words = core.arena.workers;
+    this.#state = core.arena.state;
+    this.#groups = core.arena.groups;
+    this.#tallies = core.arena.tallies;
+    this.#stackBase = core.stacks.baseOf(0, 0, 0);
+    this.#homeBase = core.stacks.baseOf(home, 0, 0);
+    this.#homeTally = worker * geometry.stacks + home * 2 * geometry.colours;
+    this.#kindWords = geometry.colours * STACK_WORDS;
+    this.#colourMask = geometry.colours - 1;
+    this.#plain = !core.tables.any && geometry.colours === 1;
+    Atomics.store(this.#words, core.arena.areaOf(worker) + ATTACHED, 1);
+  }
+
+  /**
+   * Takes a frame, by default movable and of the worker's node, the one given last first; `NO_FRAME` when there is none.
+   * O(1): a frame off the worker's own page stack, every 64th time a batch from the blocks.
+   */
+  take(hints?: FrameHints | TakeWishes): Pfn {
+    if (hints === undefined && this.#plain) {
+      const frame = this.#core.stacks.pop(this.#homeBase, TAKEN);
+      if (frame >= 0) {
+        this.#tallies[this.#homeTally]! += 1;
+        return this.#core.arena.pfnOf(frame);
       }
     }
-    this.totalFrames = this.#top;
-    const min = Math.floor(this.#top / 256);
-    this.watermarks = options.watermarks ?? { min, low: min + (min >> 2), high: min + (min >> 1) };
+    return this.#takeSlow(hints ?? NO_WISHES);
   }
 
-  /** Frames that `take` could still serve. */
-  get freeFrames(): number {
-    return this.#top;
-  }
-
-  /** Takes the frame given last, or `NO_FRAME`. O(1). */
-  take(hints?: FrameHints): Pfn {
-    if (this.#top === 0 || (hints !== undefined && hints.order !== 0)) return NO_FRAME;
-    this.#top -= 1;
-    const pfn: Pfn = this.#stack[this.#top]!;
-    this.#state[this.#slot(pfn)] = TAKEN;
-    return pfn;
-  }
-
-  /** Gives a frame back. O(1). Throws on any misuse; nothing changes then. */
+  /**
+   * Gives back what `take` gave, with the same order. O(1). Throws a `PmmError` on every misuse that this worker can see;
+   * nothing changes then. Two workers giving one frame at the same moment are found out when the second drains it.
+   */
   give(pfn: Pfn, order = 0): void {
-    const slot = this.#slot(pfn);
-    const state = slot < 0 ? HOLE : this.#state[slot];
-    if (order !== 0) throw new PmmError("wrong-order", "The frame was given out with order 0", { pfn });
-    if (state === FREE) throw new PmmError("double-free", "The frame is free already", { pfn });
-    if (state === RETIRED) throw new PmmError("retired", "The frame is retired", { pfn });
-    if (state === GRANTED) throw new PmmError("wrong-order", "The frame belongs to a granted run", { pfn });
-    if (state !== TAKEN) throw new PmmError("not-managed", "The frame is no managed RAM", { pfn });
-    this.#state[slot] = FREE;
-    this.#stack[this.#top] = pfn;
-    this.#top += 1;
+    const frame = this.#core.arena.frameOf(pfn);
+    const code = frame < 0 ? 0 : this.#state[frame]!;
+    if (order === 0 && (code & ~PINNED) === TAKEN && this.#plain) this.#push(frame, code);
+    else this.#giveSlow(pfn, frame, order);
   }
 
-  /** Takes up to `count` frames; returns how many. */
-  takeMany(into: Float64Array, count: number, hints?: FrameHints): number {
+  /** Takes up to `count` frames of order 0 (or blocks) into `into`; returns how many. */
+  takeMany(into: Float64Array, count: number, hints?: FrameHints | TakeWishes): number {
+    if (count > into.length) throw new PmmError("bad-argument", `${count} frames do not fit ${into.length} places`);
     for (let i = 0; i < count; i += 1) {
       const pfn = this.take(hints);
       if (pfn === NO_FRAME) return i;
@@ -130,102 +124,83 @@ export class Pmm implements FrameSource, SpecialFrames, FramePressure {
     return count;
   }
 
-  /** Gives the first `count` frames back. */
+  /** Gives the first `count` frames of `frames` back, all of order 0. Throws before any of them is given. */
   giveMany(frames: Float64Array, count: number): void {
-    for (let i = 0; i < count; i += 1) this.give(frames[i]!);
+    giveListed(this.#core, frames, count, (frame, code) => this.#push(frame, code));
   }
 
-  /** Grants a contiguous run out of the low zone, or says why not. */
+  /**
+   * Grants a contiguous run of frames, or says why not. Runs from normal zones come before those of the low zone. A refusal
+   * as `fragmented` may carry a plan: empty its range, and its `commit` grants it. Throws `bad-argument`.
+   */
   request(request: SpecialRequest): Grant | Refusal {
-    const { frames, alignment = 1, above = 0, boundary = 0 } = request;
-    const below = Math.min(request.below ?? this.#lowEnd, this.#lowEnd);
-    if (above >= below) return { ok: false, reason: "no-such-zone" };
-    for (let start = Math.ceil(above / alignment) * alignment; start + frames <= below; start += alignment) {
-      const last = start + frames - 1;
-      if (boundary > 0 && Math.floor(start / boundary) !== Math.floor(last / boundary)) continue;
-      let pfn: Pfn = start;
-      while (pfn <= last && this.#stateOf(pfn) === FREE) pfn += 1;
-      if (pfn <= last) continue;
-      for (pfn = start; pfn <= last; pfn += 1) this.#state[this.#slot(pfn)] = GRANTED;
-      return { ok: true, start, frames };
-    }
-    return { ok: false, reason: "fragmented" };
+    return requestRun(this.#core, request);
   }
 
-  /** Gives a granted run back. */
+  /** Gives a granted run back, whole. Throws on misuse; nothing changes then. */
   release(start: Pfn, frames: number): void {
-    for (let pfn: Pfn = start; pfn < start + frames; pfn += 1) {
-      if (this.#stateOf(pfn) !== GRANTED) throw new PmmError("never-given", "The frame was not granted", { pfn });
+    releaseRun(this.#core, start, frames);
+  }
+
+  /** Frames that `take` could still serve, those on page stacks included. Exact while other workers rest. */
+  get freeFrames(): number {
+    return freeFrames(this.#core);
+  }
+
+  /** Frames that `take` serves altogether: the normal zones without their retired frames. */
+  get totalFrames(): number {
+    return totalFrames(this.#core);
+  }
+
+  /** The marks of all normal zones together. */
+  get watermarks(): Watermarks {
+    const marks = { min: 0, low: 0, high: 0 };
+    for (const zone of this.#core.zones) {
+      if (zone.isLow) continue;
+      marks.min += zone.watermarks.min;
+      marks.low += zone.watermarks.low;
+      marks.high += zone.watermarks.high;
     }
-    for (let pfn: Pfn = start; pfn < start + frames; pfn += 1) this.#state[this.#slot(pfn)] = FREE;
+    return marks;
   }
 
-  /** The pressure now, with hysteresis. */
-  level(): PressureLevel {
-    if (this.#top <= this.watermarks.low) this.#short = true;
-    else if (this.#top > this.watermarks.high) this.#short = false;
-    if (this.#top <= this.watermarks.min) return "min";
-    return this.#short ? "low" : "none";
+  /** The pressure on all normal zones together, with hysteresis, or on one zone by its name. */
+  level(zone?: string): PressureLevel {
+    return this.#core.levelOf(zone);
   }
 
-  /** A snapshot: frames by zone and state. */
+  /** A snapshot: frames by zone and state, bytes of state. */
   stats(): PmmStats {
-    const zones = [this.#zoneStats("low", 0, this.#lowEnd), this.#zoneStats("normal", this.#lowEnd, Infinity)];
-    const sum = (of: (zone: ZoneStats) => number): number => zones.reduce((total, zone) => total + of(zone), 0);
-    return {
-      totalFrames: sum((zone) => zone.frames),
-      freeFrames: sum((zone) => zone.freeFrames),
-      usedFrames: sum((zone) => zone.usedFrames),
-      retiredFrames: sum((zone) => zone.retiredFrames),
-      zones,
-    };
+    return statsOf(this.#core);
   }
 
-  /** Walks everything; throws `broken-invariant` with the sentence that does not hold. */
+  /** Walks everything, workers at rest; throws `broken-invariant` with the sentence that does not hold. */
   check(): void {
-    let free = 0;
-    for (const range of this.#ranges) {
-      for (let pfn = Math.max(range.start, this.#lowEnd); pfn < range.end; pfn += 1) {
-        if (this.#stateOf(pfn) === FREE) free += 1;
-      }
-    }
-    if (free !== this.#top) {
-      throw new PmmError("broken-invariant", `Free frames (${free}) equal frames on the stack (${this.#top})`);
-    }
+    checkAll(this.#core);
   }
 
-  #slot(pfn: Pfn): number {
-    for (let r = 0; r < this.#ranges.length; r += 1) {
-      const range = this.#ranges[r];
-      if (range !== undefined && pfn >= range.start && pfn < range.end) return pfn + (this.#offsets[r] ?? 0);
-    }
-    return -1;
+  #push(frame: number, code: number): void {
+    const node = this.#groups[(frame >>> 18) * GROUP_WORDS + 3]!;
+    const base =
+      this.#stackBase + (node * 2 + (code & PINNED)) * this.#kindWords + (frame & this.#colourMask) * STACK_WORDS;
+    this.#core.stacks.push(base, frame, this.#core.zoneAt(node));
   }
 
-  #stateOf(pfn: Pfn): number {
-    const slot = this.#slot(pfn);
-    return slot < 0 ? HOLE : this.#state[slot]!;
+  #takeSlow(wishes: TakeWishes): Pfn {
+    const core = this.#core;
+    core.refresh();
+    const frame = core.taker.take(wishes);
+    if (frame < 0) return NO_FRAME;
+    const { geometry } = core.arena.layout;
+    const kind = wishes.movable === 0 ? 1 : 0;
+    const stack = (core.arena.nodeIndexOf(frame) * 2 + kind) * geometry.colours;
+    this.#tallies[this.worker * geometry.stacks + stack]! += 1;
+    core.tables.taken(frame, wishes.owner ?? 0);
+    return core.arena.pfnOf(frame);
   }
 
-  #zoneStats(name: string, from: Pfn, to: Pfn): ZoneStats {
-    let frames = 0;
-    let freeFrames = 0;
-    let retiredFrames = 0;
-    for (const range of this.#ranges) {
-      for (let pfn = Math.max(range.start, from); pfn < Math.min(range.end, to); pfn += 1) {
-        const state = this.#stateOf(pfn);
-        frames += 1;
-        if (state === FREE) freeFrames += 1;
-        if (state === RETIRED) retiredFrames += 1;
-      }
-    }
-    return {
-      name,
-      node: 0,
-      frames,
-      freeFrames,
-      usedFrames: frames - freeFrames - retiredFrames,
-      retiredFrames,
-    };
+  #giveSlow(pfn: Pfn, frame: number, order: number): void {
+    const code = giveSlow(this.#core, pfn, frame, order);
+    if (code >= 0) this.#push(frame, code);
   }
 }

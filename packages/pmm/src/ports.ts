@@ -12,6 +12,20 @@ export interface FrameHints {
   readonly movable: number;
 }
 
+/** Further wishes that only this package's allocator grants. */
+export interface TakeWishes extends FrameHints {
+  /** Fail rather than fall back to another node. */
+  readonly strict?: boolean;
+  /** Take from the cold end: for frames that a device fills, not the CPU. */
+  readonly cold?: boolean;
+  /** May use the reserve: for takers that cannot wait. */
+  readonly reserve?: boolean;
+  /** May borrow from the low zone when nothing else is left. */
+  readonly borrow?: boolean;
+  /** The client to own the frame, a number from `client(name)`; needs the owner table. */
+  readonly owner?: number;
+}
+
 /** Where frames come from and go back to: the port that a virtual memory manager needs. */
 export interface FrameSource {
   /** Takes a frame (or an aligned block of them): its first frame, or `NO_FRAME`. */
@@ -62,8 +76,17 @@ export interface EvacuationPlan {
   readonly start: Pfn;
   /** Frames of the range to be emptied. */
   readonly frames: number;
-  /** The frames in use inside it, ascending: move each, then `commit`. */
+  /** The frames in use inside it when the plan was made, ascending; of a 2M or 1G block its first. */
   readonly moves: readonly Pfn[];
+  /**
+   * Opens the plan, or goes on: isolates the free frames of the range, marks the used ones so that giving them back isolates
+   * them, and returns what is still to be moved. Migrate each (take elsewhere, copy, give the old one back).
+   */
+  begin(): readonly Pfn[];
+  /** Ends the plan if nothing is left to move: the range is then what the plan was for. False if something is left. */
+  commit(): boolean;
+  /** Gives the isolated frames free again and forgets the marks. */
+  cancel(): void;
 }
 
 /** The request cannot be granted now; nothing changed. */

@@ -1,0 +1,140 @@
+/* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
+import { Arena, EPOCH } from "./arena.ts";
+import { Blocks } from "./blocks.ts";
+import { PmmError } from "./errors.ts";
+import type { PmmErrorCode } from "./errors.ts";
+import { misuseOf } from "./misuse.ts";
+import { PageStacks } from "./page-stacks.ts";
+import { Plug } from "./plug.ts";
+import type { PressureLevel } from "./ports.ts";
+import type { PmmShare } from "./share.ts";
+import { freeFrames, stackedFrames } from "./stats.ts";
+import { FrameTables } from "./tables.ts";
+import { Giver, Taker } from "./taker.ts";
+import type { Pfn } from "./units.ts";
+import { updateSegments, zonesOf } from "./zone.ts";
+import type { Zone } from "./zone.ts";
+
+/** The parts that share one worker's view. */
+export class Core {
+  readonly share: PmmShare;
+  readonly worker: number;
+  readonly arena: Arena;
+  readonly blocks: Blocks;
+  readonly zones: readonly Zone[];
+  readonly stacks: PageStacks;
+  readonly taker: Taker;
+  readonly giver: Giver;
+  readonly tables: FrameTables;
+  readonly plug: Plug;
+  /** Client names; a client's number is its place + 1. */
+  readonly clients: string[];
+  #epoch: number;
+  #short = false;
+
+  constructor(share: PmmShare, worker: number, homeNode: number) {
+    this.share = share;
+    this.worker = worker;
+    this.arena = new Arena(share.layout, share.buffer);
+    this.blocks = new Blocks(this.arena);
+    this.#epoch = Atomics.load(this.arena.control, EPOCH);
+    this.zones = zonesOf(this.arena);
+    this.zones.forEach((zone, index) => {
+      zone.watermarks = share.watermarks[index] ?? zone.watermarks;
+      zone.reserve = share.reserves[index] ?? 0;
+    });
+    this.stacks = new PageStacks(this.arena, this.blocks, worker);
+    this.taker = new Taker(this.arena, this.blocks, this.stacks, this.zones, homeNode, share.distances);
+    this.giver = new Giver(this.arena, this.blocks, worker);
+    this.tables = new FrameTables(share.tables);
+    this.plug = new Plug(this.arena, this.blocks, this.zones);
+    this.clients = [...share.clients];
+  }
+
+  /** Reads what other workers plugged in since the last look. One load where nothing changed. */
+  refresh(): void {
+    const epoch = Atomics.load(this.arena.control, EPOCH);
+    if (epoch === this.#epoch) return;
+    this.#epoch = epoch;
+    updateSegments(this.arena, this.zones);
+  }
+
+  /** True for dense frames of the low zone. */
+  isLow(frame: number): boolean {
+    return this.arena.pfnOf(frame) < this.arena.layout.geometry.lowEnd;
+  }
+
+  /** The zone of a dense frame. */
+  zoneOf(frame: number): Zone {
+    const node = this.arena.nodeIndexOf(frame);
+    const zone = this.zones[this.isLow(frame) ? this.arena.layout.geometry.nodes.length + node : node];
+    if (zone === undefined) throw new PmmError("broken-invariant", "Every dense frame has a zone");
+    return zone;
+  }
+
+  /** The normal zone of a node index. */
+  zoneAt(node: number): Zone {
+    const zone = this.zones[node];
+    if (zone === undefined) throw new PmmError("broken-invariant", "Every node has a zone");
+    return zone;
+  }
+
+  /** The pressure on all normal zones together, or on one by name. */
+  levelOf(name: string | undefined): PressureLevel {
+    if (name !== undefined) {
+      const zone = this.zones.find((each) => each.name === name);
+      if (zone === undefined) throw new PmmError("bad-argument", `There is no zone ${name}`);
+      return zone.levelAt(zone.depotFrames + (zone.isLow ? 0 : stackedFrames(this, zone.index)));
+    }
+    let min = 0;
+    let low = 0;
+    let high = 0;
+    for (const { isLow, watermarks } of this.zones) {
+      if (isLow) continue;
+      min += watermarks.min;
+      low += watermarks.low;
+      high += watermarks.high;
+    }
+    const free = freeFrames(this);
+    if (free <= low) this.#short = true;
+    else if (free > high) this.#short = false;
+    if (free <= min) return "min";
+    return this.#short ? "low" : "none";
+  }
+
+  /** Moves all frames on this worker's page stacks to the blocks; returns how many. */
+  drainAll(): number {
+    let drained = 0;
+    this.arena.layout.geometry.nodes.forEach((_, node) => {
+      const zone = this.zones[node];
+      if (zone !== undefined) drained += this.stacks.drainNode(node, zone);
+    });
+    return drained;
+  }
+
+  /** The name of a client number, undefined for 0. */
+  clientName(client: number): string | undefined {
+    return client === 0 ? undefined : (this.clients[client - 1] ?? `client ${client}`);
+  }
+
+  /** An error about a frame, with its zone and owner. */
+  error(code: PmmErrorCode, message: string, pfn: Pfn, frame: number): PmmError {
+    if (frame < 0) return new PmmError(code, message, { pfn });
+    const owner = this.clientName(this.tables.ownerOf(frame));
+    const zone = this.zoneOf(frame).name;
+    return new PmmError(code, message, owner === undefined ? { pfn, zone } : { pfn, zone, owner });
+  }
+
+  /** The error for giving back, with order `order`, a frame that cannot be. */
+  misuse(pfn: Pfn, frame: number, order: number): PmmError {
+    const { code, message } = misuseOf(this.arena, frame, order);
+    return this.error(code, message, pfn, frame);
+  }
+
+  /** The dense frame of a managed frame number; throws `not-managed`. */
+  managed(pfn: Pfn): number {
+    const frame = this.arena.frameOf(pfn);
+    if (frame < 0) throw this.misuse(pfn, frame, 0);
+    return frame;
+  }
+}

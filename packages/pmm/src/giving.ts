@@ -1,0 +1,136 @@
+/* Giving back what the fast path does not: blocks, groups, borrowed, leaving and doomed frames, lists; and saying why not. */
+import {
+  DOOMED,
+  DOOMED_1G,
+  DOOMED_2M,
+  FREE,
+  GIVING,
+  ISOLATED,
+  LEAVING,
+  PINNED,
+  RETIRED,
+  TAKEN,
+  TAKEN_1G,
+  TAKEN_2M,
+  TAKEN_DOOMED,
+  TAKEN_LOW,
+} from "./arena.ts";
+import type { Core } from "./core.ts";
+import { claimRun } from "./runs.ts";
+import { retireFrame } from "./retirement.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
+import type { Pfn } from "./units.ts";
+
+/**
+ * Gives a frame or block back that the fast path refused. Returns its state byte when it is a plain frame after all, which
+ * the caller pushes on a page stack, else −1. Throws on misuse.
+ */
+export function giveSlow(core: Core, pfn: Pfn, frame: number, order: number): number {
+  if (frame < 0) throw core.misuse(pfn, frame, order);
+  const code = core.arena.state[frame]!;
+  if (order === ORDER_2M) return giveLarge(core, pfn, frame, code, ORDER_2M);
+  if (order === ORDER_1G) return giveLarge(core, pfn, frame, code, ORDER_1G);
+  if (order !== 0) throw core.misuse(pfn, frame, order);
+  const kind = code & ~(PINNED | LEAVING);
+  if ((code & 2) !== 0 || (kind !== TAKEN && kind !== TAKEN_LOW && kind !== TAKEN_DOOMED)) {
+    throw core.misuse(pfn, frame, order);
+  }
+  if (core.tables.countOf(frame) > 1) {
+    throw core.error("counted", `The frame has ${core.tables.countOf(frame)} users`, pfn, frame);
+  }
+  if (kind === TAKEN_DOOMED) {
+    core.arena.state[frame] = RETIRED;
+    core.zoneOf(frame).addRetired(1);
+    return -1;
+  }
+  if ((code & LEAVING) !== 0) {
+    core.arena.state[frame] = ISOLATED;
+    return -1;
+  }
+  if (kind === TAKEN) return code;
+  core.giver.putOne(frame, core.zoneOf(frame));
+  return -1;
+}
+
+/** Gives a 2M block or 1G group back; then retires what was doomed inside, or isolates a block that an evacuation wants. */
+function giveLarge(core: Core, pfn: Pfn, frame: number, code: number, order: number): number {
+  const [taken, doomed, frames] =
+    order === ORDER_2M ? [TAKEN_2M, DOOMED_2M, BLOCK_FRAMES] : [TAKEN_1G, DOOMED_1G, GROUP_FRAMES];
+  const kind = code & ~(PINNED | LEAVING);
+  if (kind !== taken && kind !== doomed) throw core.misuse(pfn, frame, order);
+  if (core.tables.countOf(frame) > 1) {
+    throw core.error("counted", `The block has ${core.tables.countOf(frame)} users`, pfn, frame);
+  }
+  const dying: number[] = kind === doomed ? [frame] : [];
+  if ((code & LEAVING) !== 0) {
+    for (let inner = frame + 1; inner < frame + frames; inner += 1) {
+      if (core.arena.state[inner] !== DOOMED) continue;
+      core.arena.state[inner] = FREE;
+      dying.push(inner);
+    }
+  }
+  const zone = core.zoneOf(frame);
+  const given = order === ORDER_2M ? core.giver.giveBlock(frame, zone) : core.giver.giveGroup(frame, zone);
+  if (!given) throw core.error("double-free", "The block was given back by two workers at once", pfn, frame);
+  for (const inner of dying) retireFrame(core, inner);
+  const leaves = dying.length === 0 && order === ORDER_2M && (code & LEAVING) !== 0;
+  if (leaves && claimRun(core, frame, frame + BLOCK_FRAMES, zone)) {
+    core.arena.state.fill(ISOLATED, frame, frame + BLOCK_FRAMES);
+  }
+  return -1;
+}
+
+/**
+ * Gives a list of frames back through `push`: first all are checked and marked, so that a bad frame, or one listed twice,
+ * throws before any is given.
+ */
+export function giveListed(
+  core: Core,
+  frames: Float64Array,
+  count: number,
+  push: (frame: number, code: number) => void,
+): void {
+  const { arena } = core;
+  const { state } = arena;
+  for (let i = 0; i < count; i += 1) {
+    const pfn = frames[i]!;
+    const frame = arena.frameOf(pfn);
+    const code = frame < 0 ? 0 : state[frame]!;
+    const plain = (code & ~PINNED) === TAKEN && core.tables.countOf(frame) <= 1;
+    if (plain) {
+      state[frame] = code - TAKEN + GIVING;
+      continue;
+    }
+    const listedTwice = (code & ~PINNED) === GIVING;
+    if (!listedTwice && isGivable(core, frame, code)) continue;
+    unmark(core, frames, i);
+    if (listedTwice) throw core.error("double-free", "The list names the frame twice", pfn, frame);
+    giveSlow(core, pfn, frame, 0);
+  }
+  for (let i = 0; i < count; i += 1) {
+    const frame = arena.frameOf(frames[i]!);
+    const code = state[frame]!;
+    if ((code & ~PINNED) === GIVING) {
+      state[frame] = code - GIVING + TAKEN;
+      push(frame, code - GIVING + TAKEN);
+    } else {
+      giveSlow(core, frames[i]!, frame, 0);
+    }
+  }
+}
+
+/** True for a frame that is not plain, yet may be given back with order 0. */
+function isGivable(core: Core, frame: number, code: number): boolean {
+  const kind = code & ~(PINNED | LEAVING);
+  const known = kind === TAKEN || kind === TAKEN_LOW || kind === TAKEN_DOOMED;
+  return frame >= 0 && known && core.tables.countOf(frame) <= 1;
+}
+
+function unmark(core: Core, frames: Float64Array, count: number): void {
+  const { arena } = core;
+  for (let i = 0; i < count; i += 1) {
+    const frame = arena.frameOf(frames[i]!);
+    const code = arena.state[frame]!;
+    if ((code & ~PINNED) === GIVING) arena.state[frame] = code - GIVING + TAKEN;
+  }
+}

@@ -1,0 +1,319 @@
+/*
+ * The page stacks of one worker, in front of the shared blocks. A stack is LIFO; 64 frames at a time move between it and
+ * the blocks. Only its worker touches it; after the worker's death, recover.ts does.
+ *
+ *   worker area   | attached | asked to drain | refill intent | drain intent | … | 16 refill masks | stack 0 | stack 1 | …
+ *   page stack    | top | frame 0 | frame 1 | … | frame 255 | spare |
+ *
+ * Intents say which block this worker works in at the moment, so that its death there loses nothing.
+ */
+import { bitCount, classOf, PINNED, STACKED, TAKEN } from "./arena.ts";
+import type { Arena } from "./arena.ts";
+import type { Blocks } from "./blocks.ts";
+import { BATCH_FRAMES, BLOCK_WORDS, GROUP_BLOCKS, STACK_FRAMES, STACK_WORDS, WORKER_HEADER } from "./layout.ts";
+import { PmmError } from "./errors.ts";
+import type { Zone } from "./zone.ts";
+
+/** Words of a worker's header. */
+export const ATTACHED = 0;
+/** Not 0 when the worker should drain its stacks at its next slow step. */
+export const ASKED_TO_DRAIN = 1;
+/** Block + 1 that the worker claims frames in, 0 for none. */
+export const REFILL_INTENT = 2;
+/** Block + 1 that the worker frees frames to, 0 for none. */
+export const DRAIN_INTENT = 3;
+/** Claimed bits of each of the block's 16 words. */
+export const REFILL_MASKS = 8;
+
+/** Blocks that a search for one colour looks into before it breaks a whole block. */
+const COLOUR_TRIES = 32;
+
+/** One worker's stacks: nodes × kinds × colours. */
+export class PageStacks {
+  /** The worker's number. */
+  readonly worker: number;
+  readonly #arena: Arena;
+  readonly #blocks: Blocks;
+  readonly #words: Int32Array;
+  readonly #state: Uint8Array;
+  readonly #area: number;
+  readonly #mark: number;
+  readonly #colours: number;
+  #limit = BATCH_FRAMES;
+
+  constructor(arena: Arena, blocks: Blocks, worker: number) {
+    this.worker = worker;
+    this.#arena = arena;
+    this.#blocks = blocks;
+    this.#words = arena.workers;
+    this.#state = arena.state;
+    this.#area = arena.areaOf(worker);
+    this.#mark = STACKED + worker;
+    this.#colours = arena.layout.geometry.colours;
+  }
+
+  /** First word of the stack for a node index, a kind (0 movable, 1 pinned) and a colour. */
+  baseOf(node: number, kind: number, colour: number): number {
+    return this.#area + WORKER_HEADER + ((node * 2 + kind) * this.#colours + colour) * STACK_WORDS;
+  }
+
+  /** Takes the frame given last: its dense number, or −1 where the stack is empty. Two reads, two writes. */
+  pop(base: number, code: number): number {
+    const words = this.#words;
+    const top = words[base]!;
+    if (top === 0) return -1;
+    const frame = words[base + top]!;
+    words[base] = top - 1;
+    if (this.#state[frame] !== this.#mark) return this.#strayFrame(frame);
+    this.#state[frame] = code;
+    return frame;
+  }
+
+  /** Puts a taken frame on top; the caller has checked that it is taken. Two writes, one more to count. */
+  push(base: number, frame: number, zone: Zone): void {
+    const words = this.#words;
+    let top = words[base]!;
+    if (top === STACK_FRAMES) {
+      this.drain(base, BATCH_FRAMES, zone);
+      top = words[base]!;
+    }
+    words[base + top + 1] = frame;
+    this.#state[frame] = this.#mark;
+    words[base] = top + 1;
+  }
+
+  /** Puts a taken frame at the cold end: it is taken last and drained first. */
+  pushCold(base: number, frame: number, zone: Zone): void {
+    this.push(base, frame, zone);
+    const top = this.#words[base]!;
+    this.#words.copyWithin(base + 2, base + 1, base + top);
+    this.#words[base + 1] = frame;
+  }
+
+  /** Takes the frame at the cold end, or −1. */
+  popCold(base: number, code: number): number {
+    const words = this.#words;
+    const top = words[base]!;
+    if (top === 0) return -1;
+    const coldest = words[base + 1]!;
+    words.copyWithin(base + 1, base + 2, base + top + 1);
+    words[base + top] = coldest;
+    return this.pop(base, code);
+  }
+
+  /** Fills a stack with up to `limit` frames of a zone's blocks; returns the frames gained, 0 when there are none for it. */
+  refill(base: number, zone: Zone, kind: number, colour: number, limit: number): number {
+    this.#limit = Math.min(limit, BATCH_FRAMES);
+    if (this.#limit <= 0) return 0;
+    const exact = this.#colours > 1;
+    const gained = this.#refillPartial(base, zone, kind, colour, exact ? COLOUR_TRIES : 1 << 30);
+    if (gained > 0) return gained;
+    const broken = this.#refillWhole(base, zone, kind, colour);
+    if (broken > 0) return broken;
+    if (exact) {
+      const searched = this.#refillPartial(base, zone, kind, colour, 1 << 30);
+      if (searched > 0) return searched;
+    }
+    return kind === 0 ? 0 : this.#refillFrom(base, zone, 0, colour, 1 << 30);
+  }
+
+  /** Moves the `count` coldest frames of a stack to the blocks. Reports a double free seen here after doing the rest. */
+  drain(base: number, count: number, zone: Zone): void {
+    const words = this.#words;
+    let stray = -1;
+    let drained = 0;
+    for (let i = base + 1; i <= base + count;) {
+      const frame = words[i]!;
+      i += 1;
+      if (this.#state[frame] !== this.#mark) {
+        stray = frame;
+        continue;
+      }
+      const bitWord = frame >>> 5;
+      let mask = 1 << (frame & 31);
+      let run = 1;
+      while (i <= base + count && words[i]! >>> 5 === bitWord) {
+        const bit = 1 << (words[i]! & 31);
+        if ((mask & bit) !== 0 || this.#state[words[i]!] !== this.#mark) break;
+        mask |= bit;
+        run += 1;
+        i += 1;
+      }
+      Atomics.store(words, this.#area + DRAIN_INTENT, (bitWord >>> 4) + 1);
+      const doubled = this.#blocks.put(bitWord, mask, run);
+      Atomics.store(words, this.#area + DRAIN_INTENT, 0);
+      if (doubled !== 0) stray = bitWord * 32 + 31 - Math.clz32(doubled);
+      drained += doubled === 0 ? run : run - bitCount(doubled);
+    }
+    const top = words[base]!;
+    words.copyWithin(base + 1, base + 1 + count, base + 1 + top);
+    words[base] = top - count;
+    zone.addFree(drained);
+    if (stray >= 0) this.#strayFrame(stray);
+  }
+
+  /** Moves every frame of the stacks of a node to the blocks; returns how many. */
+  drainNode(node: number, zone: Zone): number {
+    let drained = 0;
+    for (let stack = 0; stack < 2 * this.#colours; stack += 1) {
+      const base = this.baseOf(node, 0, 0) + stack * STACK_WORDS;
+      const top = this.#words[base]!;
+      if (top > 0) this.drain(base, top, zone);
+      drained += top;
+    }
+    return drained;
+  }
+
+  /** Frames on all stacks of a node. */
+  heldFrames(node: number): number {
+    let held = 0;
+    for (let stack = 0; stack < 2 * this.#colours; stack += 1) {
+      held += this.#words[this.baseOf(node, 0, 0) + stack * STACK_WORDS]!;
+    }
+    return held;
+  }
+
+  #strayFrame(frame: number): never {
+    throw new PmmError("double-free", "The frame was given back by two workers at once; one of the two is now void", {
+      pfn: this.#arena.pfnOf(frame),
+    });
+  }
+
+  /** Partial blocks: own ones, other workers', and for movable frames those of pinned ones. */
+  #refillPartial(base: number, zone: Zone, kind: number, colour: number, tries: number): number {
+    const gained = this.#refillFrom(base, zone, kind, colour, tries);
+    if (gained > 0 || kind === PINNED) return gained;
+    return this.#refillFrom(base, zone, PINNED, colour, tries);
+  }
+
+  /** Partial blocks whose kind is `blockKind`, of every home, this worker's first. */
+  #refillFrom(base: number, zone: Zone, blockKind: number, colour: number, tries: number): number {
+    const homes = this.#arena.layout.geometry.workers;
+    let left = tries;
+    for (let turn = 0; turn < homes; turn += 1) {
+      const cls = ((this.worker + turn) % homes) * 2 + blockKind;
+      for (const { first, end } of zone.segments) {
+        let block = this.#blocks.reservePartial(cls, first, end, this.worker);
+        while (block >= 0) {
+          const gained = this.#claimIn(block, base, zone, colour, -1);
+          if (gained > 0) return gained;
+          left -= 1;
+          if (left === 0) return 0;
+          block = this.#blocks.reservePartial(cls, block + 1, end, this.worker);
+        }
+      }
+    }
+    return 0;
+  }
+
+  /** A whole block, made this worker's own; of a whole group, if there is no other. */
+  #refillWhole(base: number, zone: Zone, kind: number, colour: number): number {
+    const cls = this.worker * 2 + kind;
+    const segments = this.#arena.layout.geometry.ranked ? zone.segmentsByUse() : zone.segments;
+    for (const { first, end } of segments) {
+      const block = this.#blocks.reserveWhole(first, end, this.worker);
+      if (block >= 0) return this.#claimIn(block, base, zone, colour, cls);
+    }
+    for (const { first, end } of segments) {
+      if (!this.splitOne(first, end)) continue;
+      const block = this.#blocks.reserveWhole(first, end, this.worker);
+      if (block >= 0) return this.#claimIn(block, base, zone, colour, cls);
+    }
+    return 0;
+  }
+
+  /** Splits the first whole group inside the blocks `[first, end)`; false if there is none. */
+  splitOne(first: number, end: number): boolean {
+    const groups = this.#arena.wholeGroups;
+    const from = Math.ceil(first / GROUP_BLOCKS);
+    const to = Math.floor(end / GROUP_BLOCKS);
+    for (let group = groups.next(from, to); group >= 0; group = groups.next(group + 1, to)) {
+      if (this.#blocks.splitGroup(group, this.worker)) return true;
+      groups.remove(group);
+      if (this.#arena.groupMode(group) === 2) groups.add(group);
+    }
+    return false;
+  }
+
+  /** Claims up to a batch of frames in a block reserved by this worker, releases it, and stacks the frames. */
+  #claimIn(block: number, base: number, zone: Zone, colour: number, newClass: number): number {
+    const words = this.#words;
+    const word = Atomics.load(this.#arena.blocks, block);
+    const cls = newClass < 0 ? classOf(word) : newClass;
+    const room = Math.min(word & 1023, this.#limit, STACK_FRAMES - words[base]!);
+    const claimed = this.#chooseMasks(block, room, colour);
+    if (claimed > 0) {
+      Atomics.store(words, this.#area + REFILL_INTENT, block + 1);
+      this.#claimMasks(block, base, claimed);
+    }
+    this.#blocks.release(block, claimed, cls);
+    Atomics.store(words, this.#area + REFILL_INTENT, 0);
+    if (claimed > 0) zone.addFree(-claimed);
+    return claimed;
+  }
+
+  /** Writes the masks of the lowest `room` free frames of a colour; returns how many there are. */
+  #chooseMasks(block: number, room: number, colour: number): number {
+    const masks = this.#area + REFILL_MASKS;
+    let left = room;
+    for (let word = 0; word < BLOCK_WORDS; word += 1) {
+      let mask = 0;
+      if (left > 0) {
+        const free = Atomics.load(this.#arena.bits, block * BLOCK_WORDS + word) & this.#colourMask(word, colour);
+        mask = lowestBits(free, left);
+        left -= bitCount(mask);
+      }
+      this.#words[masks + word] = mask;
+    }
+    return room - left;
+  }
+
+  /** Clears the chosen bits and stacks their frames, the lowest on top. */
+  #claimMasks(block: number, base: number, claimed: number): void {
+    const words = this.#words;
+    const masks = this.#area + REFILL_MASKS;
+    let at = base + words[base]! + 1;
+    for (let word = BLOCK_WORDS - 1; word >= 0; word -= 1) {
+      let mask = words[masks + word]!;
+      if (mask === 0) continue;
+      this.#blocks.claim(block * BLOCK_WORDS + word, mask);
+      while (mask !== 0) {
+        const bit = 31 - Math.clz32(mask);
+        const frame = block * 512 + word * 32 + bit;
+        mask &= ~(1 << bit);
+        words[at] = frame;
+        this.#state[frame] = this.#mark;
+        at += 1;
+      }
+    }
+    words[base] = words[base]! + claimed;
+  }
+
+  /** The bits of a block's word whose frames have the colour; all where there is one colour only. */
+  #colourMask(word: number, colour: number): number {
+    const colours = this.#colours;
+    if (colours === 1) return -1;
+    if (colours === 64) return (word & 1) === colour >>> 5 ? 1 << (colour & 31) : 0;
+    let mask = 0;
+    for (let bit = colour; bit < 32; bit += colours) mask |= 1 << bit;
+    return mask;
+  }
+}
+
+/** The lowest `count` set bits of a word. */
+export function lowestBits(word: number, count: number): number {
+  if (bitCount(word) <= count) return word;
+  let mask = 0;
+  let rest = word;
+  for (let i = 0; i < count; i += 1) {
+    const bit = rest & -rest;
+    mask |= bit;
+    rest &= ~bit;
+  }
+  return mask;
+}
+
+/** True for the state of a frame taken with order 0 that may be given back at once. */
+export function isPlainTaken(code: number): boolean {
+  return (code & ~PINNED) === TAKEN;
+}

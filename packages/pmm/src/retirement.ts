@@ -1,0 +1,136 @@
+/* Faulty RAM: frames that are never used again. A free one retires at once, one in use when it is given back. */
+import {
+  DOOMED,
+  DOOMED_1G,
+  DOOMED_2M,
+  GRANT_HEAD,
+  GROUP_WHOLE,
+  ISOLATED,
+  LEAVING,
+  modeOf,
+  RESERVED,
+  RETIRED,
+  STACKED,
+  TAKEN,
+  TAKEN_1G,
+  TAKEN_2M,
+  TAKEN_DOOMED,
+} from "./arena.ts";
+import type { Core } from "./core.ts";
+import { useOf } from "./misuse.ts";
+import { ASKED_TO_DRAIN } from "./page-stacks.ts";
+import { GROUP_FRAMES } from "./units.ts";
+import type { Pfn } from "./units.ts";
+
+/** What became of a frame that should retire. */
+export type Retirement =
+  /** It is retired now. */
+  | { readonly retired: true }
+  /** It is in use: move what `moves` names (the frame, or the head of the block around it) and give it back. */
+  | { readonly retired: false; readonly reason: "in-use"; readonly moves: readonly Pfn[] }
+  /** It is on the page stack of another worker, which was asked to drain; try again. */
+  | { readonly retired: false; readonly reason: "stacked"; readonly worker: number }
+  /** It was taken before the zones existed, and so cannot be moved. */
+  | { readonly retired: false; readonly reason: "boot" };
+
+/** Tries of a step that another worker's short reservation may hold up. */
+const TRIES = 1000;
+
+/** Retires a dense frame that is RAM, or marks it to retire when given back. */
+export function retireFrame(core: Core, frame: number): Retirement {
+  const { state } = core.arena;
+  for (let turn = 0; turn < TRIES; turn += 1) {
+    const use = useOf(core.arena, frame);
+    switch (use) {
+      case "free":
+        if (claimFrame(core, frame)) return noteRetired(core, frame);
+        continue;
+      case "stacked":
+        if (core.drainAll() > 0) continue;
+        return askToDrain(core, frame);
+      case "taken":
+      case "taken-low":
+        state[frame] = TAKEN_DOOMED + (state[frame]! & 7 & ~LEAVING);
+        return { retired: false, reason: "in-use", moves: [core.arena.pfnOf(frame)] };
+      case "taken-2M":
+      case "inside-2M":
+        return doomInside(core, frame, frame - (frame & 511));
+      case "taken-1G":
+      case "inside-1G":
+        return doomInside(core, frame, frame - (frame & (GROUP_FRAMES - 1)));
+      case "granted":
+        state[frame] = state[frame]! | LEAVING;
+        return { retired: false, reason: "in-use", moves: [grantHead(core, frame)] };
+      case "isolated":
+        return noteRetired(core, frame);
+      case "boot":
+        return { retired: false, reason: "boot" };
+      case "retired":
+        return { retired: true };
+      case "hole":
+        throw core.misuse(core.arena.pfnOf(frame), -1, 0);
+    }
+  }
+  return askToDrain(core, frame);
+}
+
+/** Takes one free frame out of the blocks, wherever it lies; false if it is not free or its block is busy just now. */
+export function claimFrame(core: Core, frame: number): boolean {
+  const { arena, blocks } = core;
+  const block = frame >>> 9;
+  if (arena.groupMode(frame >>> 18) === GROUP_WHOLE) blocks.splitGroup(frame >>> 18, core.worker);
+  if (modeOf(Atomics.load(arena.blocks, block)) === RESERVED || blocks.reserve(block, core.worker) === 0) return false;
+  const cls = (Atomics.load(arena.blocks, block) >>> 13) & 511;
+  const bit = 1 << (frame & 31);
+  const isFree = (Atomics.load(arena.bits, frame >>> 5) & bit) !== 0;
+  if (isFree) blocks.claim(frame >>> 5, bit);
+  blocks.release(block, isFree ? 1 : 0, cls);
+  if (isFree) core.zoneOf(frame).addFree(-1);
+  return isFree;
+}
+
+function noteRetired(core: Core, frame: number): Retirement {
+  core.arena.state[frame] = RETIRED;
+  core.zoneOf(frame).addRetired(1);
+  return { retired: true };
+}
+
+function askToDrain(core: Core, frame: number): Retirement {
+  const code = core.arena.state[frame]!;
+  const worker = code >= STACKED ? code - STACKED : core.worker;
+  Atomics.store(core.arena.workers, core.arena.areaOf(worker) + ASKED_TO_DRAIN, 1);
+  return { retired: false, reason: "stacked", worker };
+}
+
+/** Marks a frame of a taken block, and the block's head so that giving it back looks inside. */
+function doomInside(core: Core, frame: number, head: number): Retirement {
+  const { state } = core.arena;
+  const code = state[head]!;
+  if (frame !== head) {
+    state[frame] = DOOMED;
+    state[head] = code | LEAVING;
+  } else if ((code & ~7) === TAKEN_2M) state[head] = code - TAKEN_2M + DOOMED_2M;
+  else if ((code & ~7) === TAKEN_1G) state[head] = code - TAKEN_1G + DOOMED_1G;
+  return { retired: false, reason: "in-use", moves: [core.arena.pfnOf(head)] };
+}
+
+function grantHead(core: Core, frame: number): Pfn {
+  let head = frame;
+  while ((core.arena.state[head]! & ~LEAVING) !== GRANT_HEAD) head -= 1;
+  return core.arena.pfnOf(head);
+}
+
+/** Every retired frame of the allocator, ascending: the list that survives a re-initialisation. */
+export function retiredFrames(core: Core): Pfn[] {
+  const list: Pfn[] = [];
+  const { state } = core.arena;
+  for (let frame = state.indexOf(RETIRED); frame >= 0; frame = state.indexOf(RETIRED, frame + 1)) {
+    if (useOf(core.arena, frame) === "retired") list.push(core.arena.pfnOf(frame));
+  }
+  return list.sort((a, b) => a - b);
+}
+
+/** True for a taken frame that is to move, or an isolated one: what an evacuation waits for or has. */
+export function isLeaving(code: number): boolean {
+  return code === ISOLATED || ((code & LEAVING) !== 0 && code >= TAKEN && code < GRANT_HEAD);
+}

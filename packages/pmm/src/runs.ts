@@ -1,0 +1,216 @@
+/*
+ * Contiguous runs: the allocator of special requests. It reads the bit fields from low to high, by word where a run fits a
+ * word, skipping full and whole blocks and groups, and claims a run by reserving every block that it touches.
+ */
+import { countOf, FULL, GRANT_BODY, GRANT_HEAD, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf, WHOLE } from "./arena.ts";
+import type { Arena } from "./arena.ts";
+import type { Core } from "./core.ts";
+import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
+import type { Pfn } from "./units.ts";
+import type { Zone } from "./zone.ts";
+
+/** A run's wishes with all defaults filled in; `boundary` 0 for none. */
+export interface RunWish {
+  readonly frames: number;
+  readonly alignment: number;
+  readonly boundary: number;
+}
+
+/** Dense frames `[from, to)` that are contiguous in physical memory too; `base` + dense frame = frame number. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly base: Pfn;
+}
+
+/** The stretches of a zone inside the frame numbers `[above, below)`. */
+export function stretchesOf(arena: Arena, zone: Zone, above: Pfn, below: Pfn): Stretch[] {
+  const list: Stretch[] = [];
+  for (const { first, end } of zone.segments) {
+    for (let block = first; block < end;) {
+      const group = block >>> 9;
+      const stop = Math.min(end, (group + 1) * GROUP_BLOCKS);
+      const base = (arena.groups[group * GROUP_WORDS + 2]! - group) * GROUP_FRAMES;
+      const from = Math.max(block * BLOCK_FRAMES, above - base);
+      const to = Math.min(stop * BLOCK_FRAMES, below - base);
+      block = stop;
+      if (from >= to) continue;
+      const last = list.at(-1);
+      if (last?.to === from && last.base === base) list[list.length - 1] = { from: last.from, to, base };
+      else list.push({ from, to, base });
+    }
+  }
+  return list;
+}
+
+/** The lowest frame number ≥ `pfn` at which a run may start. */
+export function nextFit(pfn: Pfn, { frames, alignment, boundary }: RunWish): Pfn {
+  const start = Math.ceil(pfn / alignment) * alignment;
+  if (boundary === 0 || start + frames <= (Math.floor(start / boundary) + 1) * boundary) return start;
+  return Math.ceil(((Math.floor(start / boundary) + 1) * boundary) / alignment) * alignment;
+}
+
+/** The first free run of a stretch that fits: its dense start, or −1. */
+export function findRun(arena: Arena, stretch: Stretch, wish: RunWish): number {
+  const { boundary, alignment, frames } = wish;
+  const inWord = boundary > 0 && boundary <= 32 && alignment <= 32 && frames <= boundary;
+  return inWord ? findInWords(arena, stretch, wish) : findAcross(arena, stretch, wish);
+}
+
+/** Runs that cannot leave a 32-frame word: all starts of a word are tested at once. */
+function findInWords(arena: Arena, { from, to }: Stretch, { frames, alignment, boundary }: RunWish): number {
+  let starts = 0;
+  for (let bit = 0; bit + frames <= 32; bit += 1) {
+    if (bit % alignment === 0 && (bit % boundary) + frames <= boundary) starts |= 1 << bit;
+  }
+  for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
+    let free = freeBits(arena, word);
+    if (word === from >>> 5) free &= -1 << (from & 31);
+    if (word === to >>> 5) free &= (1 << (to & 31)) - 1;
+    for (let length = 1; length < frames && free !== 0;) {
+      const step = Math.min(length, frames - length);
+      free &= free >>> step;
+      length += step;
+    }
+    free &= starts;
+    if (free !== 0) return word * 32 + 31 - Math.clz32(free & -free);
+  }
+  return -1;
+}
+
+function findAcross(arena: Arena, { from, to, base }: Stretch, wish: RunWish): number {
+  let start = nextFit(firstFree(arena, from, to) + base, wish) - base;
+  while (start + wish.frames <= to) {
+    const used = firstUsed(arena, start, start + wish.frames);
+    if (used < 0) return start;
+    const free = firstFree(arena, used + 1, to);
+    start = nextFit(free + base, wish) - base;
+  }
+  return -1;
+}
+
+/** The free frames of a bit word, also in groups and blocks whose bits do not count. */
+function freeBits(arena: Arena, word: number): number {
+  const mode = arena.groupMode(word >>> 13);
+  if (mode !== GROUP_SPLIT) return mode === GROUP_WHOLE ? -1 : 0;
+  if (modeOf(Atomics.load(arena.blocks, word >>> 4)) === HANDED) return 0;
+  return Atomics.load(arena.bits, word);
+}
+
+/** The first used frame in `[from, to)`, or −1. */
+export function firstUsed(arena: Arena, from: number, to: number): number {
+  for (let frame = from; frame < to;) {
+    if ((frame & 511) === 0 && to - frame >= BLOCK_FRAMES) {
+      if (arena.groupMode(frame >>> 18) === GROUP_WHOLE) {
+        frame = ((frame >>> 18) + 1) * GROUP_FRAMES;
+        continue;
+      }
+      if (modeOf(Atomics.load(arena.blocks, frame >>> 9)) === WHOLE) {
+        frame += BLOCK_FRAMES;
+        continue;
+      }
+    }
+    const used = ~freeBits(arena, frame >>> 5) & (-1 << (frame & 31));
+    const next = ((frame >>> 5) + 1) * 32;
+    if (used !== 0) {
+      const found = next - 1 - Math.clz32(used & -used);
+      return found < to ? found : -1;
+    }
+    frame = next;
+  }
+  return -1;
+}
+
+/** The first free frame in `[from, to)`, or `to`. */
+export function firstFree(arena: Arena, from: number, to: number): number {
+  for (let frame = from; frame < to;) {
+    const group = arena.groupMode(frame >>> 18);
+    if (group === GROUP_WHOLE) return frame;
+    if (group !== GROUP_SPLIT) {
+      frame = ((frame >>> 18) + 1) * GROUP_FRAMES;
+      continue;
+    }
+    const mode = modeOf(Atomics.load(arena.blocks, frame >>> 9));
+    if (mode === WHOLE) return frame;
+    if (mode === FULL || mode === HANDED) {
+      frame = ((frame >>> 9) + 1) * BLOCK_FRAMES;
+      continue;
+    }
+    const free = Atomics.load(arena.bits, frame >>> 5) & (-1 << (frame & 31));
+    const next = ((frame >>> 5) + 1) * 32;
+    if (free !== 0) return Math.min(to, next - 1 - Math.clz32(free & -free));
+    frame = next;
+  }
+  return to;
+}
+
+/** Bits of word `word` that the frames `[from, to)` cover. */
+export function coverOf(word: number, from: number, to: number): number {
+  let mask = -1;
+  if (word === from >>> 5) mask &= -1 << (from & 31);
+  if (word === to >>> 5) mask &= (1 << (to & 31)) - 1;
+  return mask;
+}
+
+/**
+ * Claims the free dense frames `[from, to)` of one zone, all or none: reserves every block, claims, releases. False when
+ * any frame is not free any more, or a block is reserved by another worker just now.
+ */
+export function claimRun(core: Core, from: number, to: number, zone: Zone): boolean {
+  const { arena, blocks } = core;
+  const last = (to - 1) >>> 9;
+  let block = from >>> 9;
+  let fits = true;
+  for (; fits && block <= last; block += 1) {
+    if (arena.groupMode(block >>> 9) === GROUP_WHOLE) blocks.splitGroup(block >>> 9, core.worker);
+    const begin = Math.max(from, block * BLOCK_FRAMES);
+    const end = Math.min(to, (block + 1) * BLOCK_FRAMES);
+    fits = blocks.reserve(block, core.worker) > 0;
+    if (!fits) break;
+    const enough = countOf(Atomics.load(arena.blocks, block)) >= end - begin;
+    if (!enough || firstUsedBit(arena, begin, end)) {
+      releaseAs(core, block, 0);
+      fits = false;
+      break;
+    }
+  }
+  for (let held = from >>> 9; held < block; held += 1) {
+    const begin = Math.max(from, held * BLOCK_FRAMES);
+    const end = Math.min(to, (held + 1) * BLOCK_FRAMES);
+    for (let word = begin >>> 5; fits && word <= (end - 1) >>> 5; word += 1)
+      blocks.claim(word, coverOf(word, begin, end));
+    releaseAs(core, held, fits ? end - begin : 0);
+  }
+  if (fits) zone.addFree(from - to);
+  return fits;
+}
+
+function releaseAs(core: Core, block: number, claimed: number): void {
+  core.blocks.release(block, claimed, (Atomics.load(core.arena.blocks, block) >>> 13) & 511);
+}
+
+function firstUsedBit(arena: Arena, from: number, to: number): boolean {
+  for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
+    if ((~Atomics.load(arena.bits, word) & coverOf(word, from, to)) !== 0) return true;
+  }
+  return false;
+}
+
+/** Marks claimed frames as one granted run. */
+export function markGranted(arena: Arena, from: number, to: number): void {
+  arena.state[from] = GRANT_HEAD;
+  arena.state.fill(GRANT_BODY, from + 1, to);
+}
+
+/** Frees dense frames `[from, to)` of one zone in the blocks; returns how many. Their state bytes become `code`. */
+export function putRun(core: Core, from: number, to: number, zone: Zone, code: number): number {
+  core.arena.state.fill(code, from, to);
+  let freed = 0;
+  for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
+    const frames = Math.min(to, (word + 1) * 32) - Math.max(from, word * 32);
+    if (core.blocks.put(word, coverOf(word, from, to), frames) === 0) freed += frames;
+  }
+  zone.addFree(freed);
+  return freed;
+}

@@ -1,0 +1,240 @@
+/*
+ * The slow paths of taking: refill, other nodes, whole blocks, and what to do when a zone has nothing left. The fast path
+ * is in pmm.ts. The order of despair, per node from near to far: own page stack, blocks, own other page stacks; then, if
+ * the taker agrees, the low zone.
+ */
+import { FREE, PINNED, STACKED, TAKEN, TAKEN_1G, TAKEN_2M, TAKEN_LOW } from "./arena.ts";
+import type { Arena } from "./arena.ts";
+import type { Blocks } from "./blocks.ts";
+import { PmmError } from "./errors.ts";
+import { BATCH_FRAMES, GROUP_BLOCKS } from "./layout.ts";
+import type { PageStacks } from "./page-stacks.ts";
+import type { TakeWishes } from "./ports.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
+import type { Zone } from "./zone.ts";
+
+/** The wishes of a taker that has none. */
+export const NO_WISHES: TakeWishes = { order: 0, node: -1, colour: -1, movable: 1 };
+
+/** Takes frames for one worker. */
+export class Taker {
+  readonly #arena: Arena;
+  readonly #blocks: Blocks;
+  readonly #stacks: PageStacks;
+  readonly #zones: readonly Zone[];
+  readonly #nodes: readonly number[];
+  readonly #colours: number;
+  readonly #home: number;
+  readonly #fallback: readonly (readonly number[])[];
+  #turn = 0;
+
+  constructor(
+    arena: Arena,
+    blocks: Blocks,
+    stacks: PageStacks,
+    zones: readonly Zone[],
+    home: number,
+    distances: readonly (readonly number[])[],
+  ) {
+    this.#arena = arena;
+    this.#blocks = blocks;
+    this.#stacks = stacks;
+    this.#zones = zones;
+    this.#nodes = arena.layout.geometry.nodes;
+    this.#colours = arena.layout.geometry.colours;
+    this.#home = home;
+    const all = this.#nodes.map((_, index) => index);
+    const distance = (from: number, to: number): number => distances[from]?.[to] ?? (from === to ? 10 : 20);
+    this.#fallback = all.map((from) => all.toSorted((a, b) => distance(from, a) - distance(from, b) || a - b));
+  }
+
+  /** Takes one frame or one block: its first dense frame, or −1. Throws `bad-argument` on wishes that make no sense. */
+  take(wishes: TakeWishes): number {
+    const from = this.nodeIndex(wishes.node);
+    const nodes = this.#fallback[from] ?? [];
+    const limit = wishes.strict === true ? 1 : nodes.length;
+    const code = wishes.movable === 0 ? PINNED : 0;
+    const colour = wishes.order === 0 ? this.#colourOf(wishes.colour) : 0;
+    for (let i = 0; i < limit; i += 1) {
+      const frame = this.#takeFrom(nodes[i] ?? 0, code, colour, wishes);
+      if (frame >= 0) return frame;
+    }
+    return wishes.borrow === true && wishes.order === 0 ? this.#borrow(nodes.slice(0, limit), code) : -1;
+  }
+
+  /** The node index for a node number, the worker's own for −1. */
+  nodeIndex(node: number): number {
+    if (node === -1) return this.#home;
+    const index = this.#nodes.indexOf(node);
+    if (index < 0) throw new PmmError("bad-argument", `There is no node ${node}`);
+    return index;
+  }
+
+  #takeFrom(node: number, code: number, colour: number, wishes: TakeWishes): number {
+    const zone = this.#zones[node];
+    if (zone === undefined) return -1;
+    switch (wishes.order) {
+      case 0:
+        return this.#takeFrame(node, zone, code, colour, wishes);
+      case ORDER_2M:
+        return this.#takeLarge(zone, node, wishes, () => this.#takeBlock(zone, code));
+      case ORDER_1G:
+        return this.#takeLarge(zone, node, wishes, () => this.#takeGroup(zone, code));
+      default:
+        throw new PmmError("bad-argument", `order must be 0, ${ORDER_2M} or ${ORDER_1G}, not ${wishes.order}`);
+    }
+  }
+
+  #takeFrame(node: number, zone: Zone, code: number, colour: number, wishes: TakeWishes): number {
+    const base = this.#stacks.baseOf(node, code, colour);
+    const frame =
+      wishes.cold === true ? this.#stacks.popCold(base, TAKEN + code) : this.#stacks.pop(base, TAKEN + code);
+    if (frame >= 0) return frame;
+    if (this.refill(base, node, zone, code, colour, wishes)) return this.#stacks.pop(base, TAKEN + code);
+    return wishes.colour < 0 && this.#colours > 1 ? this.#takeAnyColour(node, zone, code, wishes) : -1;
+  }
+
+  /** The zone has nothing of the colour that was due, and the taker minds no colour. */
+  #takeAnyColour(node: number, zone: Zone, code: number, wishes: TakeWishes): number {
+    for (let colour = 0; colour < this.#colours; colour += 1) {
+      const base = this.#stacks.baseOf(node, code, colour);
+      if (this.refill(base, node, zone, code, colour, wishes)) return this.#stacks.pop(base, TAKEN + code);
+    }
+    return -1;
+  }
+
+  /** Gets a page stack some frames: from the blocks, or from this worker's other stacks of the node by way of the blocks. */
+  refill(base: number, node: number, zone: Zone, kind: number, colour: number, wishes: TakeWishes): boolean {
+    const spare = zone.depotFrames - (wishes.reserve === true ? 0 : zone.reserve);
+    const limit = zone.reserve === 0 ? BATCH_FRAMES : spare;
+    if (this.#stacks.refill(base, zone, kind, colour, limit) > 0) return true;
+    if (this.#stacks.drainNode(node, zone) === 0) return false;
+    return (
+      this.#stacks.refill(base, zone, kind, colour, limit === BATCH_FRAMES ? limit : zone.depotFrames - zone.reserve)
+      > 0
+    );
+  }
+
+  /** A block or a group: at once, or after this worker's stacks were drained, in case a frame there was all it lacked. */
+  #takeLarge(zone: Zone, node: number, wishes: TakeWishes, attempt: () => number): number {
+    const frames = 2 ** wishes.order;
+    if (wishes.reserve !== true && zone.depotFrames - frames < zone.reserve) return -1;
+    const frame = attempt();
+    if (frame >= 0 || this.#stacks.drainNode(node, zone) === 0) return frame;
+    return attempt();
+  }
+
+  #takeBlock(zone: Zone, code: number): number {
+    const segments = this.#arena.layout.geometry.ranked ? zone.segmentsByUse() : zone.segments;
+    for (const { first, end } of segments) {
+      let block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+      if (block < 0 && this.#stacks.splitOne(first, end)) {
+        block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+      }
+      if (block < 0) continue;
+      this.#arena.state[block * BLOCK_FRAMES] = TAKEN_2M + code;
+      zone.addFree(-BLOCK_FRAMES);
+      return block * BLOCK_FRAMES;
+    }
+    return -1;
+  }
+
+  #takeGroup(zone: Zone, code: number): number {
+    for (const { first, end } of zone.segments) {
+      const from = Math.ceil(first / GROUP_BLOCKS);
+      const group = this.#blocks.takeGroup(from, Math.floor(end / GROUP_BLOCKS), this.#stacks.worker);
+      if (group < 0) continue;
+      this.#arena.state[group * GROUP_FRAMES] = TAKEN_1G + code;
+      zone.addFree(-GROUP_FRAMES);
+      return group * GROUP_FRAMES;
+    }
+    return -1;
+  }
+
+  /** One frame of a low zone: the last resort, by choice. */
+  #borrow(nodes: readonly number[], code: number): number {
+    for (const node of nodes) {
+      const zone = this.#zones[this.#nodes.length + node];
+      if (zone === undefined || zone.depotFrames === 0) continue;
+      for (const { first, end } of zone.segments.toReversed()) {
+        for (let block = end - 1; block >= first; block -= 1) {
+          const frame = this.#claimOne(block);
+          if (frame < 0) continue;
+          this.#arena.state[frame] = TAKEN_LOW + code;
+          zone.addFree(-1);
+          return frame;
+        }
+      }
+    }
+    return -1;
+  }
+
+  #claimOne(block: number): number {
+    if (this.#blocks.reserve(block, this.#stacks.worker) === 0) return -1;
+    const cls = (Atomics.load(this.#arena.blocks, block) >>> 13) & 511;
+    for (let bitWord = block * 16 + 15; bitWord >= block * 16; bitWord -= 1) {
+      const free = Atomics.load(this.#arena.bits, bitWord);
+      if (free === 0) continue;
+      const bit = 31 - Math.clz32(free);
+      this.#blocks.claim(bitWord, 1 << bit);
+      this.#blocks.release(block, 1, cls);
+      return bitWord * 32 + bit;
+    }
+    this.#blocks.release(block, 0, cls);
+    return -1;
+  }
+
+  #colourOf(colour: number): number {
+    if (this.#colours === 1) return 0;
+    if (colour >= 0) {
+      if (colour < this.#colours) return colour;
+      throw new PmmError("bad-argument", `colour must be below ${this.#colours}, not ${colour}`);
+    }
+    if (colour === -2) this.#turn = (this.#turn + 1) % this.#colours;
+    else this.#turn = this.#fullest();
+    return this.#turn;
+  }
+
+  /** Any colour: the one last used while its stack lasts, else the next. */
+  #fullest(): number {
+    const base = this.#stacks.baseOf(this.#home, 0, this.#turn);
+    return this.#arena.workers[base] === 0 ? (this.#turn + 1) % this.#colours : this.#turn;
+  }
+}
+
+/** Gives blocks, groups and borrowed frames back: what does not go through a page stack. */
+export class Giver {
+  readonly #arena: Arena;
+  readonly #blocks: Blocks;
+  readonly #worker: number;
+
+  constructor(arena: Arena, blocks: Blocks, worker: number) {
+    this.#arena = arena;
+    this.#blocks = blocks;
+    this.#worker = worker;
+  }
+
+  /** Gives a taken 2M block back; false if another worker was faster. */
+  giveBlock(frame: number, zone: Zone): boolean {
+    this.#arena.state[frame] = STACKED + this.#worker;
+    if (!this.#blocks.giveWhole(frame / BLOCK_FRAMES)) return false;
+    zone.addFree(BLOCK_FRAMES);
+    return true;
+  }
+
+  /** Gives a taken 1G group back; false if another worker was faster. */
+  giveGroup(frame: number, zone: Zone): boolean {
+    this.#arena.state[frame] = FREE;
+    if (!this.#blocks.giveGroup(frame / GROUP_FRAMES)) return false;
+    zone.addFree(GROUP_FRAMES);
+    return true;
+  }
+
+  /** Frees one frame right in the blocks; false if it was free. */
+  putOne(frame: number, zone: Zone): boolean {
+    this.#arena.state[frame] = STACKED + this.#worker;
+    if (this.#blocks.put(frame >>> 5, 1 << (frame & 31), 1) !== 0) return false;
+    zone.addFree(1);
+    return true;
+  }
+}
