@@ -52,7 +52,7 @@ function speedOf(name: string, path: string): number {
   const merged: number[] = [];
   for (const record of trace.records) {
     const store = (record & 3) === STORE ? 1 : 0;
-    const last = merged.at(-1) ?? -1;
+    const last = merged[merged.length - 1] ?? -1;
     if (last >>> 1 === record >>> 2) merged[merged.length - 1] = last | store;
     else merged.push((record >>> 2) * 2 + store);
   }

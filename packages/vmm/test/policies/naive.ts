@@ -177,7 +177,7 @@ const lirs: NaivePolicy = (requests, frames) => {
   const queue: number[] = [];
   const lir = new Set<number>();
   const prune = (): void => {
-    while (stack.length > 0 && !lir.has(stack.at(-1) ?? -1)) stack.pop();
+    while (stack.length > 0 && !lir.has(stack[stack.length - 1] ?? -1)) stack.pop();
   };
   const becomeLir = (page: number): void => {
     lir.add(page);
