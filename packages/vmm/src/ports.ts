@@ -136,8 +136,22 @@ export interface TranslationTables {
   destroy(plan: FlushSink): void;
 }
 
+/** Which pages a space and the kernel may map. Half-open. */
+export interface AddressLayout {
+  /** First page of user regions. */
+  readonly userLow: Vpn;
+  /** End of user regions. */
+  readonly userHigh: Vpn;
+  /** First page of kernel regions. */
+  readonly kernelLow: Vpn;
+  /** End of kernel regions. */
+  readonly kernelHigh: Vpn;
+}
+
 /** Makes the tables of new address spaces, all of which share the kernel half. */
 export interface TranslationSystem {
+  /** Which pages the tables can translate; absent: 47-bit user half, 47-bit kernel half. */
+  readonly layout?: AddressLayout;
   /** Tables of a new space, or null if no frame is there for the root. */
   create(): TranslationTables | null;
   /** Tables of the half that all spaces share, null where there is none to manage. */

@@ -1,8 +1,7 @@
 /** Shared anonymous memory, with or without a name: pages that read as zero until stored to, and go to swap when they must leave. */
 import type { Core } from "../core.ts";
-import { VmmError } from "../errors.ts";
 import { PAGE_SIZE } from "../units.ts";
-import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY } from "./object.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
 /** What may not be done to an object any more. Only ever added. */
 export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write";
@@ -62,8 +61,8 @@ export class AnonymousObject extends MemoryObject {
     return "ok";
   }
 
-  /** Whether stores through new mappings, `write` and `punch` are allowed. */
-  get isWritable(): boolean {
+  /** See {@link MemoryObject.isWritable}: not with the seals `write` and `future-write`. */
+  override get isWritable(): boolean {
     return !this.#seals.has("write") && !this.#seals.has("future-write");
   }
 
@@ -71,9 +70,4 @@ export class AnonymousObject extends MemoryObject {
     for (const region of this.regions.keys()) if (region.shared && (region.ceiling & 2) !== 0) return true;
     return false;
   }
-}
-
-function demandSize(bytes: number): void {
-  if (!Number.isSafeInteger(bytes) || bytes < 0)
-    throw new VmmError("out-of-range", "A size is 0 or more bytes.", { bytes });
 }

@@ -8,7 +8,7 @@ import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { BackingStore, IoOutcome } from "../ports.ts";
 import { PAGE_SIZE } from "../units.ts";
-import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY } from "./object.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
 /** Pages written in one call at most, when they lie in a row. */
 export const CLUSTER_PAGES = 32;
@@ -125,6 +125,7 @@ export class FileObject extends MemoryObject {
   /** Sets the size of the file. Nothing changes unless the backing agrees. */
   resize(bytes: number): IoOutcome {
     this.demandAlive();
+    demandSize(bytes);
     const before = this.#size;
     if (bytes < before) this.#size = bytes;
     const outcome = this.#backing.resize(bytes);
@@ -137,16 +138,20 @@ export class FileObject extends MemoryObject {
     return "ok";
   }
 
-  /** See {@link MemoryObject.punch}; zeroes are written, so that pages read again are zero. */
-  override punch(start: number, end: number): void {
+  /** See {@link MemoryObject.punch}; zeroes are written first, so that pages read again are zero. `failed`: only the zeroes before the error are there. */
+  override punch(start: number, end: number): "ok" | "sealed" | "failed" {
+    this.demandAlive();
     const stop = Math.min(end, this.#size);
     const zeroes = new Uint8Array(PAGE_SIZE);
-    super.punch(start, end);
     for (let at = start; at < stop;) {
       const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
-      if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") this.#errors++;
+      if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") {
+        this.#errors++;
+        return "failed";
+      }
       at += bytes;
     }
+    return super.punch(start, end);
   }
 
   /** Zeroes what lies beyond the end in the last page, as a new first mapping expects. */

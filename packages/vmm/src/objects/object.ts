@@ -176,9 +176,15 @@ export abstract class MemoryObject {
     return count;
   }
 
-  /** Stores bytes at `offset`, within the size; returns how many. −1: a page could not be had. */
-  write(offset: number, from: Uint8Array): number {
+  /** Whether stores through new mappings, {@link write} and {@link punch} are allowed. */
+  get isWritable(): boolean {
+    return true;
+  }
+
+  /** Stores bytes at `offset`, within the size; returns how many. −1: a page could not be had; `sealed`: the object may not be written. */
+  write(offset: number, from: Uint8Array): number | "sealed" {
     this.demandAlive();
+    if (from.length > 0 && !this.isWritable) return "sealed";
     const count = Math.min(from.length, Math.max(0, this.size - offset));
     for (let done = 0; done < count;) {
       const at = offset + done;
@@ -193,9 +199,10 @@ export abstract class MemoryObject {
     return count;
   }
 
-  /** Makes `[start, end)` read as zero through every mapping; private copies stay. The size stays. */
-  punch(start: number, end: number): void {
+  /** Makes `[start, end)` read as zero through every mapping; private copies stay. The size stays. `failed`: the store did not take all zeroes. */
+  punch(start: number, end: number): "ok" | "sealed" | "failed" {
     this.demandAlive();
+    if (!this.isWritable) return "sealed";
     const stop = Math.min(end, this.size);
     const firstWhole = Math.ceil(start / PAGE_SIZE);
     const endWhole = Math.floor(stop / PAGE_SIZE);
@@ -206,6 +213,7 @@ export abstract class MemoryObject {
     } else {
       this.#zero(start, stop);
     }
+    return "ok";
   }
 
   /** Takes the pages `[start, end)` out of the object: their content is zero, or whatever the store has. */
@@ -251,7 +259,7 @@ export abstract class MemoryObject {
   }
 
   /** Throws unless the object can be used. */
-  protected demandAlive(): void {
+  demandAlive(): void {
     if (this.#destroyed) throw new VmmError("destroyed", "The object was destroyed.", { object: this.number });
   }
 
@@ -276,4 +284,10 @@ export abstract class MemoryObject {
     this.#destroyed = true;
     this.core.objects.delete(this.number);
   }
+}
+
+/** Throws unless `bytes` is the size that an object can have. */
+export function demandSize(bytes: number): void {
+  if (!Number.isSafeInteger(bytes) || bytes < 0)
+    throw new VmmError("out-of-range", "A size is 0 or more bytes.", { bytes });
 }

@@ -1,4 +1,5 @@
 /** Advice about a range: how it will be used, and what may be done to it. */
+import { VmmError } from "../errors.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
 import type { Outcome } from "../outcome.ts";
 import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
@@ -50,8 +51,33 @@ export type Advice =
   | "populate-read"
   | "populate-write";
 
+/** Every kind of advice. */
+const KINDS: ReadonlySet<string> = new Set<Advice>([
+  "normal",
+  "sequential",
+  "random",
+  "will-need",
+  "dont-need",
+  "dont-need-locked",
+  "free",
+  "cold",
+  "page-out",
+  "remove",
+  "large",
+  "no-large",
+  "wipe-on-clone",
+  "keep-on-clone",
+  "no-clone",
+  "clone",
+  "guard",
+  "no-guard",
+  "populate-read",
+  "populate-write",
+]);
+
 /** Applies advice to `[start, end)`, which is mapped without holes: all of it or nothing. */
 export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice): Outcome {
+  if (!KINDS.has(advice)) throw new VmmError("bad-argument", "There is no such advice.", { advice });
   if (start === end) return "ok";
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";
@@ -70,8 +96,10 @@ export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice
     mergeRange(space, start, end);
     return "ok";
   }
-  for (const region of regions) apply(space, region, Math.max(start, region.start), Math.min(end, region.end), advice);
-  return "ok";
+  let outcome: Outcome = "ok";
+  for (const region of regions)
+    if (!apply(space, region, Math.max(start, region.start), Math.min(end, region.end), advice)) outcome = "failed";
+  return outcome;
 }
 
 function refuses(region: Region, advice: Advice): Outcome {
@@ -111,16 +139,18 @@ function traitSetter(advice: Advice): ((region: Region) => void) | null {
   }
 }
 
-function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice: Advice): void {
+/** Does to part of a region what the advice says; false if a store failed. */
+function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice: Advice): boolean {
   if (advice === "dont-need" || advice === "dont-need-locked") {
     space.dropTranslations(region, start, end, true);
   } else if (advice === "free") freeLazily(space, start, end);
   else if (advice === "will-need") bringIn(space, region, start, end);
   else if (advice === "cold" || advice === "page-out") putOut(space, start, end, advice === "page-out");
   else if (advice === "remove")
-    region.object?.punch(region.indexOf(start) * PAGE_SIZE, region.indexOf(end) * PAGE_SIZE);
+    return region.object?.punch(region.indexOf(start) * PAGE_SIZE, region.indexOf(end) * PAGE_SIZE) !== "failed";
   else if (advice === "guard") guard(space, region, start, end);
   else unguard(space, start, end);
+  return true;
 }
 
 /** Private pages become clean with no copy anywhere: reclaim drops them, and they read as zero; a store makes them count again. */

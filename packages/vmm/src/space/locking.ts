@@ -13,6 +13,7 @@ import type { AddressSpace } from "./space.ts";
 
 /** Locks `[start, end)`; with `all`, every page is in a frame afterwards. All or nothing. */
 export function lockRange(space: AddressSpace, start: Vpn, end: Vpn, state: "all" | "touched"): Outcome {
+  if (space.limits.lockedPages === 0) return "lock-limit";
   if (start === end) return "ok";
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";

@@ -62,14 +62,17 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   if (!Number.isSafeInteger(request.bytes) || request.bytes < 1)
     throw new VmmError("out-of-range", "A region has at least one byte.", { bytes: request.bytes });
   const pages = pagesFor(request.bytes);
-  const traits = traitsOf(space, request);
   const offset = request.offset ?? 0;
-  if (offset % PAGE_SIZE !== 0 || offset < 0)
-    throw new VmmError("unaligned", "An offset is a multiple of 4096.", { offset });
+  demandOffset(offset, request.object === undefined ? 0 : pages);
+  request.object?.demandAlive();
+  const traits = traitsOf(space, request);
   const refusal = refuseTraits(space, traits, request, pages);
   if (refusal !== null) return refusal;
   const start = place(space, request, pages);
   if (typeof start === "string") return start;
+  const { regions, limits } = space;
+  if (regions.count + 2 > limits.regions && regionsAfter(space, start, start + pages) > limits.regions)
+    return "region-limit";
   const charge = traits.accounted ? pages : 0;
   if (!space.vmm.commit.charge(charge)) return "commit-limit";
   const replaced = request.placement === "fixed" ? unmapRange(space, start, start + pages) : "ok";
@@ -101,6 +104,22 @@ export function unmapRange(space: AddressSpace, start: Vpn, end: Vpn, force = fa
   return "ok";
 }
 
+/** Throws unless `offset` is a page of an object and the last page that would be mapped has an exact offset too. */
+function demandOffset(offset: number, pages: number): void {
+  if (!Number.isSafeInteger(offset + pages * PAGE_SIZE) || offset < 0)
+    throw new VmmError("out-of-range", "Offsets reach from 0 to 2^53 - 1 bytes.", { offset, pages });
+  if ((offset & (PAGE_SIZE - 1)) !== 0) throw new VmmError("unaligned", "An offset is a multiple of 4096.", { offset });
+}
+
+/** Regions that the space has once `[start, end)` is one new region, before it merges with neighbours. */
+function regionsAfter(space: AddressSpace, start: Vpn, end: Vpn): number {
+  const replaced = space.regions.within(start, end);
+  let count = space.regions.count - replaced.length + 1;
+  if ((replaced[0]?.start ?? start) < start) count++;
+  if ((replaced[replaced.length - 1]?.end ?? end) > end) count++;
+  return count;
+}
+
 /** Takes a whole region out of its space: first the region, then its translations and pages, then its hold on the object. */
 export function dropRegion(space: AddressSpace, region: Region): void {
   const { core } = space.vmm;
@@ -122,6 +141,12 @@ export function addRegion(space: AddressSpace, region: Region): void {
   space.mappedPages += region.pages;
   if (region.locked !== "none") space.lockedPages += region.pages;
   if (region.object !== null) region.object.attach(region, space);
+}
+
+/** Throws unless the word consists of READ, WRITE, EXECUTE and USER. */
+export function demandRights(rights: number): void {
+  if ((rights & ~RIGHTS_MASK) !== 0 || !Number.isInteger(rights))
+    throw new VmmError("bad-argument", "Rights are READ, WRITE, EXECUTE and USER.", { rights });
 }
 
 /** Cuts the region that reaches across `vpn` in two there; nothing else changes. */
@@ -209,6 +234,8 @@ function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | R
 
 function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
   const user = space.attributes === 0 ? USER : 0;
+  demandRights(request.rights ?? 0);
+  demandRights(request.ceiling ?? 0);
   const rights = ((request.rights ?? READ + WRITE) & RIGHTS_MASK & ~USER) + user;
   const { object = null } = request;
   const shared = request.shared ?? object?.kind === "device";
@@ -233,8 +260,6 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
   const { limits, vmm } = space;
   if (!vmm.allowsWriteExecute(traits.rights)) return "write-execute";
   const replaces = request.placement === "fixed";
-  if (!replaces && space.regions.count + 1 > limits.regions) return "region-limit";
-  if (replaces && space.regions.count + 2 > limits.regions) return "region-limit";
   if (!replaces && space.mappedPages + pages > limits.pages) return "size-limit";
   if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
   if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type)) return "type-conflict";

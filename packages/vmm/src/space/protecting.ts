@@ -3,7 +3,7 @@ import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE } from "../rights.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import type { Outcome } from "../outcome.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
-import { mergeRange, splitAt } from "./mapping.ts";
+import { demandRights, mergeRange, splitAt } from "./mapping.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -28,6 +28,7 @@ export function cutsFor(space: AddressSpace, start: Vpn, end: Vpn): number {
 /** Sets the rights of `[start, end)`: all of it or nothing. */
 export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: number): Outcome {
   if (start === end) return "ok";
+  demandRights(wanted);
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";
   const rights = (wanted & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);

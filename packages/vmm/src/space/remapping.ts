@@ -34,8 +34,7 @@ export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr
   const start = address / PAGE_SIZE;
   const oldPages = pagesFor(request.bytes);
   const newPages = pagesFor(request.newBytes);
-  if (newPages < 1) throw new VmmError("out-of-range", "A range has at least one byte.", { bytes: request.newBytes });
-  if (request.keepSource === true && (request.mayMove !== true || oldPages !== newPages)) return "mixed";
+  demandSense(request, oldPages, newPages);
   if (oldPages === 0) return alias(space, start, newPages, request);
   const end = start + oldPages;
   const regions = coverOf(space, start, end);
@@ -43,7 +42,6 @@ export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr
   if (regions.some((region) => region.sealed)) return "sealed";
   if (newPages > oldPages && regions.length > 1) return "mixed";
   if (target !== undefined) {
-    if (request.mayMove !== true) return "mixed";
     return moveTo(space, start, oldPages, newPages, target / PAGE_SIZE, request.keepSource === true);
   }
   if (request.keepSource !== true) {
@@ -55,6 +53,23 @@ export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr
   const gap = findGap(space, { bytes: newPages * PAGE_SIZE }, newPages);
   if (typeof gap === "string") return gap;
   return moveTo(space, start, oldPages, newPages, gap, request.keepSource === true);
+}
+
+/** Throws for sizes that are none and for combinations that mean nothing. */
+function demandSense(request: RemapRequest, oldPages: number, newPages: number): void {
+  const { bytes, newBytes } = request;
+  if (!Number.isSafeInteger(bytes) || bytes < 0 || !Number.isSafeInteger(newBytes) || newBytes < 1)
+    throw new VmmError("out-of-range", "A range has at least one byte afterwards.", { bytes, newBytes });
+  if (request.mayMove === true && (request.keepSource !== true || oldPages === newPages)) return;
+  if (request.target !== undefined || request.keepSource === true || oldPages === 0)
+    throw new VmmError(
+      "bad-argument",
+      "A target, an alias or a kept source needs mayMove, and the latter equal sizes.",
+      {
+        bytes,
+        newBytes,
+      },
+    );
 }
 
 function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: number): VirtAddr | Refusal {
@@ -164,7 +179,7 @@ function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn
 function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapRequest): VirtAddr | Refusal {
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
-  if (!region.shared || region.object === null || request.mayMove !== true) return "not-shared";
+  if (!region.shared || region.object === null) return "not-shared";
   return space.map({
     bytes: pages * PAGE_SIZE,
     rights: region.rights,

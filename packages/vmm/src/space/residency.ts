@@ -1,4 +1,5 @@
 /** What is in frames: populating ranges, the guide's `makeUsable`, and the query. */
+import { VmmError } from "../errors.ts";
 import type { FaultOutcome, Outcome } from "../outcome.ts";
 import { isResolved } from "../outcome.ts";
 import { EXECUTE, READ, USER, WRITE } from "../rights.ts";
@@ -74,6 +75,8 @@ export function residencyOf(space: AddressSpace, start: Vpn, end: Vpn, into: Uin
   if (start === end) return "ok";
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";
+  if (into.length < end - start)
+    throw new VmmError("bad-argument", "The array has one byte per page.", { bytes: into.length, pages: end - start });
   for (const region of regions) {
     const from = Math.max(start, region.start);
     const to = Math.min(end, region.end);

@@ -75,8 +75,9 @@ export class AddressSpace {
     this.asid = asid;
     this.tables = tables;
     this.attributes = kernel ? GLOBAL : 0;
-    this.low = kernel ? KERNEL_LOW : USER_LOW;
-    this.high = kernel ? KERNEL_HIGH : USER_HIGH;
+    const { layout } = vmm.core.tables;
+    this.low = kernel ? (layout?.kernelLow ?? KERNEL_LOW) : (layout?.userLow ?? USER_LOW);
+    this.high = kernel ? (layout?.kernelHigh ?? KERNEL_HIGH) : (layout?.userHigh ?? USER_HIGH);
   }
 
   /** Whether the space is gone. */
@@ -92,9 +93,11 @@ export class AddressSpace {
     return mapRegion(this, request);
   }
 
-  /** Unmaps every page of a range; pages that are not mapped do not matter. */
+  /** Unmaps every page of a range of at least one byte; pages that are not mapped do not matter. */
   unmap(address: VirtAddr, bytes: number): Outcome {
+    if (bytes === 0) throw new VmmError("out-of-range", "A range to unmap has at least one byte.", { bytes });
     const end = this.#range(address, bytes);
+    if (this.attributes === 0 && (address < 0 || end > this.high)) return "out-of-bounds";
     return unmapRange(this, address / PAGE_SIZE, end);
   }
 
