@@ -35,6 +35,7 @@ export {
 } from "./rights.ts";
 export { VmmError, isVmmError, type VmmErrorCode } from "./errors.ts";
 export type {
+  AddressLayout,
   AddressSpaceSwitch,
   AsyncBackingStore,
   BackingStore,

@@ -1,0 +1,121 @@
+import type { Compressor } from "../../ports.ts";
+import { PAGE_SIZE } from "../../units.ts";
+
+const MIN_MATCH = 4;
+/** The last match starts at least 12 bytes before the end, and the last 5 bytes are literals: the format's rule. */
+const LAST_MATCH_START = PAGE_SIZE - 12;
+const MATCH_END = PAGE_SIZE - 5;
+const HASH_BITS = 12;
+/** Odd, close to 2^32 divided by the golden ratio (Knuth, TAOCP 3, 6.4). */
+const SPREAD = 0x9e37_79b1;
+/** Misses in a row after which the search starts to skip: 2^5. */
+const SKIP_SHIFT = 5;
+
+/**
+ * LZ4 block format, for single pages: sequences of a run of literals and a match that repeats earlier bytes of the page.
+ *
+ * ```
+ *   token      upper 4 bits: literals; lower 4 bits: match length − 4; 15: further bytes follow, up to one below 255
+ *   literals
+ *   offset     2 bytes, little-endian: how far back the match lies
+ *   …          the last sequence ends after its literals
+ * ```
+ *
+ * The result is what any LZ4 block decoder expands. Greedy search through one table of the last position of each hash of
+ * four bytes; positions fit 16 bits because a page does.
+ *
+ * Source: Collet, "LZ4 Block Format Description", github.com/lz4/lz4 doc/lz4_Block_format.md.
+ */
+export class Lz4Block implements Compressor {
+  readonly name: string = "lz4";
+  /** Position + 1 of the last four bytes with this hash, 0 for none. */
+  readonly #table: Uint16Array = new Uint16Array(1 << HASH_BITS);
+
+  /** Compresses a page; −1 where that takes more bytes than `to` has. */
+  compress(page: Uint8Array, to: Uint8Array): number {
+    const table = this.#table.fill(0);
+    let out = 0;
+    let anchor = 0;
+    let at = 0;
+    let misses = 1 << SKIP_SHIFT;
+    while (at <= LAST_MATCH_START) {
+      const bytes = page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24);
+      const hash = Math.imul(bytes, SPREAD) >>> (32 - HASH_BITS);
+      const from = table[hash]! - 1;
+      table[hash] = at + 1;
+      if (from < 0 || !sameFour(page, from, bytes)) {
+        at += misses++ >>> SKIP_SHIFT;
+        continue;
+      }
+      let length = MIN_MATCH;
+      while (at + length < MATCH_END && page[from + length] === page[at + length]) length++;
+      out = putSequence(page, anchor, at - anchor, at - from, length, to, out);
+      if (out < 0) return -1;
+      at += length;
+      anchor = at;
+      misses = 1 << SKIP_SHIFT;
+    }
+    return putSequence(page, anchor, PAGE_SIZE - anchor, 0, MIN_MATCH, to, out);
+  }
+
+  /** Expands a page; false where the bytes are no block of exactly one page. Reads and writes nothing beyond either. */
+  expand(from: Uint8Array, length: number, page: Uint8Array): boolean {
+    let at = 0;
+    let out = 0;
+    while (at < length) {
+      const token = from[at++]!;
+      let literals = token >>> 4;
+      if (literals === 15) for (let more = 255; more === 255 && at < length; literals += more) more = from[at++]!;
+      if (at + literals > length || out + literals > PAGE_SIZE) return false;
+      for (const end = at + literals; at < end;) page[out++] = from[at++]!;
+      if (at === length) return out === PAGE_SIZE;
+      if (at + 2 > length) return false;
+      const offset = from[at]! | (from[at + 1]! << 8);
+      at += 2;
+      let match = token & 15;
+      if (match === 15) for (let more = 255; more === 255 && at < length; match += more) more = from[at++]!;
+      match += MIN_MATCH;
+      if (offset === 0 || offset > out || out + match > PAGE_SIZE) return false;
+      for (const end = out + match; out < end; out++) page[out] = page[out - offset]!;
+    }
+    return false;
+  }
+}
+
+function sameFour(page: Uint8Array, at: number, bytes: number): boolean {
+  return (page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24)) === bytes;
+}
+
+/** Writes a sequence (an offset of 0: the last one, without a match); returns where the next goes, −1 where there is no room. */
+function putSequence(
+  page: Uint8Array,
+  start: number,
+  literals: number,
+  offset: number,
+  length: number,
+  to: Uint8Array,
+  out: number,
+): number {
+  const extra = length - MIN_MATCH;
+  const matchBytes = offset === 0 ? 0 : 2 + furtherBytes(extra);
+  if (out + 1 + literals + furtherBytes(literals) + matchBytes > to.length) return -1;
+  to[out++] = (Math.min(literals, 15) << 4) | Math.min(extra, 15);
+  if (literals >= 15) out = putLength(literals - 15, to, out);
+  for (let i = start, end = start + literals; i < end; i++) to[out++] = page[i]!;
+  if (offset === 0) return out;
+  to[out++] = offset & 255;
+  to[out++] = offset >>> 8;
+  return extra >= 15 ? putLength(extra - 15, to, out) : out;
+}
+
+/** Bytes that a length takes beyond its 4 bits in the token. */
+function furtherBytes(length: number): number {
+  return length < 15 ? 0 : 1 + Math.trunc((length - 15) / 255);
+}
+
+function putLength(rest: number, to: Uint8Array, out: number): number {
+  let left = rest;
+  for (; left >= 255; left -= 255) to[out++] = 255;
+  to[out++] = left;
+  return out;
+}

@@ -1,0 +1,59 @@
+/**
+ * From a processor's page fault to the manager's: decodes the error code, finds the space, and says whether to try again.
+ *
+ * Source: Intel SDM 3A, Page-Fault Exceptions (error code).
+ */
+import { FAULT_FETCH, FAULT_PRESENT, FAULT_RESERVED, FAULT_USER, FAULT_WRITE } from "@pagewright/x86-paging";
+
+import { isResolved, type FaultOutcome } from "../outcome.ts";
+import { EXECUTE, READ, USER, WRITE } from "../rights.ts";
+import { addressOf, type VirtAddr } from "../units.ts";
+import type { Vmm } from "../vmm.ts";
+import type { CpuTlbControl } from "./tlb-control.ts";
+
+/** Who the fault comes from. */
+export interface FaultingCpu {
+  /** Number of the processor. */
+  readonly id: number;
+}
+
+/** Resolves page faults of processors. */
+export class X86FaultHandler {
+  /** What the last fault came to. */
+  outcome: FaultOutcome = "spurious";
+  readonly #vmm: Vmm;
+  readonly #control: CpuTlbControl;
+  /** The last fault that was called spurious: a second time it is not believed. */
+  #spuriousAt: VirtAddr = NaN;
+
+  /** A handler for the manager's spaces. */
+  constructor(vmm: Vmm, control: CpuTlbControl) {
+    this.#vmm = vmm;
+    this.#control = control;
+  }
+
+  /** Resolves a fault at `va` with the processor's error code; true: try again. */
+  pageFault(cpu: FaultingCpu, va: VirtAddr, error: number): boolean {
+    if ((error & FAULT_RESERVED) !== 0) return false;
+    const vmm = this.#vmm;
+    const kernel = vmm.kernel;
+    const inKernel = va < 0 || (kernel !== null && kernel.low >= 0 && va >= addressOf(kernel.low));
+    const space = inKernel ? kernel : (vmm.core.spaces.get(this.#control.spaceOn(cpu.id)) ?? null);
+    if (space === null) return false;
+    const kind = (error & FAULT_WRITE) !== 0 ? WRITE : (error & FAULT_FETCH) !== 0 ? EXECUTE : READ;
+    const user = (error & FAULT_USER) !== 0 ? USER : 0;
+    if (inKernel && user !== 0) {
+      this.outcome = "no-user";
+      return false;
+    }
+    this.outcome = space.fault(va, kind + user);
+    if (this.outcome !== "spurious") {
+      this.#spuriousAt = NaN;
+      return isResolved(this.outcome);
+    }
+    // Right by the tables, yet it faulted twice: SMEP, SMAP or a protection key, which no translation resolves.
+    if (this.#spuriousAt === va && (error & FAULT_PRESENT) !== 0) return false;
+    this.#spuriousAt = va;
+    return true;
+  }
+}

@@ -1,0 +1,51 @@
+/** Frames for tables, out of the frame source: zeroed before use, and never given back but through a plan. */
+import type { TableFrames } from "@pagewright/x86-paging";
+
+import type { FlushSink, FrameHints, FrameSource } from "../ports.ts";
+import { NO_FRAME, type Pfn } from "../units.ts";
+
+/** Tables do not move: other tables and processors know where they are. */
+const UNMOVABLE: FrameHints = { order: 0, node: -1, colour: -1, movable: 0 };
+
+/** Takes frames for tables and gives them to whoever flushes. */
+export class TableSource implements TableFrames {
+  readonly #frames: FrameSource;
+  readonly #zero: (pfn: Pfn) => void;
+  readonly #forget: (pfn: Pfn) => void;
+  #plan: FlushSink | null = null;
+  #taken = 0;
+
+  /** A source of zeroed frames; `forget` is told before one is given back. */
+  constructor(frames: FrameSource, zero: (pfn: Pfn) => void, forget: (pfn: Pfn) => void) {
+    this.#frames = frames;
+    this.#zero = zero;
+    this.#forget = forget;
+  }
+
+  /** Frames that are tables now. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** See TableFrames. */
+  take(): Pfn {
+    const pfn = this.#frames.take(UNMOVABLE);
+    if (pfn === NO_FRAME) return NO_FRAME;
+    this.#zero(pfn);
+    this.#taken++;
+    return pfn;
+  }
+
+  /** See TableFrames: to the plan where one is set, to the source where the frame was never linked. */
+  give(pfn: Pfn): void {
+    this.#taken--;
+    this.#forget(pfn);
+    if (this.#plan !== null) this.#plan.tableFrame(pfn);
+    else this.#frames.give(pfn);
+  }
+
+  /** From now on frames that come back go to a plan (null: to the source). */
+  redirect(plan: FlushSink | null): void {
+    this.#plan = plan;
+  }
+}

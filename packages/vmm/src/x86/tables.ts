@@ -1,0 +1,146 @@
+/** The translations of one space in x86 page tables: x86-paging's mapper behind the core's port. */
+import {
+  ATTR_ACCESSED,
+  ATTR_DIRTY,
+  FLUSH_REQUIRED,
+  attributesOf,
+  levelOf,
+  type FlushPlan as PagingPlan,
+  type Mapper,
+  type PagingLevel,
+  type Refusal,
+} from "@pagewright/x86-paging";
+
+import { VmmError } from "../errors.ts";
+import { FULL_LIMIT } from "../flush-plan.ts";
+import type { EntrySink, FlushSink, TranslationTables } from "../ports.ts";
+import { ACCESSED, DIRTY } from "../rights.ts";
+import { NO_FRAME, type Pfn, type Vpn } from "../units.ts";
+import type { AttributeMap } from "./attributes.ts";
+import type { TableSource } from "./table-source.ts";
+
+/** Tables of one space. */
+export class X86Tables implements TranslationTables {
+  /** Frame of the root table. */
+  readonly root: Pfn;
+  /** See {@link TranslationTables.frame}. */
+  frame: Pfn = NO_FRAME;
+  /** The mapper; for moves of whole tables and for auditors. */
+  readonly mapper: Mapper;
+  readonly #attributes: AttributeMap;
+  readonly #source: TableSource;
+  /** Empties the part of the root that is not this space's own, before the tables go. */
+  readonly #release: (root: Pfn) => void;
+  /** Level of the leaf that {@link query} found. */
+  readonly #leafLevel: PagingLevel;
+
+  /** Tables over a mapper. */
+  constructor(mapper: Mapper, attributes: AttributeMap, source: TableSource, release: (root: Pfn) => void) {
+    this.mapper = mapper;
+    this.root = mapper.root;
+    this.#attributes = attributes;
+    this.#source = source;
+    this.#release = release;
+    this.#leafLevel = levelOf(mapper.mode, 1);
+  }
+
+  /** See {@link TranslationTables.map}. */
+  map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+    const done = this.mapper.map(vpn, 1, pfn, this.#attributes.packed(attributes), REPLACE);
+    if (!done.ok) return this.#refused(done);
+    this.#report(done, plan);
+    return true;
+  }
+
+  /** See {@link TranslationTables.unmap}. */
+  unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
+    const done = this.mapper.unmap(start, end - start);
+    if (!done.ok)
+      throw new VmmError("port-contract", "A range of whole pages cannot be unmapped.", { reason: done.reason });
+    if (sink !== null)
+      done.forEachFrame((pfn, pages, vpn, packed) => {
+        const state = this.#attributes.state(packed);
+        for (let at = 0; at < pages; at++) sink.entry(vpn + at, pfn + at, state);
+      });
+    this.#report(done, plan);
+  }
+
+  /** See {@link TranslationTables.protect}. */
+  protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void {
+    const done = this.mapper.protect(start, end - start, this.#attributes.packed(attributes));
+    if (!done.ok)
+      throw new VmmError("port-contract", "A range of whole pages cannot be protected.", { reason: done.reason });
+    this.#report(done, plan);
+  }
+
+  /** See {@link TranslationTables.query}. */
+  query(vpn: Vpn): number {
+    const { editor, root, mode } = this.mapper;
+    const raw = editor.rawOf(vpn);
+    let table = root;
+    for (let n = mode.depth; n > 0; n--) {
+      const level = n === 1 ? this.#leafLevel : editor.level(n);
+      const at = Math.floor(raw / level.pages);
+      editor.read(table, at & (level.entries - 1));
+      if (!editor.isPresent) return 0;
+      if (editor.isLeaf(level)) {
+        this.frame = editor.leafFrame(level) + (raw - at * level.pages);
+        return this.#attributes.state(attributesOf(mode, level, editor.low, editor.high, editor.encryption));
+      }
+      table = editor.tableFrame(level);
+    }
+    return 0;
+  }
+
+  /** See {@link TranslationTables.harvest}. */
+  harvest(start: Vpn, end: Vpn, bits: number, plan: FlushSink, sink: EntrySink): void {
+    const clear = ((bits & ACCESSED) !== 0 ? ATTR_ACCESSED : 0) | ((bits & DIRTY) !== 0 ? ATTR_DIRTY : 0);
+    if (end - start === 1 && (this.query(start) & bits) === 0) return;
+    const done = this.mapper.harvest(start, end - start, clear, (vpn, pages, seen) => {
+      for (let at = 0; at < pages; at++) {
+        const state = this.query(vpn + at);
+        const was = ((seen & ATTR_ACCESSED) !== 0 ? ACCESSED : 0) | ((seen & ATTR_DIRTY) !== 0 ? DIRTY : 0);
+        sink.entry(vpn + at, this.frame, state | was);
+      }
+    });
+    this.#report(done, plan);
+  }
+
+  /** See {@link TranslationTables.destroy}. */
+  destroy(plan: FlushSink): void {
+    this.#release(this.root);
+    this.#report(this.mapper.destroy(), plan);
+    plan.invalidateSpace();
+  }
+
+  /** Table frames of this space, shared ones included. */
+  countTables(): number {
+    return this.mapper.countTables();
+  }
+
+  #refused(refusal: Refusal): boolean {
+    if (refusal.reason === "no-table-frame") return false;
+    throw new VmmError("port-contract", "A page cannot be mapped.", { reason: refusal.reason });
+  }
+
+  /** Hands what a mapper's change owes to the core's plan. Its table frames come back through the source and go to the plan too. */
+  #report(done: PagingPlan, plan: FlushSink): void {
+    if (done.isEmpty && !done.reloadRoot) return;
+    if (done.reloadRoot || done.everyContext) plan.invalidateSpace();
+    let pages = 0;
+    for (const range of done.ranges) if (range.need >= FLUSH_REQUIRED) pages += range.pages / range.stride;
+    if (pages > FULL_LIMIT) plan.invalidateSpace();
+    else if (pages > 0)
+      for (const range of done.ranges)
+        if (range.need >= FLUSH_REQUIRED)
+          for (let at = 0; at < range.pages; at += range.stride) plan.invalidate(range.start + at);
+    if (done.heldTables > 0) {
+      if (pages === 0) plan.invalidateSpace();
+      this.#source.redirect(plan);
+      done.complete();
+      this.#source.redirect(null);
+    }
+  }
+}
+
+const REPLACE = { level: 1, replace: true } as const;
