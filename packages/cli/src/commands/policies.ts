@@ -1,12 +1,12 @@
-import { basename, extname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { basename, extname } from "node:path";
 import { policies, simulate } from "@pagewright/vmm/policies";
-import type { PolicyFactory, SimulatedPolicy, Simulation } from "@pagewright/vmm/policies";
+import type { PolicyFactory, Simulation } from "@pagewright/vmm/policies";
 import type { Command } from "commander";
 import { readInput } from "../files.ts";
 import { wordsOf } from "../options.ts";
-import { complaintOf, grouped, print, textTable, UsageError } from "../output.ts";
+import { grouped, print, textTable, UsageError } from "../output.ts";
 import { decodePageTrace, STORE } from "../page-trace.ts";
+import { isBuiltInPolicy, policyFactoryOf, runUserPolicy } from "../policy-modules.ts";
 import { Progress } from "../progress.ts";
 import { framesOf, parseRamSizes } from "../ram-size.ts";
 import type { RamSize } from "../ram-size.ts";
@@ -80,10 +80,8 @@ function requestsOf(records: Uint32Array): Uint32Array {
 async function factoriesOf(words: readonly string[]): Promise<Map<string, PolicyFactory>> {
   const factories = new Map<string, PolicyFactory>();
   for (const word of words) {
-    const builtIn = Object.hasOwn(policies, word.toLowerCase()) ? policies[word.toLowerCase()] : undefined;
-    if (builtIn !== undefined) factories.set(word.toLowerCase(), builtIn);
-    else if (/[./\\]/.test(word)) factories.set(nameOfModule(word, factories), await importFactory(word));
-    else throw new UsageError(`--policies ${word}: not one of ${Object.keys(policies).join(", ")}, nor a path`);
+    const factory = await policyFactoryOf("--policies", word);
+    factories.set(isBuiltInPolicy(word) ? word.toLowerCase() : nameOfModule(word, factories), factory);
   }
   if (factories.size === 0) throw new UsageError("--policies: none named");
   return factories;
@@ -92,26 +90,7 @@ async function factoriesOf(words: readonly string[]): Promise<Map<string, Policy
 /** The file's name without its extension; the whole path where that name is taken. */
 function nameOfModule(path: string, taken: ReadonlyMap<string, unknown>): string {
   const name = basename(path, extname(path));
-  return taken.has(name) || Object.hasOwn(policies, name) ? path : name;
-}
-
-async function importFactory(path: string): Promise<PolicyFactory> {
-  let module: { readonly default?: unknown };
-  try {
-    module = (await import(pathToFileURL(resolve(path)).href)) as typeof module;
-  } catch (error) {
-    throw new UsageError(`${path}: cannot be imported: ${complaintOf(error)}`);
-  }
-  const factory = module.default;
-  if (typeof factory !== "function")
-    throw new UsageError(`${path}: its default export is no function that makes a policy`);
-  return (setting) => {
-    const policy = runUser(path, () => (factory as (setting: unknown) => unknown)(setting));
-    for (const method of ["insert", "accessed", "evict"])
-      if (typeof (policy as Record<string, unknown> | null | undefined)?.[method] !== "function")
-        throw new UsageError(`${path}: the policy that it makes has no method ${method}`);
-    return policy as SimulatedPolicy;
-  };
+  return taken.has(name) || isBuiltInPolicy(name) ? path : name;
 }
 
 function simulateAll(
@@ -151,7 +130,7 @@ function simulateOne(
   frames: number,
 ): Simulation {
   const policy = factory({ slots, frames, requests });
-  return runUser(name, () => simulate(policy, requests, slots, frames));
+  return runUserPolicy(name, () => simulate(policy, requests, slots, frames));
 }
 
 function fastestSeconds(run: () => unknown): number {
@@ -163,15 +142,6 @@ function fastestSeconds(run: () => unknown): number {
     fastest = Math.min(fastest, performance.now() - started);
   } while (performance.now() < end);
   return fastest / 1000;
-}
-
-/** Runs code that a user may have written: what it throws becomes one line that names it. */
-function runUser<T>(name: string, code: () => T): T {
-  try {
-    return code();
-  } catch (error) {
-    throw new UsageError(`policy ${name}: ${complaintOf(error)}`);
-  }
 }
 
 function textOf(name: string, requests: number, pages: number, results: readonly SizeResult[]): string {
