@@ -74,11 +74,21 @@ export type { Advice } from "./space/advice.ts";
 export type { SpaceLimits } from "./space/limits.ts";
 export type { AccessPattern, CloneTreatment, LockState, Region, RegionTraits } from "./space/region.ts";
 export { ACTIONS, FAULT_TABLE, SOURCES, faultTableText } from "./space/fault-table.ts";
-export { SpaceMemory } from "./space-memory.ts";
+export { SpaceMemory, type MemoryWatch } from "./space-memory.ts";
 export { MemoryObject, type ObjectKind } from "./objects/object.ts";
 export { AnonymousObject, type ObjectOutcome, type Seal } from "./objects/anonymous-object.ts";
 export { FileObject, type SyncCursor } from "./objects/file-object.ts";
 export { DeviceObject } from "./objects/device-object.ts";
+export { PagerObject, pagerOver, type PagerOptions, type ProvideOutcome } from "./objects/pager-object.ts";
+export {
+  LONGEST_NAME,
+  SharedHandle,
+  SharedNames,
+  type AnonymousSource,
+  type NameRefusal,
+  type OpenOptions,
+} from "./objects/shared-names.ts";
+export { AWAIT_LIMIT, type RunOutcome } from "./space/running.ts";
 export { MemoryBacking } from "./objects/memory-backing.ts";
 export { PlainMemory } from "./frames/plain-memory.ts";
 export { PlainTables, PlainTranslationSystem } from "./tables/plain-tables.ts";

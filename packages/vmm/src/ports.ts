@@ -204,6 +204,8 @@ export interface TlbControl {
 export interface AddressSpaceSwitch {
   /** From now on processor `cpu` translates through `root`, its entries tagged with `asid`. */
   activate(root: number, asid: number, cpu: number): void;
+  /** The space goes: processors that run in it run in the kernel's from now on. */
+  retire(asid: number): void;
 }
 
 /** Memory types of physical ranges (MTRRs and PAT on x86-64). */

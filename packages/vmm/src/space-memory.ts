@@ -10,6 +10,14 @@ import { READ, USER, WRITE } from "./rights.ts";
 import type { AddressSpace } from "./space/space.ts";
 import { PAGE_SIZE, type Pfn, type VirtAddr } from "./units.ts";
 
+/** Hears of what a {@link SpaceMemory} does. Either call may throw to end the transfer. */
+export interface MemoryWatch {
+  /** A resident page is about to be used. */
+  touched(page: number): void;
+  /** An access failed. */
+  failed(address: VirtAddr, outcome: FaultOutcome): void;
+}
+
 /** Loads and stores in a space. A transfer that cannot be completed says so; {@link fault} says why. */
 export class SpaceMemory {
   /** The space. */
@@ -17,13 +25,15 @@ export class SpaceMemory {
   /** Why the last transfer failed. */
   fault: FaultOutcome = "spurious";
   readonly #core: Core;
+  readonly #watch: MemoryWatch | null;
   readonly #user: number;
   readonly #small: Uint8Array = new Uint8Array(8);
   readonly #views: readonly Uint8Array[] = [1, 2, 3, 4, 5, 6, 7, 8].map((bytes) => this.#small.subarray(0, bytes));
 
   /** The memory of a space, as its own programs see it. */
-  constructor(space: AddressSpace) {
+  constructor(space: AddressSpace, watch: MemoryWatch | null = null) {
     this.space = space;
+    this.#watch = watch;
     this.#core = space.vmm.core;
     this.#user = space.attributes === 0 ? USER : 0;
   }
@@ -140,6 +150,7 @@ export class SpaceMemory {
       const outcome = this.space.fault(address, needed);
       if (!isResolved(outcome) || tries > 8) {
         this.fault = isResolved(outcome) ? "no-memory" : outcome;
+        if (this.#watch !== null) this.#watch.failed(address, this.fault);
         return -1;
       }
       state = tables.query(vpn);
@@ -149,6 +160,7 @@ export class SpaceMemory {
     if (page >= 0) {
       this.#core.pages.mark(page, PAGE_REFERENCED);
       if (access === WRITE) this.#core.dirty(page);
+      if (this.#watch !== null) this.#watch.touched(page);
     }
     return pfn;
   }

@@ -8,6 +8,7 @@ import { VmmError, invariant } from "./errors.ts";
 import { AnonymousObject } from "./objects/anonymous-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import { FileObject } from "./objects/file-object.ts";
+import { PagerObject, type PagerOptions } from "./objects/pager-object.ts";
 import { PAGE_OBJECT } from "./pages/pages.ts";
 import type {
   AddressSpaceSwitch,
@@ -16,6 +17,7 @@ import type {
   FrameSource,
   FrameWindow,
   MemoryTypes,
+  Pager,
   Random,
   ReplacementPolicy,
   SwapStore,
@@ -149,6 +151,11 @@ export class Vmm {
   /** Puts a file into the page cache. One object per file: mapping the same file twice means mapping the same object twice. */
   openFile(backing: BackingStore): FileObject {
     return new FileObject(this.core, backing);
+  }
+
+  /** Makes memory whose pages a pager supplies on demand. */
+  createPaged(bytes: number, pager: Pager, options: PagerOptions = {}): PagerObject {
+    return new PagerObject(this.core, bytes, pager, options);
   }
 
   /** Makes a range of frames that are no RAM mappable. */

@@ -105,6 +105,11 @@ export abstract class MemoryObject {
     return "allow";
   }
 
+  /** Whether a page that leaves its frame goes to the object's own store, or is dropped where that has it already; otherwise it goes to swap. */
+  hasStoreFor(_page: number): boolean {
+    return this.persistent;
+  }
+
   /** Writes a dirty page to the object's own store. Only called where {@link persistent}. */
   writeBack(_page: number): IoOutcome {
     throw new VmmError("invariant", "The object has no store of its own.", { object: this.number });

@@ -67,7 +67,7 @@ export class Reclaimer {
     core.unmapEverywhere(page, plan);
     plan.flush();
     const object = pages.has(page, PAGE_OBJECT) ? core.objects.get(pages.owner[page]!) : undefined;
-    const inFile = object?.persistent === true;
+    const inFile = object?.hasStoreFor(page) === true;
     const saved = inFile ? !pages.has(page, PAGE_DIRTY) || object.writeBack(page) === "ok" : core.swapper.save(page);
     if (!saved) {
       core.policy.insert(page);

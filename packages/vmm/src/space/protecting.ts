@@ -58,6 +58,18 @@ export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: 
   return "ok";
 }
 
+/** Seals `[start, end)`, which is mapped without holes: its regions can be changed no more. */
+export function sealRange(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
+  if (start === end) return "ok";
+  if (coverOf(space, start, end) === null) return "unmapped";
+  if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
+  splitAt(space, start);
+  splitAt(space, end);
+  for (const region of space.regions.within(start, end)) region.sealed = true;
+  mergeRange(space, start, end);
+  return "ok";
+}
+
 /**
  * Brings the translations of a region in line with its rights. Only ever takes the right to store away or leaves it as it was: pages that
  * have to be copied or noticed first get it by a fault.

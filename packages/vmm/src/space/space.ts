@@ -14,17 +14,19 @@ import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import type { TranslationTables } from "../ports.ts";
 import { GLOBAL } from "../rights.ts";
+import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, type Advice } from "./advice.ts";
 import { cloneInto } from "./cloning.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
 import { isFree, mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
-import { protectRange } from "./protecting.ts";
+import { protectRange, sealRange } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
 import { makeUnusable, makeUsable, populateRange, residencyOf } from "./residency.ts";
+import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
 import { syncRange } from "./syncing.ts";
 
@@ -182,6 +184,21 @@ export class AddressSpace {
     }
   }
 
+  /**
+   * Runs `work` over the space's memory until no access has to wait for an asynchronous page. It may run several times and must be repeatable; what
+   * it has touched stays pinned until it has run through. Lack of progress is an outcome.
+   */
+  run<T>(work: (memory: SpaceMemory) => T): Promise<RunOutcome<T>> {
+    this.#demandAlive();
+    return runIn(this, work);
+  }
+
+  /** Forbids every later change of a range's regions: unmapping, replacing, moving, other rights, advice that destroys. For good. */
+  seal(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return sealRange(this, address / PAGE_SIZE, end);
+  }
+
   /** A copy of the space in which private memory is shared until one side stores to it. Null: no frames for the tables, or the commit limit. */
   clone(): AddressSpace | null {
     this.#demandAlive();
@@ -203,9 +220,10 @@ export class AddressSpace {
     this.vmm.spaceSwitch?.activate(this.tables.root, this.asid, cpu);
   }
 
-  /** Unmaps everything and gives the tables back. No processor may run in the space any more. */
+  /** Unmaps everything and gives the tables back. Processors that run in the space run in the kernel's from then on. */
   destroy(): void {
     this.#demandAlive();
+    this.vmm.spaceSwitch?.retire(this.asid);
     unmapRange(this, this.low, this.high, true);
     this.#destroyed = true;
     const { core } = this.vmm;

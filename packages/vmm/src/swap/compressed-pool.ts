@@ -13,6 +13,8 @@ const SAME = 1;
 const PACKED = 2;
 const BELOW = 3;
 
+/** Objects freed since the last compaction that make the next one worth its walk over all groups. */
+const COMPACT_AFTER = 32;
 /** Pages that one store may push down to the next tier before it gives up. */
 const MAX_PUSHED = 64;
 
@@ -90,6 +92,7 @@ export class CompressedPool implements SwapStore {
   readonly #page: Uint8Array = new Uint8Array(this.#words.buffer);
   /** Told by a compaction which object moved where. */
   readonly #moved: (slot: number, object: number) => void;
+  #freedSinceCompaction: number = 0;
   #samePages: number = 0;
   #belowPages: number = 0;
   #packedBytes: number = 0;
@@ -169,6 +172,7 @@ export class CompressedPool implements SwapStore {
 
   /** Packs objects closer and gives frames back; returns how many. For idle time: copies objects. */
   compact(): number {
+    this.#freedSinceCompaction = 0;
     return this.#objects.compact(this.#moved);
   }
 
@@ -220,7 +224,7 @@ export class CompressedPool implements SwapStore {
   /** Finds room for the compressed bytes: in a group, by packing closer, by moving colder pages down. */
   #store(slot: number, length: number): boolean {
     let object = this.#objects.put(this.#packed, length, slot, this.#limitFrames);
-    if (object === NO_OBJECT && this.compact() > 0)
+    if (object === NO_OBJECT && this.#freedSinceCompaction >= COMPACT_AFTER && this.compact() > 0)
       object = this.#objects.put(this.#packed, length, slot, this.#limitFrames);
     for (let pushed = 0; object === NO_OBJECT && pushed < MAX_PUSHED && this.writeBack(1) === 1; pushed++)
       object = this.#objects.put(this.#packed, length, slot, this.#limitFrames);
@@ -263,6 +267,7 @@ export class CompressedPool implements SwapStore {
 
   #drop(slot: number): void {
     this.#objects.free(this.#content[slot]!);
+    this.#freedSinceCompaction++;
     this.#packedBytes -= this.#lengths[slot]!;
     this.#byAge.remove(slot);
   }

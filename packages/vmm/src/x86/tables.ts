@@ -31,8 +31,11 @@ export class X86Tables implements TranslationTables {
   readonly #source: TableSource;
   /** Empties the part of the root that is not this space's own, before the tables go. */
   readonly #release: (root: Pfn) => void;
-  /** Level of the leaf that {@link query} found. */
+  /** The level whose entries map 4K pages. */
   readonly #leafLevel: PagingLevel;
+  /** The leaf table that was found last, by number of 512 pages. */
+  #lastNumber = NaN;
+  #lastTable: Pfn = NO_FRAME;
 
   /** Tables over a mapper. */
   constructor(mapper: Mapper, attributes: AttributeMap, source: TableSource, release: (root: Pfn) => void) {
@@ -44,8 +47,22 @@ export class X86Tables implements TranslationTables {
     this.#leafLevel = levelOf(mapper.mode, 1);
   }
 
-  /** See {@link TranslationTables.map}. */
+  /** See {@link TranslationTables.map}. Into a table that exists: one look-up, one entry read, one written. */
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+    const table = this.#leafTable(vpn);
+    if (table >= 0) {
+      const { editor } = this.mapper;
+      const index = vpn & (this.#leafLevel.entries - 1);
+      editor.read(table, index);
+      if (editor.low === 0) {
+        editor.writeLeaf(table, index, this.#leafLevel, pfn, this.#attributes.packed(attributes));
+        return true;
+      }
+    }
+    return this.#mapSlowly(vpn, pfn, attributes, plan);
+  }
+
+  #mapSlowly(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
     const done = this.mapper.map(vpn, 1, pfn, this.#attributes.packed(attributes), REPLACE);
     if (!done.ok) return this.#refused(done);
     this.#report(done, plan);
@@ -75,21 +92,41 @@ export class X86Tables implements TranslationTables {
 
   /** See {@link TranslationTables.query}. */
   query(vpn: Vpn): number {
+    const table = this.#leafTable(vpn);
+    if (table === NO_FRAME) return 0;
+    if (table === LARGE_PAGE) return this.#queryLarge(vpn);
+    const { editor, mode } = this.mapper;
+    const level = this.#leafLevel;
+    editor.read(table, vpn & (level.entries - 1));
+    if (!editor.isPresent) return 0;
+    this.frame = editor.leafFrame(level);
+    return this.#attributes.state(attributesOf(mode, level, editor.low, editor.high, editor.encryption));
+  }
+
+  /** The table whose entries map pages of this size around `vpn`: remembered for the next call, NO_FRAME, or LARGE_PAGE. */
+  #leafTable(vpn: Vpn): Pfn {
+    const number = Math.floor(vpn / this.#leafLevel.entries);
+    if (number === this.#lastNumber) return this.#lastTable;
     const { editor, root, mode } = this.mapper;
     const raw = editor.rawOf(vpn);
     let table = root;
-    for (let n = mode.depth; n > 0; n--) {
-      const level = n === 1 ? this.#leafLevel : editor.level(n);
-      const at = Math.floor(raw / level.pages);
-      editor.read(table, at & (level.entries - 1));
-      if (!editor.isPresent) return 0;
-      if (editor.isLeaf(level)) {
-        this.frame = editor.leafFrame(level) + (raw - at * level.pages);
-        return this.#attributes.state(attributesOf(mode, level, editor.low, editor.high, editor.encryption));
-      }
+    for (let n = mode.depth; n > 1; n--) {
+      const level = editor.level(n);
+      editor.read(table, Math.floor(raw / level.pages) & (level.entries - 1));
+      if (!editor.isPresent) return NO_FRAME;
+      if (editor.isLeaf(level)) return LARGE_PAGE;
       table = editor.tableFrame(level);
     }
-    return 0;
+    this.#lastNumber = number;
+    this.#lastTable = table;
+    return table;
+  }
+
+  #queryLarge(vpn: Vpn): number {
+    const found = this.mapper.query(vpn);
+    if (found === null) return 0;
+    this.frame = found.pfn + (vpn - found.vpn);
+    return this.#attributes.state(found.attributes);
   }
 
   /** See {@link TranslationTables.harvest}. */
@@ -135,6 +172,7 @@ export class X86Tables implements TranslationTables {
         if (range.need >= FLUSH_REQUIRED)
           for (let at = 0; at < range.pages; at += range.stride) plan.invalidate(range.start + at);
     if (done.heldTables > 0) {
+      this.#lastNumber = NaN;
       if (pages === 0) plan.invalidateSpace();
       this.#source.redirect(plan);
       done.complete();
@@ -143,4 +181,6 @@ export class X86Tables implements TranslationTables {
   }
 }
 
+/** What {@link X86Tables} says of a page under a 2M or 1G leaf. */
+const LARGE_PAGE = -2;
 const REPLACE = { level: 1, replace: true } as const;

@@ -29,6 +29,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
   readonly #asids: Int32Array;
   /** Root that each processor runs on. */
   readonly #roots: Float64Array;
+  readonly #kernelRoot: number;
   #ticket = 0;
 
   /** Control of these processors; `current` tells which one runs. */
@@ -37,6 +38,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
     this.#current = current;
     this.#asids = new Int32Array(cpus.length).fill(-1);
     this.#roots = new Float64Array(cpus.length).fill(kernelRoot);
+    this.#kernelRoot = kernelRoot;
   }
 
   /** The space that a processor runs in, −1 for none. */
@@ -49,6 +51,12 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
     this.#asids[cpu] = asid;
     this.#roots[cpu] = root;
     this.#cpus[cpu]?.writeCr3(...rootWords(root));
+  }
+
+  /** See {@link AddressSpaceSwitch.retire}. */
+  retire(asid: number): void {
+    for (let cpu = 0; cpu < this.#cpus.length; cpu++)
+      if (this.#asids[cpu] === asid) this.activate(this.#kernelRoot, -1, cpu);
   }
 
   /** See {@link TlbControl.invalidate}. */

@@ -117,9 +117,11 @@ export class CpuWindows {
     const at = cpu.viewOf(this.#self + slot * 8, ACCESS_WRITE);
     if (at < 0) throw new VmmError("port-contract", "A window's own table cannot be reached.", { slot, cpu: cpu.id });
     const { words } = cpu;
+    // A page without a translation is in no TLB: only a window that showed something else has to be invalidated.
+    const shown = words[at] !== 0;
     words[at + 1] = (Math.floor(pfn / 1048576) + this.#noExecute) >>> 0;
     words[at] = ((pfn & 1048575) * PAGE_SIZE + ENTRY_LOW) >>> 0;
-    cpu.invlpg(this.#base + slot * PAGE_SIZE);
+    if (shown) cpu.invlpg(this.#base + slot * PAGE_SIZE);
   }
 }
 
