@@ -127,3 +127,33 @@ export { PciResources } from "./devices/pci-assign.ts";
 export type { Assignment } from "./devices/pci-assign.ts";
 export { MARCH_C_MINUS, MarchTest, MOVING_INVERSIONS } from "./memory-test/march.ts";
 export type { MarchAlgorithm, MarchElement, MarchOperation, MemoryFault, WordMemory } from "./memory-test/march.ts";
+
+export {
+  combineTypes,
+  encodingOf,
+  overlapTypes,
+  typeOfCacheability,
+  typeOfEncoding,
+  typeOfKernelName,
+} from "./mtrr/memory-type.ts";
+export type { MemoryType } from "./mtrr/memory-type.ts";
+export { MtrrManager, patFor } from "./mtrr/manager.ts";
+export type { MtrrClaim, MtrrGrant, MtrrOutcome, MtrrRefusal } from "./mtrr/manager.ts";
+export { Pat, PAT_LINUX, PAT_RESET } from "./mtrr/pat.ts";
+export { isBlock, maskOf, MtrrRegisters } from "./mtrr/registers.ts";
+export type { TypedRange, VariableRange } from "./mtrr/registers.ts";
+export { registersOf, reportMtrrs, validateMtrrs } from "./mtrr/report.ts";
+export type { MtrrRegisterReport, MtrrReport, MtrrSetReport, MtrrSetsReport, RealMtrrReport } from "./mtrr/report.ts";
+export { mtrrNeeds, synthesiseMtrrs } from "./mtrr/synthesis.ts";
+export type { MtrrStrictness, SynthesisRules, TypeNeed } from "./mtrr/synthesis.ts";
+
+export { E820_SOFT_RESERVED, firmwareMapFromDmesg, isDmesg } from "./firmware/dmesg.ts";
+export type { DmesgOptions } from "./firmware/dmesg.ts";
+export { applyMemoryWords, memoryWordOf, memoryWordsOf } from "./firmware/memmap.ts";
+export type { MemoryWord } from "./firmware/memmap.ts";
+export { entriesFromEfi } from "./firmware/efi.ts";
+export { entriesFromMultiboot2 } from "./firmware/multiboot2.ts";
+export { entriesFromE801 } from "./firmware/e801.ts";
+export type { E801Sizes } from "./firmware/e801.ts";
+export { badFramesOfText, badRamPatternsOf, framesOfPattern, mergeSpans } from "./firmware/bad-memory.ts";
+export type { BadRamPattern, FrameSpan } from "./firmware/bad-memory.ts";

@@ -1,4 +1,4 @@
-import { formatAddress, GIB, KIB, MIB, summariseMap, typeName } from "@pagewright/machine";
+import { formatAddress, GIB, KIB, MIB, reportMtrrs, summariseMap, typeName, validateMtrrs } from "@pagewright/machine";
 import type { FirmwareMap, MapSummary } from "@pagewright/machine";
 import type { Command } from "commander";
 import { readFirmwareMap } from "../firmware-input.ts";
@@ -23,7 +23,7 @@ export function registerMap(program: Command): void {
       const summary = summariseMap(map);
       print(
         options.json,
-        () => ({ name: map.name, ...summary, changes: map.changes }),
+        () => ({ name: map.name, ...summary, ...mtrrFields(map), changes: map.changes }),
         () => textOf(map, summary),
       );
     });
@@ -44,6 +44,7 @@ function textOf(map: FirmwareMap, summary: MapSummary): string {
     ...nodeRows(summary),
     ...summary.gapsBelow4GiB.map(([start, end]): [string, string] => ["hole below 4 GiB", `${start}–${end}`]),
     ["256 MiB window", windowText(summary)],
+    ...mtrrRows(map),
     ...map.changes.map(({ message }): [string, string] => ["sanitised", message]),
   ];
   return `${map.name === "" ? "" : `${map.name}\n`}${textTable(entries)}\n\n${textTable(figures)}`;
@@ -61,6 +62,29 @@ function windowText(summary: MapSummary): string {
   const window = summary.bar256MiB;
   if (window === null) return "none below 4 GiB";
   return `${window.slots} places, ${window.lowestBase} to ${window.highestBase}`;
+}
+
+function mtrrFields(map: FirmwareMap): object {
+  const real = validateMtrrs(map);
+  return { mtrr: reportMtrrs(map), ...(real === null ? {} : { realMtrr: real }) };
+}
+
+function mtrrRows(map: FirmwareMap): [string, string][] {
+  const { lenient, strict } = reportMtrrs(map);
+  const least = ({ defaultUC_WBonly, defaultUC_WBandUC, defaultWB_UCholes }: typeof lenient): string =>
+    `${defaultUC_WBonly.count} (WB only), ${defaultUC_WBandUC.count} (WB and UC), ${defaultWB_UCholes.count} (UC, default WB)`;
+  const rows: [string, string][] = [
+    ["MTRRs, holes UC", least(lenient)],
+    ["MTRRs, all but RAM UC", least(strict)],
+  ];
+  const real = validateMtrrs(map);
+  if (real === null) return rows;
+  return [
+    ...rows,
+    ["this machine's MTRRs", `${real.registers}, default ${real.default ?? "unknown"}`],
+    ["  RAM that is not WB", grouped(real.ramBytesNotWB)],
+    ["  holes that are WB", grouped(real.unlistedBytesWB)],
+  ];
 }
 
 /** Returns a size in the largest unit of which it is at least one. */
