@@ -111,3 +111,54 @@ export type { MapperOptions } from "./table-editor.ts";
 export type { HarvestVisitor, MapOptions, Mapping } from "./mapper.ts";
 export { Mapper } from "./mapper.ts";
 export { isL1tfSafe, PAYLOAD_LIMIT, payloadHigh, payloadLow, payloadTag, payloadValue } from "./payload.ts";
+export type { Explanation, Register, RegisterField } from "./register.ts";
+export { decodeRegister, encodeRegister, explainRegister, reservedBits } from "./register.ts";
+export type { InvpcidDescriptor } from "./registers.ts";
+export {
+  CR0,
+  CR3,
+  CR3_WITHOUT_PCID,
+  CR4,
+  decodeInvpcid,
+  EFER,
+  encodeInvpcid,
+  explainInvpcid,
+  INVPCID_TYPES,
+  MEMORY_TYPE_NAMES,
+  PAGE_FAULT_ERROR,
+  PAT,
+  PAT_AT_RESET,
+  PKRS,
+  PKRU,
+} from "./registers.ts";
+export type { PagingRegisters } from "./from-registers.ts";
+export { loadPdptes, modeOfRegisters, optionsOfRegisters, stateOfRegisters } from "./from-registers.ts";
+export type { EffectiveType, MemoryTypeRule } from "./memory-type.ts";
+export {
+  effectiveType,
+  MEMORY_TYPE_TABLE,
+  MEMORY_UC,
+  MEMORY_UC_MINUS,
+  MEMORY_WB,
+  MEMORY_WC,
+  MEMORY_WP,
+  MEMORY_WT,
+  nestedType,
+  overlappingType,
+  patType,
+} from "./memory-type.ts";
+export type { AnyEntry, EntryAt, LeafEntry, LongLevel, NotPresentEntry, TableEntry } from "./entry.ts";
+export { decodeEntry, encodeEntry, shadowStackLeaf } from "./entry.ts";
+export type { EntryBit, EntryExplanation, ReservedBit, ReservedCause } from "./explain-entry.ts";
+export { explainEntry, reservedBitsOf } from "./explain-entry.ts";
+export type { WalkCheck, WalkExplanation, WalkFailure, WalkStep } from "./explain-walk.ts";
+export { accessText, explainWalk } from "./explain-walk.ts";
+export { LeafCursor, rawOfVpn, vpnOfRaw } from "./cursor.ts";
+export type { Run, RunOptions } from "./runs.ts";
+export { runs } from "./runs.ts";
+export type { TableUse } from "./reachable.ts";
+export { pagesOfFrame, reachableTables } from "./reachable.ts";
+export type { ListingOptions } from "./print-qemu.ts";
+export { qemuMem, qemuTlb } from "./print-qemu.ts";
+export type { DescriptorTable, DiagnosisInput, Finding, ImageMemory } from "./diagnose/finding.ts";
+export { diagnose } from "./diagnose/diagnose.ts";
