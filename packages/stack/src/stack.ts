@@ -1,0 +1,105 @@
+/**
+ * The layers, assembled: a machine, its frames, a virtual memory manager with the machine's page tables, and processors that
+ * fault into it.
+ */
+import { Machine } from "@pagewright/machine";
+import type { Cpu, FaultHandler, FrameRange, PhysicalMap, TlbGeometry, VirtAddr } from "@pagewright/machine";
+import { Pmm } from "@pagewright/pmm";
+import { Vmm } from "@pagewright/vmm";
+import type { AddressSpace, VmmOptions } from "@pagewright/vmm";
+import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
+import { MODE_4_LEVEL } from "@pagewright/x86-paging";
+import type { PagingMode } from "@pagewright/x86-paging";
+import { StackError } from "./errors.ts";
+import { FrameLedger, LedgerFrames, LedgerWindow } from "./frame-ledger.ts";
+
+/** What `createStack` is told of the manager: everything that the layers below do not decide. */
+export type ManagerSettings = Omit<VmmOptions, "frames" | "window" | "tables" | "tlb" | "spaceSwitch">;
+
+/** How a stack is made. */
+export interface StackOptions extends ManagerSettings {
+  /** The machine's physical address map. */
+  readonly map: PhysicalMap;
+  /** Logical processors, ≥ 1 (default 1). */
+  readonly cpus?: number;
+  /** Translation look-aside buffers of each processor; the machine's default if absent. */
+  readonly translationBuffers?: TlbGeometry;
+}
+
+/** A running stack. */
+export class Stack implements FaultHandler {
+  /** Memory and processors. */
+  readonly machine: Machine;
+  /** Frames. */
+  readonly pmm: Pmm;
+  /** The RAM that {@link Stack.pmm} manages. */
+  readonly managed: readonly FrameRange[];
+  /** Spaces, objects, reclaim. */
+  readonly vmm: Vmm;
+  /** Which frames are handed out, and which had their bytes replaced since. */
+  readonly ledger: FrameLedger;
+  /** Page tables of all spaces, and the kernel's windows. */
+  readonly tables: X86System;
+  /** Invalidation on all processors. */
+  readonly control: CpuTlbControl;
+  readonly #faults: X86FaultHandler;
+  /** Number of the processor that runs now: whose windows and TLB the kernel uses. */
+  #running: number = 0;
+
+  /** Assembles the layers; see {@link createStack}. */
+  constructor(options: StackOptions) {
+    const { map, cpus, translationBuffers, ...settings } = options;
+    this.machine = new Machine({
+      map,
+      ...(cpus === undefined ? {} : { cpus }),
+      ...(translationBuffers === undefined ? {} : { tlb: translationBuffers }),
+    });
+    this.managed = map.frameRanges();
+    this.pmm = new Pmm({ ranges: this.managed });
+    this.ledger = new FrameLedger();
+    const frames = new LedgerFrames(this.pmm, this.ledger);
+    const { cpus: processors, memory } = this.machine;
+    const current = (): number => this.#running;
+    this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames });
+    this.control = new CpuTlbControl(processors, current, this.tables.kernel.root);
+    const window = new LedgerWindow(this.tables.windows, this.ledger);
+    const { tables, control } = this;
+    this.vmm = new Vmm({ ...settings, frames, window, tables, tlb: control, spaceSwitch: control });
+    this.#faults = new X86FaultHandler(this.vmm, control);
+    for (const cpu of processors) cpu.faultHandler = this;
+  }
+
+  /** Resolves a processor's page fault; the machine calls this. */
+  pageFault(cpu: Cpu, va: VirtAddr, error: number): boolean {
+    this.#running = cpu.id;
+    return this.#faults.pageFault(cpu, va, error);
+  }
+
+  /** Lets a processor run in a space, in user mode, and returns it. */
+  enter(space: AddressSpace, number: number = 0): Cpu {
+    const cpu = this.machine.cpus[number];
+    if (cpu === undefined) throw new StackError("no-such-processor", `There is no processor ${number}`, { number });
+    this.#running = number;
+    if (this.control.spaceOn(number) !== space.asid) space.activate(number);
+    cpu.setCpl(3);
+    return cpu;
+  }
+
+  /** The paging mode that its processors are in. */
+  get mode(): PagingMode {
+    const [cpu] = this.machine.cpus;
+    return cpu === undefined ? MODE_4_LEVEL : cpu.mmu.state.mode;
+  }
+
+  /** Walks every layer's own state; throws the error of the layer whose invariant is broken. */
+  check(): void {
+    this.machine.check();
+    this.pmm.check();
+    this.vmm.check();
+  }
+}
+
+/** Returns a machine with its frames and its memory manager, ready for spaces. */
+export function createStack(options: StackOptions): Stack {
+  return new Stack(options);
+}
