@@ -18,6 +18,11 @@ interface CommandLine {
 /** Every command of the program, in the order of the help. */
 const COMMANDS: readonly CommandLine[] = [
   {
+    name: "replay",
+    summary: "run page traces on the whole stack, every load checked against what was stored",
+    load: async () => (await import("./commands/replay.ts")).registerReplay,
+  },
+  {
     name: "map",
     summary: "a firmware map: usable memory, nodes, holes, device windows",
     load: async () => (await import("./commands/map.ts")).registerMap,

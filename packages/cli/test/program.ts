@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
+const POLL_MS = 10;
+
 /** What a run left. */
 export interface Run {
   readonly code: number | null;
@@ -16,8 +18,8 @@ export interface Run {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: Uint8Array;
-  /** Sends this signal after so many milliseconds. */
-  readonly interrupt?: { readonly signal: NodeJS.Signals; readonly afterMs: number };
+  /** Sends this signal once the condition holds. */
+  readonly interrupt?: { readonly signal: NodeJS.Signals; readonly when: () => boolean };
 }
 
 /** Runs `pagewright` with these arguments to its end. */
@@ -32,7 +34,10 @@ export function pagewright(args: readonly string[], options: RunOptions = {}): P
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   child.stdin.end(options.input ?? "");
   const { interrupt } = options;
-  if (interrupt !== undefined) setTimeout(() => child.kill(interrupt.signal), interrupt.afterMs);
+  const poll = setInterval(() => {
+    if (interrupt?.when() === true) child.kill(interrupt.signal);
+  }, POLL_MS);
+  child.on("close", () => clearInterval(poll));
   return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })));
 }
 

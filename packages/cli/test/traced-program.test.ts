@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { decodePageTrace, FETCH, LOAD, STORE } from "../src/page-trace.ts";
 import { PageContents } from "../src/replay/page-contents.ts";
 import { TracedProgram } from "../src/replay/traced-program.ts";
-import { layoutOf } from "../src/replay/trace-layout.ts";
+import { layoutOf, placesOf } from "../src/replay/trace-layout.ts";
 import { NaiveCpu } from "./naive-cpu.ts";
 import { encodePageTrace } from "./page-trace-encoder.ts";
 
@@ -40,7 +40,7 @@ function start(): { program: TracedProgram; cpu: NaiveCpu } {
 
 describe("a traced program", () => {
   test("is laid out by what the trace does with its pages", () => {
-    expect(layoutOf(trace)).toEqual({
+    expect(layoutOf(trace, trace.vpns)).toEqual({
       filePages: 3,
       regions: [
         { firstPage: 0, pages: 1, vpn: 16, stored: true, fetched: false, filePage: -1 },
@@ -49,6 +49,12 @@ describe("a traced program", () => {
         { firstPage: 4, pages: 1, vpn: 40, stored: true, fetched: true, filePage: -1 },
       ],
     });
+  });
+
+  test("is moved as a whole where user programs may have no pages", () => {
+    expect([...placesOf(Float64Array.of(16, 17, 2 ** 34))]).toEqual([16, 17, 2 ** 34]);
+    expect([...placesOf(Float64Array.of(0, 1, 1000, 5000))]).toEqual([512, 513, 1512, 1512 + 512 + (4000 % 512)]);
+    expect([...placesOf(Float64Array.of(2 ** 44 - 1))]).toEqual([1023]);
   });
 
   test("runs without a mismatch on memory that keeps what it is given", () => {

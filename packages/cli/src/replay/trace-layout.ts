@@ -5,8 +5,32 @@
  * are executable if the trace fetches from them, and only then; a page that is stored to and fetched from asks for both
  * rights, because the program did. Neighbouring pages with equal needs form one region.
  */
+import { USER_HIGH, USER_LOW } from "@pagewright/vmm";
 import { FETCH, STORE } from "../page-trace.ts";
 import type { PageTrace } from "../page-trace.ts";
+
+/** Pages of a user space that programs may use: not the first 64 KiB, not the upper half. */
+const USER_PAGES = { first: USER_LOW, end: USER_HIGH };
+/** Pages under one page table. */
+const TABLE_PAGES = 512;
+
+/**
+ * Returns the page numbers at which a program is run: those of the trace, wherever user programs may have pages. Otherwise the whole
+ * program is moved: pages keep their place within their page table, and gaps of more than a table shrink to less than two.
+ */
+export function placesOf(vpns: Float64Array): Float64Array {
+  const first = vpns[0] ?? USER_PAGES.first;
+  const last = vpns[vpns.length - 1] ?? first;
+  if (first >= USER_PAGES.first && last < USER_PAGES.end) return vpns;
+  const places = new Float64Array(vpns.length);
+  let place = TABLE_PAGES + (first % TABLE_PAGES);
+  vpns.forEach((vpn, page) => {
+    const gap = page === 0 ? 0 : vpn - vpns[page - 1]!;
+    place += gap < 2 * TABLE_PAGES ? gap : TABLE_PAGES + (gap % TABLE_PAGES);
+    places[page] = place;
+  });
+  return places;
+}
 
 /** One region of the program: pages `[firstPage, firstPage + pages)` of the trace, whose page numbers are in a row. */
 export interface LayoutRegion {
@@ -34,17 +58,21 @@ export interface TraceLayout {
 const FETCHED = 1;
 const STORED = 2;
 
-/** Returns the regions of a traced program; one pass over its records. */
-export function layoutOf(trace: PageTrace): TraceLayout {
+/**
+ * Returns the regions of a traced program; one pass over its records.
+ *
+ * @param places - Page numbers at which it is run; see {@link placesOf}.
+ */
+export function layoutOf(trace: PageTrace, places: Float64Array): TraceLayout {
   const uses = usesOf(trace);
   const regions: LayoutRegion[] = [];
   let filePages = 0;
   for (let page = 0; page < uses.length;) {
-    const pages = runLength(trace.vpns, uses, page);
+    const pages = runLength(places, uses, page);
     const use = uses[page]!;
     const stored = (use & STORED) !== 0;
     const filePage = stored ? -1 : filePages;
-    regions.push({ firstPage: page, pages, vpn: trace.vpns[page]!, stored, fetched: (use & FETCHED) !== 0, filePage });
+    regions.push({ firstPage: page, pages, vpn: places[page]!, stored, fetched: (use & FETCHED) !== 0, filePage });
     if (!stored) filePages += pages;
     page += pages;
   }
@@ -61,8 +89,8 @@ function usesOf(trace: PageTrace): Uint8Array {
 }
 
 /** Pages from `first` on with the same use and consecutive page numbers. */
-function runLength(vpns: Float64Array, uses: Uint8Array, first: number): number {
+function runLength(places: Float64Array, uses: Uint8Array, first: number): number {
   let next = first + 1;
-  while (next < vpns.length && uses[next]! === uses[first]! && vpns[next]! === vpns[next - 1]! + 1) next++;
+  while (next < places.length && uses[next]! === uses[first]! && places[next]! === places[next - 1]! + 1) next++;
   return next - first;
 }

@@ -10,7 +10,7 @@ import { FETCH, STORE } from "../page-trace.ts";
 import type { PageTrace } from "../page-trace.ts";
 import { PAGE_BYTES, PAGE_WORDS } from "./page-contents.ts";
 import type { PageContents } from "./page-contents.ts";
-import { layoutOf } from "./trace-layout.ts";
+import { layoutOf, placesOf } from "./trace-layout.ts";
 import type { TraceLayout } from "./trace-layout.ts";
 
 /** What a program needs of a processor; −1 and false: the access ended in a fault that nobody resolved. */
@@ -60,17 +60,18 @@ export class TracedProgram {
   /**
    * Prepares a program; nothing is accessed yet.
    *
-   * @param trace - At most {@link MAX_PAGES} pages, all of them in the lower half of the address space.
+   * @param trace - At most {@link MAX_PAGES} pages.
    * @param salt - Makes the stamps of this program differ from those of the others, 0 … 2^32 − 1.
    */
   constructor(trace: PageTrace, contents: PageContents, salt: number) {
     this.trace = trace;
-    this.layout = layoutOf(trace);
+    const places = placesOf(trace.vpns);
+    this.layout = layoutOf(trace, places);
     this.#contents = contents;
     this.#salt = salt;
     this.#expected = new Uint32Array(trace.vpns.length * PAGE_WORDS);
     this.#latest = new Uint16Array(trace.vpns.length).fill(UNTOUCHED);
-    this.#addresses = trace.vpns.map((vpn) => vpn * PAGE_BYTES);
+    this.#addresses = places.map((vpn) => vpn * PAGE_BYTES);
     for (const { stored, firstPage, pages } of this.layout.regions)
       if (!stored) for (let page = firstPage; page < firstPage + pages; page++) this.#fill(page);
   }

@@ -1,0 +1,56 @@
+import type { Command } from "commander";
+import { DEFAULT_MAP, DEFAULT_TRACE } from "../data.ts";
+import { wholeNumber, wordsOf } from "../options.ts";
+import { failCheck, print } from "../output.ts";
+import { parseRamSize } from "../ram-size.ts";
+import { isClean, reportText } from "../replay/report.ts";
+import { replay } from "../replay/replay.ts";
+
+interface ReplayOptions {
+  readonly map: string;
+  readonly ram: string;
+  readonly policy?: string;
+  readonly swap: string;
+  readonly swapFolder?: string;
+  readonly cpus: number;
+  readonly json?: boolean;
+}
+
+const MOST_CPUS = 64;
+
+/** Adds `pagewright replay TRACE…`: recorded programs on the whole stack, every access checked. */
+export function registerReplay(program: Command): void {
+  program
+    .command("replay")
+    .summary("run page traces on the whole stack, every load checked against what was stored")
+    .description(
+      "Replay page-level access traces of real programs on a machine with page tables, TLBs, page faults, eviction and swap. "
+        + "Every load is checked against what was stored, whole pages are verified, and the whole stack is audited. Several traces run together, "
+        + "each in an address space of its own.",
+    )
+    .argument("[traces...]", "page traces, plain or .gz (default: a trace of SQLite that comes with the command)")
+    .option("--map <file>", "firmware map of the machine (default: a ThinkPad T400 with 3 GiB)", DEFAULT_MAP)
+    .option("--ram <size>", "frames for resident pages: 25% of the distinct pages, 64M, 1000f", "25%")
+    .option("--policy <name>", "replacement policy, by name or as a path of a module (default: the manager's own)")
+    .option("--swap <tiers>", "swap tiers by priority: compressed, file", "file")
+    .option("--swap-folder <folder>", "where the swap file is made (default: the folder for temporary files)")
+    .option("--cpus <n>", "logical processors", wholeNumber("--cpus", 1, MOST_CPUS), 1)
+    .option("--json", "print one JSON document")
+    .action(async (traces: string[], options: ReplayOptions) => {
+      const report = await replay({
+        traces: traces.length === 0 ? [DEFAULT_TRACE] : traces,
+        map: options.map,
+        ram: parseRamSize(options.ram),
+        policy: options.policy ?? null,
+        swap: wordsOf(options.swap),
+        swapFolder: options.swapFolder ?? null,
+        cpus: options.cpus,
+      });
+      print(
+        options.json,
+        () => report,
+        () => reportText(report),
+      );
+      if (!isClean(report)) failCheck();
+    });
+}

@@ -1,0 +1,74 @@
+/** A traced program as a process of a stack: its space, its regions, its file. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EXECUTE, READ, WRITE } from "@pagewright/vmm";
+import type { AddressSpace, FileObject } from "@pagewright/vmm";
+import { FileBacking } from "@pagewright/vmm/node";
+import type { Stack } from "@pagewright/stack";
+import { UsageError } from "../output.ts";
+import { PAGE_BYTES } from "./page-contents.ts";
+import type { TracedProgram } from "./traced-program.ts";
+import type { LayoutRegion } from "./trace-layout.ts";
+
+/** Records that a process runs before another one gets its processor. */
+export const SLICE_RECORDS = 16384;
+
+/** A process. */
+export class ReplayProcess {
+  /** What it does. */
+  readonly program: TracedProgram;
+  /** The processor that it runs on. */
+  readonly cpu: number;
+  readonly #stack: Stack;
+  readonly #space: AddressSpace;
+  readonly #backing: FileBacking | null;
+
+  /**
+   * Gives a program a space on a stack, with every region of its layout.
+   *
+   * @param folder - Where the file behind its unstored pages is made.
+   * @throws {@link UsageError} if the machine has no frames for its tables, or the file cannot be written.
+   */
+  constructor(stack: Stack, program: TracedProgram, cpu: number, folder: string) {
+    const space = stack.vmm.createSpace();
+    if (space === null) throw new UsageError("the machine has no frame left for the page tables of a program");
+    this.program = program;
+    this.cpu = cpu;
+    this.#stack = stack;
+    this.#space = space;
+    this.#backing =
+      program.layout.filePages === 0 ? null : backingOf(program, join(folder, `program-${space.asid}.bin`));
+    const file = this.#backing === null ? null : stack.vmm.openFile(this.#backing);
+    for (const region of program.layout.regions) this.#map(region, file);
+  }
+
+  /** Runs the next slice. */
+  runSlice(): void {
+    this.program.run(this.#stack.enter(this.#space, this.cpu), SLICE_RECORDS);
+  }
+
+  /** Compares whole pages `[first, end)` with what they should hold; returns how many were touched. */
+  verify(first: number, end: number): number {
+    return this.program.verify(this.#stack.enter(this.#space, this.cpu), first, end);
+  }
+
+  /** Closes its file. */
+  close(): void {
+    this.#backing?.close();
+  }
+
+  #map(region: LayoutRegion, file: FileObject | null): void {
+    const { vpn, pages, stored, fetched, filePage } = region;
+    const rights = READ + (stored ? WRITE : 0) + (fetched ? EXECUTE : 0);
+    const source = stored || file === null ? {} : { object: file, offset: filePage * PAGE_BYTES };
+    const place = { address: vpn * PAGE_BYTES, bytes: pages * PAGE_BYTES, placement: "fixed-new" } as const;
+    const mapped = this.#space.map({ ...place, rights, ...source });
+    if (typeof mapped === "string")
+      throw new UsageError(`page 0x${vpn.toString(16)} of ${this.program.trace.name} cannot be mapped: ${mapped}`);
+  }
+}
+
+function backingOf(program: TracedProgram, path: string): FileBacking {
+  writeFileSync(path, program.fileBytes());
+  return new FileBacking(path, { readOnly: true });
+}

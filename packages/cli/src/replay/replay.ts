@@ -1,0 +1,229 @@
+/**
+ * The main job: traced programs on a whole stack, every access checked.
+ *
+ *     traces ─► programs ─► processes on a stack (machine, frames, tables, manager, swap) ─► audit, whole pages, audit
+ */
+import { basename } from "node:path";
+import { PhysicalMap } from "@pagewright/machine";
+import { audit, createStack } from "@pagewright/stack";
+import type { AuditReport, Stack } from "@pagewright/stack";
+import { REAL_PAGES } from "../data.ts";
+import { readInput } from "../files.ts";
+import { readFirmwareMap } from "../firmware-input.ts";
+import { UsageError } from "../output.ts";
+import { decodePageTrace } from "../page-trace.ts";
+import { Progress } from "../progress.ts";
+import { framesOf } from "../ram-size.ts";
+import type { RamSize } from "../ram-size.ts";
+import { breathe, temporaryFolder } from "../temporary.ts";
+import { managerPolicyOf } from "./manager-policy.ts";
+import { PageContents } from "./page-contents.ts";
+import { ReplayProcess } from "./process.ts";
+import type { ReplayReport } from "./report.ts";
+import { swapTiersOf } from "./swap-tiers.ts";
+import type { SwapTiers } from "./swap-tiers.ts";
+import { MAX_PAGES, TracedProgram } from "./traced-program.ts";
+
+/** What to replay on what. */
+export interface ReplayRequest {
+  /** Paths of the traces; each becomes a process. */
+  readonly traces: readonly string[];
+  /** Path of the firmware map. */
+  readonly map: string;
+  readonly ram: RamSize;
+  /** Name of the replacement policy, or null for the manager's own. */
+  readonly policy: string | null;
+  /** Swap tiers by priority. */
+  readonly swap: readonly string[];
+  /** Folder for the swap file and the programs' files, or null for the system's. */
+  readonly swapFolder: string | null;
+  readonly cpus: number;
+}
+
+/** Milliseconds between two looks at signals and the terminal. */
+const BREATH_MS = 50;
+/** Pages verified between two looks. */
+const VERIFY_PAGES = 1024;
+
+/** A replay that is set up. */
+interface Replay {
+  readonly name: string;
+  readonly request: ReplayRequest;
+  readonly machine: string;
+  readonly programs: readonly TracedProgram[];
+  readonly frames: number;
+  readonly stack: Stack;
+  readonly tiers: SwapTiers;
+  readonly processes: readonly ReplayProcess[];
+}
+
+/**
+ * Replays traces and returns what was found.
+ *
+ * @throws {@link UsageError} if an input is bad, memory does not suffice, or a swap store fails.
+ */
+export async function replay(request: ReplayRequest): Promise<ReplayReport> {
+  const running = await setUp(request);
+  try {
+    const seconds = await runAll(running);
+    const figures = figuresOf(running);
+    const before = audit(running.stack);
+    const pagesVerified = await verifyAll(running);
+    const after = audit(running.stack);
+    return {
+      ...figures,
+      ...checkedBy(running.programs),
+      ...speedOf(figures.records, seconds),
+      pagesVerified,
+      audit: bothOf(before, after),
+    };
+  } finally {
+    for (const process of running.processes) process.close();
+    running.tiers.close();
+  }
+}
+
+async function setUp(request: ReplayRequest): Promise<Replay> {
+  const map = new PhysicalMap(readFirmwareMap(request.map));
+  const contents = new PageContents(readInput(REAL_PAGES));
+  const programs = request.traces.map((path, number) => programOf(path, contents, number));
+  const pages = sumOf(programs, ({ trace }) => trace.vpns.length);
+  const frames = framesOf(request.ram, pages);
+  const folder = temporaryFolder(request.swapFolder ?? undefined);
+  const tiers = swapTiersOf(request.swap, folder, pages);
+  const policy = request.policy === null ? {} : { policy: await managerPolicyOf(request.policy, pages, frames) };
+  const stack = createStack({ map, cpus: request.cpus, residentLimit: frames, swap: tiers.stores, ...policy });
+  if (frames > stack.pmm.freeFrames)
+    throw new UsageError(`--ram ${request.ram.text}: ${frames} frames, but the machine has ${stack.pmm.freeFrames}`);
+  const processes = programs.map((program, number) => new ReplayProcess(stack, program, number % request.cpus, folder));
+  const name = request.traces.map(nameOfTrace).join("+");
+  return { name, request, machine: map.firmware.name, programs, frames, stack, tiers, processes };
+}
+
+function programOf(path: string, contents: PageContents, number: number): TracedProgram {
+  const trace = decodePageTrace(readInput(path), path);
+  if (trace.vpns.length > MAX_PAGES)
+    throw new UsageError(`${path}: ${trace.vpns.length} pages, more than ${MAX_PAGES}`);
+  return new TracedProgram(trace, contents, number);
+}
+
+function nameOfTrace(path: string): string {
+  return basename(path)
+    .replace(/\.gz$/, "")
+    .replace(/\.pgt$/, "");
+}
+
+/** Runs the processes in turns until all are done; returns the seconds that it took. */
+async function runAll(running: Replay): Promise<number> {
+  const { processes } = running;
+  const progress = new Progress(
+    "replaying",
+    sumOf(running.programs, ({ trace }) => trace.records.length),
+    "records",
+  );
+  const started = performance.now();
+  let breath = started;
+  for (let left = processes.filter(isUnfinished); left.length > 0; left = left.filter(isUnfinished)) {
+    for (const process of left) process.runSlice();
+    if (performance.now() - breath < BREATH_MS) continue;
+    progress.update(sumOf(running.programs, ({ position }) => position));
+    failIfLost(running);
+    await breathe();
+    breath = performance.now();
+  }
+  progress.stop();
+  failIfLost(running);
+  return (performance.now() - started) / 1000;
+}
+
+/** Verifies whole pages of all processes; returns how many were touched. */
+async function verifyAll(running: Replay): Promise<number> {
+  const progress = new Progress(
+    "verifying",
+    sumOf(running.programs, ({ trace }) => trace.vpns.length),
+    "pages",
+  );
+  let verified = 0;
+  for (const process of running.processes) {
+    const pages = process.program.trace.vpns.length;
+    for (let first = 0; first < pages; first += VERIFY_PAGES) {
+      verified += process.verify(first, Math.min(pages, first + VERIFY_PAGES));
+      progress.update(verified);
+      failIfLost(running);
+      await breathe();
+    }
+  }
+  progress.stop();
+  return verified;
+}
+
+/** A replay on a disk that fails says nothing about the stack: it ends with what the disk complained about. */
+function failIfLost({ tiers }: Replay): void {
+  const failure = tiers.failure();
+  if (failure !== null) throw new UsageError(failure);
+}
+
+type Figures = Omit<ReplayReport, keyof Checked | keyof Speed | "pagesVerified" | "audit">;
+type Checked = Pick<ReplayReport, "loadsChecked" | "fetchesChecked" | "mismatches">;
+type Speed = Pick<ReplayReport, "seconds" | "recordsPerSecond">;
+
+/** What the layers counted; taken before whole pages are verified, which faults them in again. */
+function figuresOf({ name, request, machine, programs, frames, stack, tiers }: Replay): Figures {
+  const { stats } = stack.vmm;
+  const pmm = stack.pmm.stats();
+  return {
+    trace: name,
+    map: machine,
+    policy: stack.vmm.core.policy.name,
+    swapTiers: tiers.names,
+    cpus: request.cpus,
+    records: sumOf(programs, ({ trace }) => trace.records.length),
+    references: sumOf(programs, ({ trace }) => trace.references),
+    pages: sumOf(programs, ({ trace }) => trace.vpns.length),
+    frames,
+    faults: { minor: stats.minorFaults, major: stats.majorFaults, total: stats.minorFaults + stats.majorFaults },
+    prefetched: stats.prefetched,
+    evictions: stats.evictions,
+    writebacks: stats.writebacks,
+    swap: { in: stats.swapIns, out: stats.swapOuts },
+    tlb: translationsOf(stack),
+    overheadFrames: pmm.usedFrames - stack.vmm.residentPages,
+    zones: pmm.zones.map(({ name, node, frames, freeFrames }) => ({ name, node, frames, freeFrames })),
+  };
+}
+
+function translationsOf(stack: Stack): ReplayReport["tlb"] {
+  const figures = stack.machine.cpus.map((cpu) => cpu.stats());
+  return {
+    hits: sumOf(figures, ({ dataHits, codeHits }) => dataHits + codeHits),
+    misses: sumOf(figures, ({ dataMisses, codeMisses }) => dataMisses + codeMisses),
+  };
+}
+
+function checkedBy(programs: readonly TracedProgram[]): Checked {
+  return {
+    loadsChecked: sumOf(programs, ({ loadsChecked }) => loadsChecked),
+    fetchesChecked: sumOf(programs, ({ fetchesChecked }) => fetchesChecked),
+    mismatches: sumOf(programs, ({ mismatches }) => mismatches),
+  };
+}
+
+function speedOf(records: number, seconds: number): Speed {
+  return { seconds, recordsPerSecond: records / seconds };
+}
+
+function bothOf(before: AuditReport, after: AuditReport): AuditReport {
+  return {
+    ok: before.ok && after.ok,
+    checked: before.checked + after.checked,
+    problems: [...before.problems, ...after.problems],
+  };
+}
+
+function isUnfinished(process: ReplayProcess): boolean {
+  return !process.program.done;
+}
+
+function sumOf<T>(items: readonly T[], figure: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + figure(item), 0);
+}

@@ -1,0 +1,194 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { afterAll, describe, expect, test } from "vitest";
+import { withInputs } from "@pagewright/tooling/inputs";
+import type { ReplayReport } from "../src/replay/report.ts";
+import { encodePageTrace } from "./page-trace-encoder.ts";
+import { json, pagewright } from "./program.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pagewright-test-"));
+const TMPDIR = join(folder, "tmp");
+mkdirSync(TMPDIR);
+const env = { TMPDIR };
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** What runs of the program have left; the loader of the tests keeps a cache of its own beside it. */
+const leftBehind = (): string[] => readdirSync(TMPDIR).filter((name) => name.startsWith("pagewright"));
+
+const packaged = readFileSync(new URL("../data/sqlite-index.window.pgt.gz", import.meta.url));
+
+/** A program that walks over 64 pages again and again, stores to half of them, and fetches from one. */
+function smallTrace(name: string): string {
+  const vpns = Array.from({ length: 64 }, (_, page) => 0x400 + page + (page < 32 ? 0 : 0x7f0000));
+  const records = Array.from({ length: 20_000 }, (_, at) => {
+    const page = (at * 13) % 64;
+    return [page, page === 7 ? 0 : page % 2 === 0 && at % 3 === 0 ? 2 : 1, 1 + (at % 40)] as const;
+  });
+  const path = join(folder, `${name}.pgt`);
+  writeFileSync(path, encodePageTrace({ header: { name }, vpns, records }));
+  return path;
+}
+
+const small = smallTrace("small");
+
+describe("pagewright replay", () => {
+  test("replays the packaged trace without arguments: no mismatch, a clean audit, nothing left behind", async () => {
+    const run = await pagewright(["replay"], { env });
+    expect(run).toMatchObject({ code: 0, stderr: "" });
+    expect(run.stdout).toMatch(/^trace +sqlite-index\.window: 1,868 pages on thinkpad-t400-3g$/m);
+    expect(run.stdout).toMatch(/^mismatches +0$/m);
+    expect(run.stdout).toMatch(/^audit +clean: [\d,]+ facts checked$/m);
+    expect(leftBehind()).toEqual([]);
+  });
+
+  test("prints one JSON document with --json", async () => {
+    const report = await json<ReplayReport>(["replay", small, "--ram", "25%"], { env });
+    expect(report).toMatchObject({
+      trace: "small",
+      records: 20_000,
+      pages: 64,
+      frames: 16,
+      mismatches: 0,
+      audit: { ok: true },
+    });
+    expect(report.references).toBe(
+      Array.from({ length: 20_000 }, (_, at) => 1 + (at % 40)).reduce((sum, run) => sum + run),
+    );
+    expect(report.faults.total).toBe(report.faults.minor + report.faults.major);
+    expect(report.faults.total).toBeGreaterThan(64);
+    expect(report.evictions).toBeGreaterThanOrEqual(report.faults.total - 16);
+    expect(report.swap.out).toBeGreaterThan(0);
+    expect(report.tlb.hits + report.tlb.misses).toBeGreaterThanOrEqual(20_000);
+    expect(report.zones.map(({ name }) => name)).toContain("normal");
+  });
+
+  test("has one fault a page where everything fits", async () => {
+    const report = await json<ReplayReport>(["replay", small, "--ram", "100%"], { env });
+    expect(report).toMatchObject({ frames: 64, evictions: 0, swap: { in: 0, out: 0 }, mismatches: 0 });
+    expect(report.faults.total + report.prefetched).toBe(64);
+  });
+
+  test.each([
+    ["64K", 16],
+    ["20f", 20],
+  ])("takes --ram %s", async (ram, frames) => {
+    expect(await json<ReplayReport>(["replay", small, "--ram", ram], { env })).toMatchObject({ frames, mismatches: 0 });
+  });
+
+  test("runs several programs together, on one processor and on more", async () => {
+    const other = smallTrace("other");
+    for (const cpus of ["1", "3"]) {
+      const report = await json<ReplayReport>(["replay", small, other, small, "--cpus", cpus, "--ram", "30%"], { env });
+      expect(report).toMatchObject({
+        trace: "small+other+small",
+        records: 60_000,
+        mismatches: 0,
+        audit: { ok: true, problems: [] },
+      });
+    }
+  });
+
+  test("takes a policy by name or as a module", async () => {
+    const path = join(folder, "newest-first.mjs");
+    writeFileSync(
+      path,
+      "export default () => { const all = []; return { insert(s) { all.push(s); }, accessed() {}, evict() { return all.pop() ?? -1; } }; };",
+    );
+    expect(await json<ReplayReport>(["replay", small, "--policy", "lru"], { env })).toMatchObject({
+      policy: "lru",
+      mismatches: 0,
+    });
+    expect(await json<ReplayReport>(["replay", small, "--policy", path], { env })).toMatchObject({
+      policy: path,
+      mismatches: 0,
+    });
+  });
+
+  test("moves programs that lie where no user program may", async () => {
+    const path = join(folder, "kernel.pgt");
+    const records = Array.from({ length: 600 }, (_, at) => [at % 3, at % 2 === 0 ? 2 : 1, 1] as const);
+    writeFileSync(path, encodePageTrace({ vpns: [0, 2 ** 36 - 2, 2 ** 36 - 1], records }));
+    expect(await json<ReplayReport>(["replay", path, "--ram", "2f"], { env })).toMatchObject({
+      records: 600,
+      mismatches: 0,
+    });
+  });
+
+  test("an empty trace is a trace", async () => {
+    const path = join(folder, "empty.pgt");
+    writeFileSync(path, encodePageTrace({ vpns: [1], records: [] }));
+    expect(await json<ReplayReport>(["replay", path, "--ram", "10f"], { env })).toMatchObject({
+      records: 0,
+      mismatches: 0,
+      audit: { ok: true },
+    });
+  });
+});
+
+describe("bad input to pagewright replay is one line and exit code 2, and leaves nothing behind:", () => {
+  const file = (name: string, bytes: Uint8Array | string): string => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  const expanded = gunzipSync(packaged);
+  const corrupted = Uint8Array.from(packaged);
+  corrupted.fill(0xaa, 200_000, 200_064);
+  const trace: [string, string[], string][] = [
+    ["a truncated archive", [file("t.pgt.gz", packaged.subarray(0, 100_000))], "truncated"],
+    ["a corrupted archive", [file("c.pgt.gz", corrupted)], "corrupted"],
+    ["a truncated trace", [file("t.pgt", expanded.subarray(0, 1_000_000))], "truncated page trace"],
+    ["a truncated trace, packed", [file("u.pgt.gz", gzipSync(expanded.subarray(0, 5000)))], "truncated page trace"],
+    ["no trace", [file("n.pgt", "hello")], "not a page trace"],
+    ["an empty file", [file("e.pgt", "")], "not a page trace"],
+    ["no file", [join(folder, "absent")], "no such file"],
+    ["--ram 0", [small, "--ram", "0"], "--ram 0"],
+    ["--ram 0%", [small, "--ram", "0%"], "--ram 0%"],
+    ["--ram beyond the machine", [small, "--ram", "64G"], "--ram 64G"],
+    ["--ram below one frame", [small, "--ram", "1%"], "less than one frame"],
+    ["--cpus 0", [small, "--cpus", "0"], "--cpus 0"],
+    ["an unknown option", [small, "--frobnicate"], "unknown option '--frobnicate'"],
+    ["an unknown policy", [small, "--policy", "best"], "--policy best"],
+    ["an unknown swap tier", [small, "--swap", "tape"], "--swap tape"],
+    ["no map", [small, "--map", join(folder, "absent.json")], "no such file"],
+    [
+      "a map without memory",
+      [small, "--map", file("m.json", `{"entries":[{"base":"0x0","length":"0x1000","type":2}]}`)],
+      "",
+    ],
+    ["no swap folder", [small, "--swap-folder", join(folder, "absent")], "cannot make a temporary folder"],
+    [
+      "a swap folder that cannot be written to",
+      [small, "--swap-folder", "/proc"],
+      "cannot make a temporary folder in /proc",
+    ],
+  ];
+  test.each(trace)("%s", async (_, args, words) => {
+    const run = await pagewright(["replay", ...args], { env });
+    expect(run).toMatchObject({ code: 2, stdout: "" });
+    expect(run.stderr).toMatch(/^pagewright: [^\n]+\n$/);
+    expect(run.stderr).toContain(words);
+    expect(leftBehind()).toEqual([]);
+  });
+});
+
+test.each(["SIGINT", "SIGTERM"] as const)(
+  "a replay interrupted by %s dies by it and leaves nothing behind",
+  async (signal) => {
+    const hasSwapped = (): boolean =>
+      leftBehind().some((name) => readdirSync(join(TMPDIR, name)).some((file) => file.startsWith("swap")));
+    const run = await pagewright(["replay", "--ram", "5%"], { env, interrupt: { signal, when: hasSwapped } });
+    expect(run).toMatchObject({ signal, stdout: "" });
+    expect(leftBehind()).toEqual([]);
+  },
+);
+
+withInputs("replays of recorded programs under pressure", (dir) => {
+  test("a window of grep at 10 %", async () => {
+    const report = await json<ReplayReport>(["replay", `${dir}/page-traces/grep-tree.window.pgt.gz`, "--ram", "10%"], {
+      env,
+    });
+    expect(report).toMatchObject({ frames: 33, mismatches: 0, audit: { ok: true, problems: [] } });
+  });
+});
