@@ -223,7 +223,7 @@ export class Mmu {
           return this.tlb.pfn;
         }
         this.counts.dirtyAssists++;
-      } else this.invalidate(vpn);
+      } else this.forget(vpn);
     }
     return this.#fill(vpn, access, fetch);
   }
@@ -343,7 +343,7 @@ export class Mmu {
     const high = Math.floor(vpn / 2 ** 20) >>> 0;
     const code = walkMarking(this.state, this.memory, low, high, access, walk);
     if (code !== TRANSLATED) {
-      this.invalidate(vpn);
+      this.forget(vpn);
       this.faultCode = code;
       return -1;
     }
@@ -372,10 +372,19 @@ export class Mmu {
     );
   }
 
-  /** Invalidates what INVLPG does for a page: its translations of this PCID, global ones, and cached upper-level entries. */
-  invalidate(vpn: Vpn): void {
+  /** Invalidates what a page fault does: the page's translations, global ones too, and the cached upper-level entries for it. */
+  forget(vpn: Vpn): void {
     this.tlb.dropPage(vpn, this.asid, true);
     this.structures.dropPage(vpn, this.asid);
+  }
+
+  /**
+   * Invalidates what INVLPG does: the page's translations of this PCID and global ones, and every cached upper-level entry
+   * of this PCID, whatever its address. Source: SDM 3A, Operations that Invalidate TLBs and Paging-Structure Caches.
+   */
+  invalidate(vpn: Vpn): void {
+    this.tlb.dropPage(vpn, this.asid, true);
+    this.structures.dropAll(this.asid);
   }
 
   /** Invalidates all of a PCID (−1: of every one); global translations only with `globals`. */

@@ -201,7 +201,7 @@ export abstract class WiredControl {
     // Nothing to do without a machine around it.
   }
 
-  /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries for it. */
+  /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries of the PCID. */
   invlpg(va: VirtAddr): void {
     this.mmu.invalidate(Math.floor(va / FRAME_BYTES));
   }
