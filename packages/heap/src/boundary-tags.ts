@@ -19,6 +19,10 @@ import { requireInvariant } from "./allocator.ts";
  * Sizes are sorted into 832 bins, 32 to a power of two, exact below 64 words; a two-level bitmap names those that are not empty. Taking and
  * giving touch a constant number of words, whatever the heap looks like.
  *
+ * In front of the bins, up to `depth` blocks of each exact size below 64 words are held back as they are given: still used to their neighbours, linked through
+ * their first link word, no start in the bitmap. Most blocks that a program frees are asked for again before any neighbour is. They are let go, merged and binned, before the
+ * heap grows, when a neighbour wants to grow into one, and when memory is given back.
+ *
  * Masmano, Ripoll, Crespo, Real: TLSF: a New Dynamic Memory Allocator for Real-Time Systems (2004).
  */
 
@@ -38,7 +42,11 @@ const BINS = 832;
 const GROUPS = BINS / 32;
 /** State: word 0 names the groups with a bin that is not empty, words 1 … 26 the bins of a group, then each bin's first block. */
 const HEADS = 1 + GROUPS;
-const STATE_WORDS = HEADS + BINS;
+/** Then, for each size below 64 words, the first block held back, and how many more may be. */
+const HELD = HEADS + BINS;
+const HELD_SIZES = 64;
+const ROOM = HELD + HELD_SIZES;
+const STATE_WORDS = ROOM + HELD_SIZES;
 
 /** The bin of blocks of `words`. */
 function binOf(words: number): number {
@@ -55,18 +63,23 @@ export class BoundaryTags {
   readonly #state: Int32Array;
   /** log2 of the words between two places where a block can start. */
   readonly #unitShift: number;
+  /** How many blocks of one size are held back. */
+  readonly #depth: number;
   /** Start and end word of each region, in the order in which they came. */
   readonly regions: { start: number; end: number }[] = [];
 
   constructor(
     tags: Int32Array,
     unitShift: number,
+    depth: number,
     wordsFor: (words: number) => Int32Array = (words) => new Int32Array(words),
   ) {
     this.#tags = tags;
     this.#unitShift = unitShift;
     this.#state = wordsFor(STATE_WORDS);
     this.#starts = new Int32Array(0);
+    this.#depth = depth;
+    this.#state.fill(depth, ROOM);
   }
 
   /** Goes on with another array, which must start with the same words. */
@@ -85,6 +98,23 @@ export class BoundaryTags {
    * @returns its first word, or 0 where no free block is large enough.
    */
   take(words: number): number {
+    const block = words < HELD_SIZES ? this.#takeHeld(words) : 0;
+    return block === 0 ? this.#takeFree(words) : block;
+  }
+
+  /** A block of exactly this size that was held back, or 0: four reads, four writes. */
+  #takeHeld(words: number): number {
+    const state = this.#state;
+    const block = state[HELD + words]!;
+    if (block === 0) return 0;
+    state[HELD + words] = this.#tags[block + 1]!;
+    state[ROOM + words] = state[ROOM + words]! + 1;
+    const unit = block >>> this.#unitShift;
+    this.#starts[unit >>> 5] = this.#starts[unit >>> 5]! | (1 << unit);
+    return block;
+  }
+
+  #takeFree(words: number): number {
     const tags = this.#tags;
     const state = this.#state;
     const shift = Math.max(26 - Math.clz32(words), 0);
@@ -106,8 +136,7 @@ export class BoundaryTags {
       tags[block] = (words << 2) | USED;
       this.#insert(block + words, rest);
     }
-    const unit = block >>> this.#unitShift;
-    this.#starts[unit >>> 5] = this.#starts[unit >>> 5]! | (1 << unit);
+    this.#mark(block);
     return block;
   }
 
@@ -165,7 +194,7 @@ export class BoundaryTags {
   }
 
   /**
-   * Gives a used block back and merges it with its free neighbours.
+   * Gives a used block back: it is held back, or merged with its free neighbours.
    *
    * @returns the words of the free block that it is now part of; 0 where no used block started there and nothing has changed.
    */
@@ -174,8 +203,37 @@ export class BoundaryTags {
     const starts = this.#starts[unit >>> 5]!;
     if ((starts & (1 << unit)) === 0) return 0;
     this.#starts[unit >>> 5] = starts & ~(1 << unit);
+    const header = this.#tags[block]!;
+    const size = header >>> 2;
+    // A header of a slab is below 0 and reads as a large size.
+    if (size >= HELD_SIZES || this.#state[ROOM + size]! === 0) return this.#merge(block, header);
+    this.#state[ROOM + size] = this.#state[ROOM + size]! - 1;
+    this.#tags[block + 1] = this.#state[HELD + size]!;
+    this.#state[HELD + size] = block;
+    return size;
+  }
+
+  /** Lets go of every block that is held back. @returns whether there was one. At most 64 × depth blocks. */
+  letGo(): boolean {
+    const state = this.#state;
+    let any = false;
+    for (let size = MIN_WORDS; size < HELD_SIZES; size++) {
+      // Counted, so that links that were overwritten cannot make it loop.
+      for (let left = this.#depth - state[ROOM + size]!; left > 0; left--) {
+        const block = state[HELD + size]!;
+        state[HELD + size] = this.#tags[block + 1]!;
+        this.#merge(block, this.#tags[block]!);
+        any = true;
+      }
+      state[HELD + size] = 0;
+      state[ROOM + size] = this.#depth;
+    }
+    return any;
+  }
+
+  /** Makes a block that has no start in the bitmap free, and merges it. @returns the words of the whole. */
+  #merge(block: number, header: number): number {
     const tags = this.#tags;
-    const header = tags[block]!;
     let size = header < 0 ? tags[block + OWNED_SIZE]! : header >>> 2;
     let start = block;
     const next = tags[block + size]!;
@@ -203,9 +261,9 @@ export class BoundaryTags {
    */
   resize(block: number, words: number): boolean {
     const tags = this.#tags;
-    const header = tags[block]!;
-    const flags = header & FLAGS;
-    const size = header >>> 2;
+    const size = tags[block]! >>> 2;
+    if (words > size && (tags[block + size]! & USED) !== 0 && !this.isUsed(block + size)) this.letGo();
+    const flags = tags[block]! & FLAGS;
     const next = tags[block + size]!;
     const free = (next & USED) === 0 ? next >>> 2 : 0;
     if (words > size + free) return false;
@@ -241,8 +299,7 @@ export class BoundaryTags {
     const tags = this.#tags;
     tags[end - 1] = ((newEnd - end) << 2) | (tags[end - 1]! & FLAGS);
     tags[newEnd - 1] = USED;
-    this.#mark(end - 1);
-    this.give(end - 1);
+    this.#merge(end - 1, tags[end - 1]!);
   }
 
   /** Words that are free at the end of the region. */
@@ -266,7 +323,8 @@ export class BoundaryTags {
 
   /** Makes every region one free block again. */
   reset(): void {
-    this.#state.fill(0);
+    this.#state.fill(0, 0, ROOM);
+    this.#state.fill(this.#depth, ROOM);
     this.#starts.fill(0);
     for (const { start, end } of this.regions) {
       this.#tags[end - 1] = USED | PREVIOUS_FREE;
@@ -281,7 +339,7 @@ export class BoundaryTags {
         const header = this.#tags[block]!;
         const size = header < 0 ? this.#tags[block + OWNED_SIZE]! : header >>> 2;
         if (size < 1) return;
-        visit(block, size, (header & USED) !== 0);
+        visit(block, size, this.isUsed(block));
         block += size;
       }
     }
@@ -308,6 +366,7 @@ export class BoundaryTags {
   check(): void {
     let used = 0;
     let free = 0;
+    let held = 0;
     for (const { start, end } of this.regions) {
       let beforeFree = false;
       let block = start;
@@ -321,8 +380,9 @@ export class BoundaryTags {
           block,
           "a header knows whether the block before it is free",
         );
-        requireInvariant(isUsed === this.isUsed(block), block, "the bitmap of starts names exactly the used blocks");
-        if (isUsed) used++;
+        requireInvariant(isUsed || !this.isUsed(block), block, "the bitmap of starts names no free block");
+        if (this.isUsed(block)) used++;
+        else if (isUsed) held++;
         else {
           free++;
           requireInvariant(!beforeFree, block, "no two free blocks touch");
@@ -340,7 +400,27 @@ export class BoundaryTags {
     let bits = 0;
     for (const word of this.#starts) for (let left = word; left !== 0; left &= left - 1) bits++;
     requireInvariant(bits === used, bits, "the bitmap of starts names no other blocks");
+    this.#checkHeld(held);
     this.#checkBins(free);
+  }
+
+  #checkHeld(held: number): void {
+    let listed = 0;
+    for (let size = 0; size < HELD_SIZES; size++) {
+      let block = this.#state[HELD + size]!;
+      for (let left = this.#depth - this.#state[ROOM + size]!; left > 0; left--) {
+        const header = this.#tags[block] ?? 0;
+        requireInvariant(
+          block !== 0 && header >>> 2 === size && (header & USED) !== 0 && !this.isUsed(block),
+          block,
+          "a block that is held back has its size and no start",
+        );
+        listed++;
+        block = this.#tags[block + 1]!;
+      }
+      requireInvariant(block === 0, block, "a list of blocks held back is as long as it is counted");
+    }
+    requireInvariant(listed === held, held, "every used block without a start is held back");
   }
 
   #checkBins(free: number): void {

@@ -5,13 +5,16 @@ import { Chunks } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
 import { CLASS_OF_UNITS, SIZE_CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import { BITS, CLASS, FREE, GRANULE, RECIPROCAL, SIZE, SLAB_WORDS, Slabs } from "./slabs.ts";
+import { BITS, GRANULE, listOf, MAGAZINE_WORDS, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
 
 /** How a general heap is built. */
 export interface GeneralOptions extends GrowthPolicy {
   /** Makes the allocator's own arrays, zeroed; by default `new Int32Array(words)`. */
   readonly wordsFor?: (words: number) => Int32Array;
 }
+
+/** Ranges of one size that are held back before they are merged. */
+const HELD_RANGES = 4;
 
 const LARGEST = 2 ** 32 - 2 ** 16;
 /** Bytes of address space that one heap can manage: what 32-bit offsets say. */
@@ -31,8 +34,8 @@ export class GeneralHeap extends BaseAllocator {
   readonly #makeWords: (words: number) => Int32Array;
   /** One word for each granule: boundary tags of the ranges, and the records of the slabs. */
   #tags: Int32Array;
-  /** By list of slabs: the word of free bits that the next block comes from. */
-  readonly #current: Int32Array;
+  /** By list of slabs: how many free blocks there are at hand, and their offsets / 8. */
+  #magazines: Int32Array;
   /** The address of word 0, and one past the last offset, in the first chunk. */
   #origin = 0;
   #limit = 0;
@@ -44,41 +47,38 @@ export class GeneralHeap extends BaseAllocator {
     this.#makeWords = options.wordsFor ?? ((words) => new Int32Array(words));
     this.#chunks = new Chunks(source, options);
     this.#tags = new Int32Array(SLAB_WORDS);
-    this.#core = new BoundaryTags(this.#tags, 0, this.#makeWords);
+    this.#core = new BoundaryTags(this.#tags, 0, HELD_RANGES, this.#makeWords);
     this.#slabs = new Slabs(this.#core, this.#tags, this.#makeWords);
-    this.#current = this.#slabs.current;
+    this.#magazines = this.#slabs.magazines;
     this.#largeWords = options.clock === undefined ? Infinity : (options.retainBytes ?? 2 ** 20) / GRANULE;
   }
 
-  /** Small: one word of free bits and one count. Larger: one block unlinked, its rest linked. */
+  /** Small: the top of a stack and one bit. Larger: one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
     return size <= SMALL_BYTES ? this.#allocateSmall(CLASS_OF_UNITS[(size + 7) >>> 3]!) : this.#allocateLarge(size);
   }
 
   #allocateSmall(list: number): number {
-    const tags = this.#tags;
-    const word = this.#current[list]!;
-    const bits = tags[word]!;
-    if (bits === 0) return this.#refill(list);
-    const low = bits & -bits;
-    const slab = word & -SLAB_WORDS;
-    tags[word] = bits ^ low;
-    const free = tags[slab + FREE]! - 1;
-    tags[slab + FREE] = free;
-    if (free === 0) this.#slabs.unlink(slab, list);
-    const slot = ((word - slab - BITS) << 5) + 31 - Math.clz32(low);
-    const offset = slab * GRANULE + slot * tags[slab + SIZE]!;
+    const magazines = this.#magazines;
+    const magazine = list * MAGAZINE_WORDS;
+    const count = magazines[magazine]!;
+    if (count === 0) return this.#refill(list);
+    magazines[magazine] = count - 1;
+    const unit = magazines[magazine + count]!;
+    const word = (unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15);
+    this.#tags[word] = this.#tags[word]! | (1 << unit);
+    const offset = unit * 8;
     return offset < this.#limit ? this.#origin + offset : this.#addressOf(offset);
   }
 
   #refill(list: number): number {
-    let found = this.#slabs.refill(list) || (this.#slabs.giveSpares() && this.#slabs.refill(list));
+    let found = this.#slabs.fill(list) || (this.#letGo() && this.#slabs.fill(list));
     // First with slack for the alignment, so that the slab can follow what is there; at the end of the source without.
     for (const words of [2 * SLAB_WORDS + 4, SLAB_WORDS]) {
       if (found) break;
       this.#grow(words);
-      found = this.#slabs.refill(list);
+      found = this.#slabs.fill(list);
     }
     return found ? this.#allocateSmall(list) : NO_ADDRESS;
   }
@@ -88,7 +88,7 @@ export class GeneralHeap extends BaseAllocator {
     const words = (size + GRANULE - 1) >>> 7;
     let block = this.#core.take(words);
     if (block === 0) {
-      if (this.#slabs.giveSpares()) block = this.#core.take(words);
+      if (this.#letGo()) block = this.#core.take(words);
       if (block === 0) {
         this.#grow(words);
         block = this.#core.take(words);
@@ -103,6 +103,10 @@ export class GeneralHeap extends BaseAllocator {
   #allocateOdd(size: number, alignment: number, hint: number): number {
     requireRequest(size, alignment);
     const set = (hint & 3) * SIZE_CLASSES.length;
+    if (set !== 0) {
+      this.#slabs.addSets(hint & 3);
+      this.#magazines = this.#slabs.magazines;
+    }
     if (size <= SMALL_BYTES && alignment <= SMALL_BYTES) {
       // A slab is aligned to more than any class: every multiple of a size that is a multiple of the alignment is aligned.
       let list = CLASS_OF_UNITS[(Math.max(size, alignment) + 7) >>> 3]!;
@@ -115,7 +119,7 @@ export class GeneralHeap extends BaseAllocator {
     const aligned = alignment / GRANULE;
     const phaseOf = (block: number): number => ((this.#addressOf(block * GRANULE) / GRANULE) % aligned) - block;
     let block = this.#core.takeAligned(words, aligned, phaseOf);
-    if (block === 0 && this.#slabs.giveSpares()) block = this.#core.takeAligned(words, aligned, phaseOf);
+    if (block === 0 && this.#letGo()) block = this.#core.takeAligned(words, aligned, phaseOf);
     if (block === 0) {
       this.#grow(words + aligned + 4);
       block = this.#core.takeAligned(words, aligned, phaseOf);
@@ -123,51 +127,41 @@ export class GeneralHeap extends BaseAllocator {
     return block === 0 ? NO_ADDRESS : this.#addressOf(block * GRANULE);
   }
 
-  /** Small: one bit and one count. Larger: merges with both neighbours. */
+  /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
     const offset = address - this.#origin;
-    const tags = this.#tags;
-    const slab = (offset >>> 7) & -SLAB_WORDS;
-    if (offset >= this.#limit || !(tags[slab]! < 0)) {
-      this.#freeLarge(address);
-      return;
-    }
-    this.#freeSmall(address, offset, slab);
+    const header = this.#tags[(offset >>> 12) * SLAB_WORDS]!;
+    if (header < 0 && offset < this.#limit) this.#freeSmall(address, offset, header);
+    else this.#freeLarge(address);
   }
 
-  #freeSmall(address: number, offset: number, slab: number): void {
+  #freeSmall(address: number, offset: number, header: number): void {
     const tags = this.#tags;
-    const within = offset & (SLAB_BYTES - 1);
-    const size = tags[slab + SIZE]!;
-    const slot = (within * tags[slab + RECIPROCAL]!) >>> 16;
-    const word = slab + BITS + (slot >>> 5);
+    const unit = offset >>> 3;
+    const word = (unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15);
     const bits = tags[word]!;
-    const bit = 1 << slot;
-    if (
-      slot * size !== within
-      || (bits & bit) !== 0
-      || within + size > SLAB_BYTES
-      || slab * GRANULE + within !== offset
-    )
-      this.#throwMisuse(address);
-    tags[word] = bits | bit;
-    const free = tags[slab + FREE]! + 1;
-    tags[slab + FREE] = free;
-    if (free === 1) this.#slabs.link(slab, tags[slab + CLASS]!);
-    else if ((free + 1) * size > SLAB_BYTES) this.#slabs.retire(slab, tags[slab + CLASS]!);
+    const bit = 1 << unit;
+    if ((bits & bit) === 0 || unit * 8 !== offset) this.#throwMisuse(address);
+    tags[word] = bits ^ bit;
+    const magazine = listOf(header) * MAGAZINE_WORDS;
+    let count = this.#magazines[magazine]!;
+    if (count === MAGAZINE_WORDS - 1) {
+      this.#slabs.spill(listOf(header));
+      count = this.#magazines[magazine]!;
+    }
+    this.#magazines[magazine] = count + 1;
+    this.#magazines[magazine + count + 1] = unit;
   }
 
   #freeLarge(address: number): void {
     const offset = this.#offsetOf(address);
-    const slab = (offset >>> 7) & -SLAB_WORDS;
-    if (offset >= 0 && this.#tags[slab]! < 0) {
-      this.#freeSmall(address, offset, slab);
-      return;
+    const header = this.#tags[(offset >>> 12) * SLAB_WORDS]!;
+    if (offset >= 0 && header < 0) this.#freeSmall(address, offset, header);
+    else {
+      const words = offset >= 0 && (offset & (GRANULE - 1)) === 0 ? this.#core.give(offset / GRANULE) : 0;
+      if (words === 0) this.#throwMisuse(address);
+      if (words >= this.#largeWords) this.#considerTrim();
     }
-    if (offset < 0 || offset % GRANULE !== 0) this.#throwMisuse(address);
-    const words = this.#core.give(offset / GRANULE);
-    if (words === 0) this.#throwMisuse(address);
-    if (words >= this.#largeWords) this.#considerTrim();
   }
 
   /** Slow, for the message. */
@@ -175,7 +169,8 @@ export class GeneralHeap extends BaseAllocator {
     const offset = this.#offsetOf(Math.floor(address));
     const slab = (offset >>> 7) & -SLAB_WORDS;
     let wasBlock = false;
-    if (offset >= 0 && this.#tags[slab]! < 0) wasBlock = (offset & (SLAB_BYTES - 1)) % this.#tags[slab + SIZE]! === 0;
+    if (offset >= 0 && this.#tags[slab]! < 0)
+      wasBlock = (offset & (SLAB_BYTES - 1)) % slotSizeOf(this.#tags[slab]!) === 0;
     else if (offset >= 0) wasBlock = this.#core.isFreeAt(Math.floor(offset / GRANULE));
     throw new HeapError(wasBlock ? "double-free" : "wild-free", address);
   }
@@ -183,21 +178,24 @@ export class GeneralHeap extends BaseAllocator {
   /** In place within its class or into free neighbours, else by moving. */
   override resize(address: number, size: number): number {
     const usable = this.usableSize(address);
-    requireRequest(size, 0);
+    if (size >>> 0 !== size) requireRequest(size, 0);
     const block = this.#offsetOf(address) / GRANULE;
-    if (this.#isSmall(address)) {
+    if (this.#tags[Math.floor(block) & -SLAB_WORDS]! < 0) {
       if (size <= usable && (size * 2 > usable || usable <= 32)) return address;
     } else if (size > SMALL_BYTES && size <= LARGEST) {
       const words = (size + GRANULE - 1) >>> 7;
-      if (this.#core.resize(block, words)) return address;
-      const region = this.#core.regions.at(-1);
-      const end = block + this.#core.wordsOf(block);
-      if (region !== undefined && end + this.#core.freeTail(region) === region.end - 1) {
-        this.#grow(words - this.#core.wordsOf(block));
-        if (this.#core.resize(block, words)) return address;
-      }
+      if (this.#core.resize(block, words) || this.#growInto(block, words)) return address;
     }
     return this.move(address, usable, size);
+  }
+
+  /** Grows the heap so that its last block can grow in place. */
+  #growInto(block: number, words: number): boolean {
+    const region = this.#core.regions.at(-1);
+    const size = this.#core.wordsOf(block);
+    if (region === undefined || block + size + this.#core.freeTail(region) !== region.end - 1) return false;
+    this.#grow(words - size);
+    return this.#core.resize(block, words);
   }
 
   /** The size class, or the granules of the block. */
@@ -205,7 +203,8 @@ export class GeneralHeap extends BaseAllocator {
     const offset = this.#offsetOf(address);
     if (!this.#isLive(offset)) this.#throwMisuse(address);
     const slab = (offset >>> 7) & -SLAB_WORDS;
-    return this.#tags[slab]! < 0 ? this.#tags[slab + SIZE]! : this.#core.wordsOf(offset / GRANULE) * GRANULE;
+    const header = this.#tags[slab]!;
+    return header < 0 ? slotSizeOf(header) : this.#core.wordsOf(offset / GRANULE) * GRANULE;
   }
 
   /** Exact. */
@@ -213,19 +212,17 @@ export class GeneralHeap extends BaseAllocator {
     return this.#isLive(this.#offsetOf(address));
   }
 
-  #isSmall(address: number): boolean {
-    return this.#tags[(this.#offsetOf(address) >>> 7) & -SLAB_WORDS]! < 0;
-  }
-
   #isLive(offset: number): boolean {
     if (offset < 0) return false;
     const slab = (offset >>> 7) & -SLAB_WORDS;
     if (this.#tags[slab]! >= 0) return offset % GRANULE === 0 && this.#core.isUsed(offset / GRANULE);
-    const within = offset & (SLAB_BYTES - 1);
-    const size = this.#tags[slab + SIZE]!;
-    const slot = within / size;
-    if (Math.floor(slot) !== slot || within + size > SLAB_BYTES) return false;
-    return (this.#tags[slab + BITS + (slot >>> 5)]! & (1 << slot)) === 0;
+    return offset % 8 === 0 && (this.#tags[slab + BITS + ((offset >>> 8) & 15)]! & (1 << (offset >>> 3))) !== 0;
+  }
+
+  /** Lets go of the ranges held back and of the slabs kept unused. @returns whether there were any. */
+  #letGo(): boolean {
+    const slabs = this.#slabs.giveIdle();
+    return this.#core.letGo() || slabs;
   }
 
   /** Takes memory from the source so that a block of `words` fits, as far as there is any. */
@@ -276,6 +273,13 @@ export class GeneralHeap extends BaseAllocator {
 
   /** The offset of an address that lies in a chunk and is whole, or −1. */
   #offsetOf(address: number): number {
+    const offset = address - this.#origin;
+    return offset < this.#limit && offset >= SLAB_BYTES && offset >>> 0 === offset
+      ? offset
+      : this.#farOffsetOf(address);
+  }
+
+  #farOffsetOf(address: number): number {
     if (Math.floor(address) !== address) return -1;
     for (const { address: start, bytes, word } of this.#chunks.list) {
       if (address >= start && address < start + bytes) return word * GRANULE + address - start;
@@ -305,7 +309,7 @@ export class GeneralHeap extends BaseAllocator {
 
   /** Gives back wholly free slabs, then free memory at the ends of the chunks, and discards the pages of large free blocks. */
   trim(): void {
-    this.#slabs.giveSpares();
+    this.#letGo();
     for (let at = this.#chunks.list.length - 1; at >= 0; at--) this.#trimChunk(at, Infinity);
     const large: [number, number][] = [];
     this.#core.walkLarge(65536 / GRANULE, (block, words) =>
@@ -334,13 +338,13 @@ export class GeneralHeap extends BaseAllocator {
   /** Walks ranges, slabs and lists. */
   check(): void {
     this.#core.check();
-    let withFree = 0;
+    let listed = 0;
     this.#core.walk((block, _words, used) => {
       if (!used || this.#tags[block]! >= 0) return;
       requireInvariant(block % SLAB_WORDS === 0, block, "a slab is aligned to its size");
-      if (this.#slabs.checkSlab(block) > 0) withFree++;
+      if (this.#slabs.checkSlab(block)) listed++;
     });
-    this.#slabs.check(withFree);
+    this.#slabs.check(listed);
   }
 
   /** In address order within each chunk. */
@@ -351,7 +355,7 @@ export class GeneralHeap extends BaseAllocator {
         visit(this.#addressOf(block * GRANULE), words * GRANULE);
         return;
       }
-      const size = this.#tags[block + SIZE]!;
+      const size = slotSizeOf(this.#tags[block]!);
       for (let offset = 0; offset + size <= SLAB_BYTES; offset += size)
         if (this.#isLive(block * GRANULE + offset)) visit(this.#addressOf(block * GRANULE + offset), size);
     });

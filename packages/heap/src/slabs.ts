@@ -5,62 +5,75 @@ import { SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
 
 /*
  * A slab is a block of 4 KiB of one size class, aligned to 4 KiB, in a range whose boundary tags are held outside it, one word for each granule. Of
- * the slab's own words the tags need only the first; the others say what is free in it, so that it costs no memory besides:
+ * the slab's own words the tags need only the first; the others say what is live in it, so that it costs no memory besides:
  *
- *      word 0        1        2        3        4          5        6            7      8 … 23
- *      ┌────────┬────────┬────────┬────────┬──────────┬────────┬────────────┬──────┬───────────────┐
- *      │ header │ class  │  free  │  next  │ previous │  size  │ reciprocal │words │ one bit for   │
- *      │  < 0   │        │  slots │ in its class's list of │        │ 2^16 / size│      │ each free slot│
- *      └────────┴────────┴────────┴─ slabs with free slots ┴────────┴────────────┴──────┴───────────────┘
+ *      word 0     1        2        3        4 … 6    7        8 … 23
+ *      ┌────────┬────────┬────────┬────────┬───────┬────────┬───────────────────────────────────┐
+ *      │ header │  next  │ prev.  │ cursor │       │ words  │ one bit for each 8 bytes:         │
+ *      │  < 0   │ in the list, or −1│      │       │        │ a live block starts here          │
+ *      └────────┴────────┴────────┴────────┴───────┴────────┴───────────────────────────────────┘
  *
- * Invariant: free = bits set; a slab is in its class's list exactly while 0 < free, and every free word of `current` lies in a slab of that class or is 0.
+ *      header   31 │ 17 … 10  │ 9 … 2 │ 1 │ 0
+ *               1  │ size / 8 │ list  │ flags of the boundary tags
+ *
+ * In front of the slabs of each list is a magazine, a stack of up to 63 free blocks (their offsets / 8, above their count): blocks are allocated out of it
+ * and freed into it, and one bit is all that changes in the slab. An empty magazine is filled from a slab, a full one is spilled by half.
+ *
+ * Invariants: a slot without its bit is in its list's magazine, or its slab is in the list (not both, when the magazine is empty). Whether a slab is wholly free is asked
+ * when memory runs out, not counted.
  */
 
 /** Bytes of a granule: each has one word of tags. */
 export const GRANULE = 128;
 /** Words, that is granules, of a slab. */
 export const SLAB_WORDS: number = SLAB_BYTES / GRANULE;
-
-/** Word offsets within a slab. */
-export const CLASS = 1;
-/** Free slots. */
-export const FREE = 2;
-const NEXT = 3;
-const PREVIOUS = 4;
-/** Size of a slot. */
-export const SIZE = 5;
-/** 2^16 / size, rounded up: multiplies an offset to a slot. */
-export const RECIPROCAL = 6;
-/** First word of free bits. */
+/** Words of a magazine: a count and 63 blocks. */
+export const MAGAZINE_WORDS = 64;
+/** Word offset of the bits within a slab. */
 export const BITS = 8;
 
-const HEADER = -(2 ** 31);
-/** Sets of lists: blocks with different hints never share a slab. */
-const SETS = 4;
-const LISTS = SIZE_CLASSES.length * SETS;
+const NEXT = 1;
+const PREVIOUS = 2;
+const CURSOR = 3;
+const BIT_WORDS = SLAB_BYTES / 8 / 32;
 
-/** The slabs of a heap: one list for each size class and lifetime. */
+const HEADER = -(2 ** 31);
+const UNLISTED = -1;
+const CLASSES = SIZE_CLASSES.length;
+/** Blocks that stay in a magazine that is spilled, and that go into one that is filled. */
+const HALF = 31;
+
+/** The list of a slab, from its header. */
+export function listOf(header: number): number {
+  return (header >>> 2) & 0xff;
+}
+
+/** The size of a slab's slots, from its header. */
+export function slotSizeOf(header: number): number {
+  return ((header >>> 10) & 0xff) * 8;
+}
+
+/** The slabs of a heap: one list and one magazine for each size class and lifetime. */
 export class Slabs {
   #tags: Int32Array;
   readonly #core: BoundaryTags;
-  /** By list: the word of free bits that the next block comes from, or 0. */
-  readonly current: Int32Array;
-  /** By list: the first slab with free slots, or 0. */
-  readonly #partial: Int32Array;
-  /** By list: a slab that is wholly free and kept in case it is needed again, or 0. */
-  readonly #spare: Int32Array;
+  readonly #makeWords: (words: number) => Int32Array;
+  /** By list, {@link MAGAZINE_WORDS} words: how many free blocks, and their offsets / 8. */
+  magazines: Int32Array;
+  /** By list: the first slab that may have free slots outside the magazine, or 0. */
+  #first: Int32Array;
 
   constructor(core: BoundaryTags, tags: Int32Array, wordsFor: (words: number) => Int32Array) {
     this.#core = core;
     this.#tags = tags;
-    this.current = wordsFor(LISTS);
-    this.#partial = wordsFor(LISTS);
-    this.#spare = wordsFor(LISTS);
+    this.#makeWords = wordsFor;
+    this.magazines = wordsFor(CLASSES * MAGAZINE_WORDS);
+    this.#first = wordsFor(CLASSES);
   }
 
   /** Own state, in bytes. */
   get bytes(): number {
-    return LISTS * 12;
+    return (this.magazines.length + this.#first.length) * 4;
   }
 
   /** Goes on with another array, which must start with the same words. */
@@ -68,21 +81,64 @@ export class Slabs {
     this.#tags = tags;
   }
 
+  /** Makes lists for the lifetimes up to `set`. */
+  addSets(set: number): void {
+    const lists = (set + 1) * CLASSES;
+    if (lists <= this.#first.length) return;
+    const magazines = this.#makeWords(lists * MAGAZINE_WORDS);
+    magazines.set(this.magazines);
+    this.magazines = magazines;
+    const first = this.#makeWords(lists);
+    first.set(this.#first);
+    this.#first = first;
+  }
+
   /**
-   * Finds free slots for a list whose current word has none.
+   * Fills the empty magazine of a list out of its slabs, or a new one. Does not grow the heap.
    *
-   * @returns whether there are any; if so `current` names them. Does not grow the heap.
+   * @returns whether there is a block in it now.
    */
-  refill(list: number): boolean {
+  fill(list: number): boolean {
+    for (let slab = this.#first[list]!; slab !== 0; slab = this.#first[list]!) {
+      if (this.#fillFrom(slab, list)) return true;
+      this.#unlist(slab, list);
+    }
+    const slab = this.#take(list);
+    return slab !== 0 && this.#fillFrom(slab, list);
+  }
+
+  /** Puts free slots of a slab from its cursor on into the empty magazine, the lowest on top. @returns whether there were any. */
+  #fillFrom(slab: number, list: number): boolean {
     const tags = this.#tags;
-    let slab = this.current[list]! & -SLAB_WORDS;
-    if (slab === 0 || tags[slab + FREE] === 0) slab = this.#partial[list]!;
-    if (slab === 0) slab = this.#take(list);
-    if (slab === 0) return false;
-    let word = slab + BITS;
-    while (tags[word] === 0) word++;
-    this.current[list] = word;
-    return true;
+    const size = slotSizeOf(tags[slab]!);
+    const magazine = list * MAGAZINE_WORDS;
+    let count = 0;
+    let within = tags[slab + CURSOR]!;
+    for (; within <= SLAB_BYTES - size && count < HALF; within += size)
+      if ((tags[slab + BITS + (within >>> 8)]! & (1 << (within >>> 3))) === 0)
+        this.magazines[magazine + ++count] = slab * (GRANULE / 8) + (within >>> 3);
+    tags[slab + CURSOR] = within;
+    this.magazines[magazine] = count;
+    this.magazines.subarray(magazine + 1, magazine + 1 + count).reverse();
+    return count > 0;
+  }
+
+  /** Takes the oldest blocks out of a full magazine: back into their slabs, which are listed again. */
+  spill(list: number): void {
+    const magazine = list * MAGAZINE_WORDS;
+    const count = this.magazines[magazine]!;
+    this.#empty(list, count - HALF);
+    this.magazines.copyWithin(magazine + 1, magazine + 1 + count - HALF, magazine + 1 + count);
+    this.magazines[magazine] = HALF;
+  }
+
+  /** Lists the slabs of the first `count` blocks in a magazine. */
+  #empty(list: number, count: number): void {
+    for (let at = 1; at <= count; at++) {
+      const slab = (this.magazines[list * MAGAZINE_WORDS + at]! >>> 9) * SLAB_WORDS;
+      this.#tags[slab + CURSOR] = 0;
+      if (this.#tags[slab + NEXT] === UNLISTED) this.#enlist(slab, list);
+    }
   }
 
   /** Makes a free block of the range a slab. */
@@ -90,75 +146,52 @@ export class Slabs {
     const slab = this.#core.takeAligned(SLAB_WORDS, SLAB_WORDS, () => 0);
     if (slab === 0) return 0;
     const tags = this.#tags;
-    const size = SIZE_CLASSES[list % SIZE_CLASSES.length] ?? SLAB_BYTES;
-    const slots = Math.floor(SLAB_BYTES / size);
+    const size = SIZE_CLASSES[list % CLASSES] ?? SLAB_BYTES;
     tags[slab + OWNED_SIZE] = this.#core.wordsOf(slab);
-    tags[slab] = (tags[slab]! & 3) | HEADER;
-    tags[slab + CLASS] = list;
-    tags[slab + FREE] = slots;
-    tags[slab + SIZE] = size;
-    tags[slab + RECIPROCAL] = Math.ceil(65536 / size);
+    tags[slab] = HEADER | ((size / 8) << 10) | (list << 2) | (tags[slab]! & 3);
+    tags[slab + CURSOR] = 0;
     tags.fill(0, slab + BITS, slab + SLAB_WORDS);
-    for (let left = slots, word = slab + BITS; left > 0; left -= 32, word++)
-      tags[word] = left >= 32 ? -1 : (1 << left) - 1;
-    this.link(slab, list);
+    this.#enlist(slab, list);
     return slab;
   }
 
-  /** Puts a slab that has free slots again first into its list. */
-  link(slab: number, list: number): void {
+  #enlist(slab: number, list: number): void {
     const tags = this.#tags;
-    const first = this.#partial[list]!;
+    const first = this.#first[list]!;
     tags[slab + NEXT] = first;
     tags[slab + PREVIOUS] = 0;
     if (first !== 0) tags[first + PREVIOUS] = slab;
-    this.#partial[list] = slab;
+    this.#first[list] = slab;
   }
 
-  /** Takes a slab out of its list. */
-  unlink(slab: number, list: number): void {
+  #unlist(slab: number, list: number): void {
     const tags = this.#tags;
     const next = tags[slab + NEXT]!;
     const before = tags[slab + PREVIOUS]!;
-    if (before === 0) this.#partial[list] = next;
+    if (before === 0) this.#first[list] = next;
     else tags[before + NEXT] = next;
     if (next !== 0) tags[next + PREVIOUS] = before;
+    tags[slab + NEXT] = UNLISTED;
   }
 
-  /** Keeps a slab that has become wholly free; gives back the one that was kept so far if that is still free. */
-  retire(slab: number, list: number): void {
-    const spare = this.#spare[list]!;
-    this.#spare[list] = slab;
-    if (spare !== 0 && spare !== slab && this.#isWhole(spare, list)) this.#give(spare, list);
+  /** Whether no block of a slab is live. */
+  #isIdle(slab: number): boolean {
+    for (let word = slab + BITS; word < slab + BITS + BIT_WORDS; word++) if (this.#tags[word] !== 0) return false;
+    return true;
   }
 
-  /** Whether there is a wholly free slab of a list at this word. */
-  #isWhole(slab: number, list: number): boolean {
-    const tags = this.#tags;
-    return (
-      tags[slab]! < 0
-      && this.#core.isUsed(slab)
-      && tags[slab + CLASS] === list
-      && tags[slab + FREE] === Math.floor(SLAB_BYTES / tags[slab + SIZE]!)
-    );
-  }
-
-  #give(slab: number, list: number): void {
-    this.unlink(slab, list);
-    if ((this.current[list]! & -SLAB_WORDS) === slab) this.current[list] = 0;
-    if (this.#spare[list] === slab) this.#spare[list] = 0;
-    // The words become the range's again: none of them may look like a slab.
-    this.#core.give(slab);
-  }
-
-  /** Gives every wholly free slab back. @returns whether there was one. */
-  giveSpares(): boolean {
+  /** Empties all magazines and gives every wholly free slab back. @returns whether there was one. Looks at every slab with free slots. */
+  giveIdle(): boolean {
     let any = false;
-    for (let list = 0; list < LISTS; list++) {
-      for (let slab = this.#partial[list]!; slab !== 0;) {
+    for (let list = 0; list < this.#first.length; list++) {
+      this.#empty(list, this.magazines[list * MAGAZINE_WORDS]!);
+      this.magazines[list * MAGAZINE_WORDS] = 0;
+      for (let slab = this.#first[list]!; slab !== 0;) {
         const next = this.#tags[slab + NEXT]!;
-        if (this.#isWhole(slab, list)) {
-          this.#give(slab, list);
+        if (this.#isIdle(slab)) {
+          this.#unlist(slab, list);
+          // Merged at once: its header is below 0 and reads as a size that is not held back.
+          this.#core.give(slab);
           any = true;
         }
         slab = next;
@@ -169,55 +202,67 @@ export class Slabs {
 
   /** Forgets all slabs. */
   reset(): void {
-    this.current.fill(0);
-    this.#partial.fill(0);
-    this.#spare.fill(0);
+    this.magazines.fill(0);
+    this.#first.fill(0);
   }
 
-  /** Checks one slab against its invariants. @returns its free slots. */
-  checkSlab(slab: number): number {
+  /** Checks one slab against its invariants. @returns whether it is listed. */
+  checkSlab(slab: number): boolean {
     const tags = this.#tags;
-    const list = tags[slab + CLASS]!;
-    const size = tags[slab + SIZE]!;
+    const list = listOf(tags[slab]!);
+    const size = slotSizeOf(tags[slab]!);
     requireInvariant(
-      list >= 0 && list < LISTS && SIZE_CLASSES[list % SIZE_CLASSES.length] === size,
+      list < this.#first.length && SIZE_CLASSES[list % CLASSES] === size,
       slab,
       "a slab has the size of its class",
     );
-    const slots = Math.floor(SLAB_BYTES / size);
+    const isListed = tags[slab + NEXT] !== UNLISTED;
     let free = 0;
-    for (let slot = 0; slot < (SLAB_WORDS - BITS) * 32; slot++) {
-      if ((tags[slab + BITS + (slot >>> 5)]! & (1 << slot)) === 0) continue;
-      free++;
-      requireInvariant(slot < slots, slab, "only slots of the slab are free");
+    for (let within = 0; within < SLAB_BYTES; within += 8) {
+      const isLive = (tags[slab + BITS + (within >>> 8)]! & (1 << (within >>> 3))) !== 0;
+      const isSlot = within % size === 0 && within + size <= SLAB_BYTES;
+      requireInvariant(isSlot || !isLive, slab, "only slots of a slab are live");
+      if (isSlot && !isLive) free++;
     }
-    requireInvariant(free === tags[slab + FREE], slab, "a slab counts its free slots");
-    return free;
+    const magazine = list * MAGAZINE_WORDS;
+    for (let at = 1; at <= this.magazines[magazine]!; at++)
+      if ((this.magazines[magazine + at]! >>> 9) * SLAB_WORDS === slab) free--;
+    requireInvariant(isListed ? free >= 0 : free === 0, slab, "a free slot is in the magazine or its slab is listed");
+    return isListed;
   }
 
-  /** Checks the lists. `withFree` slabs have free slots. */
-  check(withFree: number): void {
+  /** Checks lists and magazines; `count` slabs say that they are listed. */
+  check(count: number): void {
     let listed = 0;
-    for (let list = 0; list < LISTS; list++) {
+    for (let list = 0; list < this.#first.length; list++) {
       let before = 0;
-      for (let slab = this.#partial[list]!; slab !== 0; slab = this.#tags[slab + NEXT]!) {
-        requireInvariant(++listed <= withFree, slab, "every slab with free slots is listed once");
+      for (let slab = this.#first[list]!; slab !== 0; slab = this.#tags[slab + NEXT]!) {
+        requireInvariant(++listed <= count, slab, "every listed slab is listed once");
         requireInvariant(
-          this.#tags[slab + CLASS] === list && this.#tags[slab + FREE]! > 0,
+          this.#tags[slab]! < 0 && listOf(this.#tags[slab]!) === list,
           slab,
           "a list holds slabs of its class",
         );
         requireInvariant(this.#tags[slab + PREVIOUS] === before, slab, "a slab knows the one before it");
         before = slab;
       }
-      const current = this.current[list]!;
+      this.#checkMagazine(list);
+    }
+    requireInvariant(listed === count, listed, "every slab that says so is listed");
+  }
+
+  #checkMagazine(list: number): void {
+    const magazine = list * MAGAZINE_WORDS;
+    const units = this.magazines.subarray(magazine + 1, magazine + 1 + this.magazines[magazine]!);
+    requireInvariant(new Set(units).size === units.length, list, "a magazine holds a block once");
+    for (const unit of units) {
+      const slab = (unit >>> 9) * SLAB_WORDS;
+      const bits = this.#tags[slab + BITS + ((unit >>> 5) & 15)]!;
       requireInvariant(
-        current === 0
-          || (this.#tags[current & -SLAB_WORDS]! < 0 && this.#tags[(current & -SLAB_WORDS) + CLASS] === list),
-        current,
-        "the current word lies in a slab of its class",
+        this.#tags[slab]! < 0 && listOf(this.#tags[slab]!) === list && (bits & (1 << unit)) === 0,
+        unit,
+        "a magazine holds free slots of its class",
       );
     }
-    requireInvariant(listed === withFree, listed, "every slab with free slots is listed");
   }
 }

@@ -6,6 +6,9 @@ import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
 import type { WordMemory } from "./ports.ts";
 
+/** Blocks of one size that are held back before they are merged. */
+const HELD_BLOCKS = 8;
+
 /** How a TLSF heap is built. */
 export interface TlsfOptions extends GrowthPolicy {
   /**
@@ -78,7 +81,7 @@ export class Tlsf extends BaseAllocator {
     this.#largeWords =
       options.clock === undefined ? Infinity : ((options.retainBytes ?? 2 ** 20) / granule) * 2 ** this.#unitShift;
     this.#tags = this.#inBand?.words ?? new Int32Array(0);
-    this.#core = new BoundaryTags(this.#tags, this.#unitShift, this.#makeWords);
+    this.#core = new BoundaryTags(this.#tags, this.#unitShift, HELD_BLOCKS, this.#makeWords);
   }
 
   /** O(1): a look into a bitmap, one block unlinked, its rest linked. */
@@ -89,8 +92,11 @@ export class Tlsf extends BaseAllocator {
     const words = Math.max(units << this.#unitShift, MIN_WORDS);
     let block = this.#core.take(words);
     if (block === 0) {
-      this.#grow(words);
-      block = this.#core.take(words);
+      if (this.#core.letGo()) block = this.#core.take(words);
+      if (block === 0) {
+        this.#grow(words);
+        block = this.#core.take(words);
+      }
       if (block === 0) return NO_ADDRESS;
     }
     const granule = (block + this.#header) >>> this.#unitShift;
@@ -163,6 +169,7 @@ export class Tlsf extends BaseAllocator {
 
   /** Gives free memory at the ends of the chunks back to the source, and discards the pages of large free blocks. */
   trim(): void {
+    this.#core.letGo();
     for (let at = this.#chunks.list.length - 1; at >= 0; at--) this.#trimChunk(at, Infinity);
     const large: [number, number][] = [];
     this.#core.walkLarge((65536 / this.#granule) << this.#unitShift, (block, words) => {
@@ -203,6 +210,7 @@ export class Tlsf extends BaseAllocator {
     const phaseOf = (block: number): number =>
       (((this.#addressOf(block) / this.#granule) % (alignment / this.#granule)) << this.#unitShift) - block;
     let block = this.#core.takeAligned(words, aligned, phaseOf);
+    if (block === 0 && this.#core.letGo()) block = this.#core.takeAligned(words, aligned, phaseOf);
     if (block === 0) {
       this.#grow(words + aligned + MIN_WORDS);
       block = this.#core.takeAligned(words, aligned, phaseOf);

@@ -38,6 +38,7 @@ export type OwnFactory = (memory: { buffer: ArrayBuffer }) => OwnAllocator | Pro
 
 /** Makes a whole subject of a user's own allocator: zeroing fills, resizing moves. */
 export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubject {
+  if (isWhole(own)) return own;
   const sizes = new Map<number, number>();
   const needsSizes = own.resize === undefined && own.usableSize === undefined;
   const allocate = (size: number, alignment?: number): number => {
@@ -64,4 +65,8 @@ export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubje
     resize: own.resize?.bind(own) ?? resizeByMoving,
     allocateZeroed: own.allocateZeroed?.bind(own) ?? zero,
   };
+}
+
+function isWhole(own: OwnAllocator): own is OwnAllocator & HeapSubject {
+  return own.resize !== undefined && own.allocateZeroed !== undefined;
 }

@@ -13,10 +13,11 @@ const ROUNDS = 9;
  */
 export function time(trace: HeapTrace, heap: HeapSubject): number {
   const addresses = new Int32Array(trace.objects);
+  const list = eventsOf(trace);
   const samples: number[] = [];
   for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
     const before = process.cpuUsage();
-    const events = replay(trace, heap, addresses);
+    const events = replay(trace, list, heap, addresses);
     const { user, system } = process.cpuUsage(before);
     if (round >= WARM_UP_ROUNDS) samples.push(((user + system) * 1000) / events);
   }
@@ -24,11 +25,41 @@ export function time(trace: HeapTrace, heap: HeapSubject): number {
   return samples[samples.length >>> 1] ?? 0;
 }
 
+/** The events as arrays of small integers, which are what a loop passes on fastest. */
+interface Events {
+  readonly op: Int32Array;
+  readonly id: Int32Array;
+  readonly size: Int32Array | Float64Array;
+  readonly alignment: Int32Array;
+}
+
+function eventsOf({ op, id, size, log2align }: HeapTrace): Events {
+  const isHuge = size.some((bytes) => bytes >= 2 ** 31);
+  return {
+    op: Int32Array.from(op),
+    id: Int32Array.from(id),
+    size: isHuge ? Float64Array.from(size) : Int32Array.from(size),
+    alignment: Int32Array.from(log2align, (log) => 1 << log),
+  };
+}
+
 /** Replays once. @returns how many events that were, the frees at the end included. */
-function replay(trace: HeapTrace, heap: HeapSubject, addresses: Int32Array): number {
-  const { op, id, size, log2align, events, objects } = trace;
+function replay(trace: HeapTrace, list: Events, heap: HeapSubject, addresses: Int32Array): number {
   addresses.fill(-1);
-  for (let event = 0; event < events; event++) {
+  // In stretches: a function that is entered often is optimised as a whole, not only its running loop.
+  for (let from = 0; from < trace.events; from += STRETCH)
+    replayStretch(list, heap, addresses, from, Math.min(from + STRETCH, trace.events));
+  let left = 0;
+  for (let from = 0; from < trace.objects; from += STRETCH)
+    left += freeStretch(heap, addresses, from, Math.min(from + STRETCH, trace.objects));
+  return trace.events + left;
+}
+
+const STRETCH = 4096;
+
+function replayStretch(list: Events, heap: HeapSubject, addresses: Int32Array, from: number, to: number): void {
+  const { op, id, size, alignment } = list;
+  for (let event = from; event < to; event++) {
     const kind = op[event]!;
     const object = id[event]!;
     if (kind === TraceOp.free) {
@@ -37,14 +68,17 @@ function replay(trace: HeapTrace, heap: HeapSubject, addresses: Int32Array): num
     } else if (kind === TraceOp.malloc) addresses[object] = heap.allocate(size[event]!);
     else if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, size[event]!);
     else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(size[event]!);
-    else addresses[object] = heap.allocate(size[event]!, 1 << log2align[event]!);
+    else addresses[object] = heap.allocate(size[event]!, alignment[event]);
   }
-  let total = events;
-  for (let object = 0; object < objects; object++) {
+}
+
+function freeStretch(heap: HeapSubject, addresses: Int32Array, from: number, to: number): number {
+  let count = 0;
+  for (let object = from; object < to; object++) {
     const address = addresses[object]!;
     if (address === -1) continue;
     heap.free(address);
-    total++;
+    count++;
   }
-  return total;
+  return count;
 }
