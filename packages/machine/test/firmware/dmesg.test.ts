@@ -1,0 +1,186 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { describe, expect, test } from "vitest";
+
+import { withInputs } from "@pagewright/tooling/inputs";
+import { firmwareMapFromDmesg, isDmesg } from "../../src/firmware/dmesg.ts";
+import { typeName } from "../../src/firmware/entry.ts";
+import type { FirmwareMap } from "../../src/firmware/firmware-map.ts";
+import { firmwareMapFromJson } from "../../src/firmware/json.ts";
+import { applyMemoryWords, memoryWordOf, memoryWordsOf } from "../../src/firmware/memmap.ts";
+
+const entriesOf = (map: FirmwareMap): [number, number, number][] =>
+  map.entries.map(({ base, end, type }) => [base, end, type]);
+
+/** A small map in every wording. */
+const EXPECTED = [
+  [0, 0x9fc00, 1],
+  [0x9fc00, 0xa0000, 2],
+  [0x100000, 0x3ff0000, 1],
+  [0x3ff0000, 0x4000000, 3],
+];
+
+describe("every wording gives the same map", () => {
+  const wordings: Record<string, string> = {
+    "2.2: bytes @ base": `BIOS-provided physical RAM map:
+ BIOS-e820: 0009fc00 @ 00000000 (usable)
+ BIOS-e820: 00000400 @ 0009fc00 (reserved)
+ BIOS-e820: 03ef0000 @ 00100000 (usable)
+ BIOS-e820: 00010000 @ 03ff0000 (ACPI data)
+Detected 165793 kHz processor.`,
+    "2.6: end exclusive": `<6>BIOS-provided physical RAM map:
+<4> BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)
+<4> BIOS-e820: 000000000009fc00 - 00000000000a0000 (reserved)
+<4> BIOS-e820: 0000000000100000 - 0000000003ff0000 (usable)
+<4> BIOS-e820: 0000000003ff0000 - 0000000004000000 (ACPI data)`,
+    "3.4 on: end inclusive, behind syslog": `Jan  1 00:00:01 host kernel: [    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+Jan  1 00:00:01 host kernel: [    0.000000] BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff] reserved
+Jan  1 00:00:01 host kernel: [    0.000000] BIOS-e820: [mem 0x0000000000100000-0x0000000003feffff] usable
+Jan  1 00:00:01 host kernel: [    0.000000] BIOS-e820: [mem 0x0000000003ff0000-0x0000000003ffffff] ACPI data`,
+    "newer names, gaps and sizes": `[    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff]  639   KB System RAM
+[    0.000000] BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff]    1   KB device reserved
+[    0.000000] BIOS-e820: [gap 0x00000000000a0000-0x00000000000fffff]
+[    0.000000] BIOS-e820: [mem 0x0000000000100000-0x0000000003feffff]   62.9 MB System RAM
+[    0.000000] BIOS-e820: [mem 0x0000000003ff0000-0x0000000003ffffff]   64   KB ACPI data\r`,
+  };
+  test.each(Object.entries(wordings))("%s", (_, text) => {
+    expect(isDmesg(text)).toBe(true);
+    expect(entriesOf(firmwareMapFromDmesg(text))).toEqual(EXPECTED);
+    expect(entriesOf(firmwareMapFromDmesg(`${text}\n\n${text}`))).toEqual(EXPECTED);
+  });
+});
+
+test("nodes, hot-plug ranges and MTRRs are read beside the map", () => {
+  const map = firmwareMapFromDmesg(`
+BIOS-e820: [mem 0x0000000000000000-0x000000007fffffff] usable
+MTRR default type: uncachable
+MTRR fixed ranges enabled:
+  00000-9FFFF write-back
+MTRR variable ranges enabled:
+  0 base 0000000000 mask FF80000000 write-back
+  1 base 007F000000 mask FFFF000000 uncachable
+  2 disabled
+ACPI: SRAT: Node 0 PXM 0 [mem 0x00000000-0x7fffffff]
+ACPI: SRAT: Node 1 PXM 1 [mem 0x100000000-0x57fffffff] hotplug
+SRAT: Node 2 PXM 2 600000000-640000000`);
+  expect(map.mtrrDefault).toBe("uncachable");
+  expect(map.mtrrs).toEqual([
+    { base: 0, length: 2 ** 31, type: "write-back" },
+    { base: 0x7f000000, length: 2 ** 24, type: "uncachable" },
+  ]);
+  expect(map.affinity.map(({ node, base, end, hotPluggable }) => [node, base, end, hotPluggable])).toEqual([
+    [0, 0, 2 ** 31, false],
+    [1, 2 ** 32, 0x580000000, true],
+    [2, 0x600000000, 0x640000000, false],
+  ]);
+});
+
+test("/proc/mtrr lines are read too", () => {
+  const map = firmwareMapFromDmesg(`BIOS-e820: [mem 0x0-0xfffff] usable
+reg00: base=0x000000000 (    0MB), size= 2048MB, count=1: write-back
+reg01: base=0x0d0000000 ( 3328MB), size=  256MB: write-combining, count=1`);
+  expect(map.mtrrs).toEqual([
+    { base: 0, length: 2 ** 31, type: "write-back" },
+    { base: 0xd0000000, length: 2 ** 28, type: "write-combining" },
+  ]);
+});
+
+describe("the second map", () => {
+  const firmware = `Linux version 5.10
+Command line: root=/dev/sda1 memmap=8G!8G mem=14G quiet
+BIOS-e820: [mem 0x0000000000000000-0x00000003ffffffff] usable`;
+
+  test("is the one that the kernel printed", () => {
+    const text = `${firmware}
+user-defined physical RAM map:
+user: [mem 0x0000000000000000-0x00000000ffffffff] usable
+user: [mem 0x0000000100000000-0x00000001ffffffff] persistent (type 12)`;
+    expect(entriesOf(firmwareMapFromDmesg(text, { list: "userEntries" }))).toEqual([
+      [0, 2 ** 32, 1],
+      [2 ** 32, 2 ** 33, 12],
+    ]);
+    expect(entriesOf(firmwareMapFromDmesg(text))).toEqual([[0, 2 ** 34, 1]]);
+  });
+
+  test("or what the command line makes of the first", () => {
+    expect(entriesOf(firmwareMapFromDmesg(firmware, { list: "userEntries" }))).toEqual([
+      [0, 2 ** 33, 1],
+      [2 ** 33, 2 ** 34, 12],
+    ]);
+    expect(() => firmwareMapFromDmesg("BIOS-e820: [mem 0x0-0xfff] usable", { list: "userEntries" })).toThrow(
+      "no second map",
+    );
+  });
+});
+
+test("a log of several boots gives the last one, and a text without a map is refused", () => {
+  const text = `Linux version 1
+BIOS-e820: [mem 0x0-0xfff] usable
+Linux version 2
+BIOS-e820: [mem 0x1000-0x2fff] usable`;
+  expect(entriesOf(firmwareMapFromDmesg(text))).toEqual([[0x1000, 0x3000, 1]]);
+  expect(isDmesg("hello\nworld")).toBe(false);
+  expect(() => firmwareMapFromDmesg("hello")).toThrow("no line of a BIOS-e820 map");
+});
+
+test("an unknown name counts as reserved and a numbered type keeps its number", () => {
+  const text = "BIOS-e820: [mem 0x0-0xfff] mystery\nBIOS-e820: [mem 0x1000-0x1fff] type 9";
+  expect(entriesOf(firmwareMapFromDmesg(text)).map(([, , type]) => type)).toEqual([2, 9]);
+});
+
+describe("memmap= words", () => {
+  const ram = [{ base: 0n, length: 2n ** 32n, type: 1 }];
+  const apply = (line: string): [bigint, bigint, number][] =>
+    applyMemoryWords(ram, memoryWordsOf(line)).map(({ base, length, type }) => [base, length, type]);
+
+  test("add, mark, forget, limit and retype", () => {
+    expect(apply("memmap=exactmap memmap=640K@0,1M@1M")).toEqual([
+      [0n, 655360n, 1],
+      [2n ** 20n, 2n ** 20n, 1],
+    ]);
+    expect(apply("memmap=64K$0x18690000")).toEqual([
+      [0n, 2n ** 32n, 1],
+      [0x18690000n, 0x10000n, 2],
+    ]);
+    expect(apply("memmap=64K#0x18690000")[1]?.[2]).toBe(3);
+    expect(apply("mem=1G")).toEqual([[0n, 2n ** 30n, 1]]);
+    expect(apply("memmap=1G%1G-1+7")).toEqual([
+      [0n, 2n ** 30n, 1],
+      [2n ** 31n, 2n ** 31n, 1],
+      [2n ** 30n, 2n ** 30n, 7],
+    ]);
+    expect(apply("memmap=1G%1G")).toEqual([
+      [0n, 2n ** 30n, 1],
+      [2n ** 31n, 2n ** 31n, 1],
+    ]);
+    expect(apply("memmap=1G%1G-2+7")).toEqual([[0n, 2n ** 32n, 1]]);
+  });
+
+  test("anything else is refused by name", () => {
+    for (const word of ["", "1G@", "@1G", "0@0", "1Q@0", "1G@1G+2", "yes"])
+      expect(() => memoryWordOf(word)).toThrow(`memmap=${word}`);
+  });
+});
+
+withInputs("logs printed from the maps of real machines read back as those maps", (dir) => {
+  test.each(readdirSync(join(dir, "maps")))("%s", (file) => {
+    const json: unknown = JSON.parse(readFileSync(join(dir, "maps", file), "utf8"));
+    const map = firmwareMapFromJson(json);
+    const wide = (value: number): string => `0x${value.toString(16).padStart(16, "0")}`;
+    const log = map.raw
+      .map(
+        ({ base, length, type }) =>
+          `BIOS-e820: [mem ${wide(Number(base))}-${wide(Number(base + length) - 1)}] ${typeName(type)}`,
+      )
+      .concat(
+        map.affinity.map(
+          ({ node, base, end, hotPluggable }) =>
+            `ACPI: SRAT: Node ${node} PXM ${node} [mem ${wide(base)}-${wide(end - 1)}]${hotPluggable ? " hotplug" : ""}`,
+        ),
+      );
+    const back = firmwareMapFromDmesg(log.join("\n"));
+    expect(back.entries).toEqual(map.entries);
+    expect(back.affinity).toEqual(map.affinity);
+  });
+});
