@@ -10,9 +10,9 @@ const T400 = fileURLToPath(new URL("../data/thinkpad-t400-3g.json", import.meta.
 test("the text names every entry, the holes and the device window", async () => {
   const { code, stdout } = await pagewright(["map", T400]);
   expect(code).toBe(0);
-  expect(stdout).toContain("usable frames     772,104");
+  expect(stdout).toMatch(/usable frames +772,104/);
   expect(stdout).toContain("0x0000000000000000–0x000000000009ebff  usable");
-  expect(stdout).toContain("256 MiB window    2 places, 0xc0000000 to 0xd0000000");
+  expect(stdout).toMatch(/256 MiB window +2 places, 0xc0000000 to 0xd0000000/);
 });
 
 test("a map comes from standard input, packed, and can be sanitised", async () => {
@@ -32,7 +32,7 @@ test("a map comes from standard input, packed, and can be sanitised", async () =
 });
 
 test.each([
-  ["no JSON", "{", "not JSON"],
+  ["neither a log nor JSON", "{", "neither a kernel log"],
   ["no entries", "{}", "entries"],
   ["an entry without numbers", `{"entries":[{"base":"zero"}]}`, "entries[0].base"],
   ["only empty entries", `{"entries":[{"base":0,"length":0,"type":1}]}`, "no entry with any bytes"],
@@ -41,6 +41,18 @@ test.each([
   expect(run).toMatchObject({ code: 2, stdout: "" });
   expect(run.stderr).toMatch(/^pagewright: -: [^\n]+\n$/);
   expect(run.stderr).toContain(words);
+});
+
+test("a kernel log is a map too, and --user is what its command line makes of it", async () => {
+  const log = `[0.0] Command line: quiet memmap=64K$0x200000
+[0.0] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+[0.0] BIOS-e820: [mem 0x0000000000100000-0x00000000003fffff] usable\n`;
+  const input = new TextEncoder().encode(log);
+  const first = JSON.parse((await pagewright(["map", "-", "--json"], { input })).stdout) as { usablePages: number };
+  const second = JSON.parse((await pagewright(["map", "-", "--json", "--user"], { input })).stdout) as {
+    usablePages: number;
+  };
+  expect([first.usablePages, second.usablePages]).toEqual([0x9f + 0x300, 0x9f + 0x300 - 16]);
 });
 
 test("--user of a machine without a second map is refused", async () => {

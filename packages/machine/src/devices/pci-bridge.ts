@@ -20,7 +20,7 @@ export class PciBridge {
   /** What it is. */
   readonly identity: PciIdentity;
   /** Its configuration space. */
-  readonly config = new ConfigSpace();
+  readonly config: ConfigSpace = new ConfigSpace();
   /** Called when a window, a bus number or the command register changed; set by the bus. */
   onChange: () => void = () => undefined;
 

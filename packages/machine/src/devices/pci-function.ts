@@ -72,7 +72,7 @@ export class PciFunction {
   /** Its BARs in register order. */
   readonly bars: readonly Bar[];
   /** Its configuration space. */
-  readonly config = new ConfigSpace();
+  readonly config: ConfigSpace = new ConfigSpace();
   /** Called when a BAR or the command register changed; set by the bus. */
   onChange: () => void = () => undefined;
 
