@@ -21,6 +21,17 @@ export class Bulk {
     return this.#cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
   }
 
+  /**
+   * How many bytes from `va` on lie in pages that follow one another in host memory and need no walk, starting at host byte
+   * `first`; at most `limit`. Only pages that are sure not to fault are taken in, so that no handler runs in between.
+   */
+  #run(va: VirtAddr, first: number, limit: number, access: number): number {
+    let length = Math.min(limit, FRAME_BYTES - (va & 0xfff));
+    while (length < limit && this.#cpu.shortcutOf(va + length, access) === first + length)
+      length = Math.min(limit, length + FRAME_BYTES);
+    return length;
+  }
+
   /** Copies `from` into memory at `va`. Returns whether all of it was. */
   copyIn(va: VirtAddr, from: Uint8Array): boolean {
     const cpu = this.#cpu;
@@ -28,12 +39,14 @@ export class Bulk {
     while (cpu.progress < from.length) {
       const done = cpu.progress;
       const at = va + done;
-      const count = Math.min(from.length - done, FRAME_BYTES - (at & 0xfff));
       const pfn = this.#frame(at, ACCESS_WRITE);
       if (pfn < 0) return false;
-      const part = count === from.length ? from : from.subarray(done, done + count);
       const base = cpu.memory.writableBase(pfn);
-      if (base >= 0) cpu.bytes.set(part, base * 4 + (at & 0xfff));
+      const first = base * 4 + (at & 0xfff);
+      const left = from.length - done;
+      const count = base >= 0 ? this.#run(at, first, left, ACCESS_WRITE) : Math.min(left, FRAME_BYTES - (at & 0xfff));
+      const part = count === from.length ? from : from.subarray(done, done + count);
+      if (base >= 0) cpu.bytes.set(part, first);
       else cpu.memory.writeBytes(pfn * FRAME_BYTES + (at & 0xfff), part);
       cpu.progress = done + count;
     }
@@ -47,12 +60,13 @@ export class Bulk {
     while (cpu.progress < into.length) {
       const done = cpu.progress;
       const at = va + done;
-      const count = Math.min(into.length - done, FRAME_BYTES - (at & 0xfff));
       const pfn = this.#frame(at, ACCESS_READ);
       if (pfn < 0) return false;
       const base = cpu.memory.readableBase(pfn);
-      const from = base * 4 + (at & 0xfff);
-      if (base >= 0) into.set(cpu.bytes.subarray(from, from + count), done);
+      const first = base * 4 + (at & 0xfff);
+      const left = into.length - done;
+      const count = base >= 0 ? this.#run(at, first, left, ACCESS_READ) : Math.min(left, FRAME_BYTES - (at & 0xfff));
+      if (base >= 0) into.set(cpu.bytes.subarray(first, first + count), done);
       else cpu.memory.readBytes(pfn * FRAME_BYTES + (at & 0xfff), into.subarray(done, done + count));
       cpu.progress = done + count;
     }

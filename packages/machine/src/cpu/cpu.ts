@@ -276,8 +276,22 @@ export class Cpu extends WiredControl {
     this.fault.clear();
     const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
     if (pfn < 0) return -1;
-    const base = access === ACCESS_WRITE ? this.memory.writableBase(pfn) : this.memory.readableBase(pfn);
-    return base < 0 ? -1 : base + (offset >>> 2);
+    const place = this.memory.place(pfn);
+    if (place > 0) return place - 1 + (offset >>> 2);
+    return place === 0 || access === ACCESS_WRITE ? -1 : -place - 1 + (offset >>> 2);
+  }
+
+  /**
+   * Returns the index in `bytes` of the byte at `va` when the short way is open for `access` (ACCESS_READ or ACCESS_WRITE),
+   * so that the access cannot fault; −1 where it would have to be looked up. Counts as an access when it is open.
+   */
+  shortcutOf(va: VirtAddr, access: number): number {
+    const tags = access === ACCESS_WRITE ? this.#store : this.#load;
+    const slot = (va >>> 12) & FAST_MASK;
+    const offset = va & 0xfff;
+    if (tags[slot]! !== va - offset) return -1;
+    this.#dataCount++;
+    return this.#host[slot]! * 4 + offset;
   }
 
   /** Fills a range with one byte; see {@link Bulk.fill}. */
@@ -318,23 +332,27 @@ export class Cpu extends WiredControl {
   }
 
   #openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
-    const tlb = this.mmu.tlb;
+    const { tlb } = this.mmu;
     const flags = tlb.flags;
     if (!tlb.mayShortcut(flags)) return;
-    const host = this.memory.readableBase(pfn);
-    if (host < 0) return;
+    const place = this.memory.place(pfn);
+    if (place === 0) return;
     const slot = vpn & FAST_MASK;
     const page = vpn * FRAME_BYTES;
-    const mode = this.accessBits;
-    this.#view.claim(slot, page, host);
+    const view = this.#view;
+    view.claim(slot, page, place > 0 ? place - 1 : -place - 1);
     if (access === ACCESS_FETCH) {
-      this.#fetch[slot] = page;
+      view.fetch[slot] = page;
       return;
     }
-    if (access !== ACCESS_READ && access !== ACCESS_WRITE) return;
-    if (this.mmu.allows(flags, ACCESS_READ + mode)) this.#load[slot] = page;
-    const stores = (flags & FLAG_DIRTY) !== 0 && this.mmu.allows(flags, ACCESS_WRITE + mode);
-    if (stores && this.memory.writableBase(pfn) >= 0) this.#store[slot] = page;
+    const stores = place > 0 && (flags & FLAG_DIRTY) !== 0;
+    if (access === ACCESS_READ) {
+      view.load[slot] = page;
+      if (stores && this.mmu.allows(flags, ACCESS_WRITE + this.accessBits)) view.store[slot] = page;
+    } else if (access === ACCESS_WRITE) {
+      if (stores) view.store[slot] = page;
+      if (this.mmu.allows(flags, ACCESS_READ + this.accessBits)) view.load[slot] = page;
+    }
   }
 
   /** Delivers a fault; returns whether the access is to be tried again. */

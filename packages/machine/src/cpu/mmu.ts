@@ -41,6 +41,9 @@ import type { TlbGeometry } from "./tlb-geometry.ts";
 import { FOUND_FIRST, FOUND_NOWHERE, PAGES_1G, PAGES_2M, Tlb } from "./tlb.ts";
 
 const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
+/** By level: what brings the bits of a page number that select an entry down to bits 8:0. */
+const INDEX_SCALE: Float64Array = Float64Array.from([0, 1, 2 ** -9, 2 ** -18, 2 ** -27, 2 ** -36]);
+
 const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const LARGE = 0x80;
@@ -109,6 +112,7 @@ export class Mmu {
   readonly #physicalBits: number;
   readonly #walk = new Walk();
   #registers: Registers;
+  #globals = false;
 
   /** Creates an MMU with empty caches. */
   constructor(memory: PhysicalMemory, options: MmuOptions) {
@@ -154,6 +158,7 @@ export class Mmu {
     const { cr0, cr3Low, cr3High, cr4, efer, pkru, pkrs } = this.#registers;
     const mode = this.#mode();
     const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
+    this.#globals = has(cr4, bits.CR4_PGE);
     this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
     this.state.configure({
       mode,
@@ -276,9 +281,11 @@ export class Mmu {
       rights = this.structures.rights;
     }
     for (;;) {
-      const index = Math.floor(vpn / 2 ** (9 * (level - 1))) & 511;
-      const words = this.memory.words(table);
-      const at = this.memory.base(table) + index * 2;
+      const index = Math.floor(vpn * INDEX_SCALE[level]!) & 511;
+      const place = this.memory.place(table);
+      if (place <= 0) return -1;
+      const words = this.memory.host.words;
+      const at = place - 1 + index * 2;
       const low = words[at]!;
       const high = words[at + 1]!;
       this.counts.walkReads++;
@@ -288,7 +295,7 @@ export class Mmu {
       rights &= (low & 6) + 1 + ((high >>> 28) & 8 ? 0 : 8) + 16;
       if (leaf) return this.#finish(vpn, access, fetch, words, at, level, rights);
       if ((low & ACCESSED) === 0 && Atomics.compareExchange(words, at, low, low | ACCESSED) !== low) continue;
-      table = (high & 0xfffff) * 2 ** 20 + (low >>> 12);
+      table = (high & 0xfffff) * 0x100000 + (low >>> 12);
       this.structures.fill(level, vpn, this.asid, table, rights);
       level--;
     }
@@ -314,10 +321,10 @@ export class Mmu {
     const low = words[at]!;
     const high = words[at + 1]!;
     const key = (high >>> 27) & 15;
-    if (!this.allows(rights + key * 2 ** FLAG_KEY_SHIFT, access)) return -1;
+    if (!this.allows(rights + (key << FLAG_KEY_SHIFT), access)) return -1;
     const marked = (low | ACCESSED | (write ? DIRTY : 0)) >>> 0;
     if (marked !== low && Atomics.compareExchange(words, at, low, marked) !== low) return -1;
-    const frame = (high & 0xfffff) * 2 ** 20 + (low >>> 12);
+    const frame = (high & 0xfffff) * 0x100000 + (low >>> 12);
     this.#enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
     if (this.observer !== null) this.observer.filled(this, vpn, access);
     return this.tlb.pfn;
@@ -325,14 +332,14 @@ export class Mmu {
 
   #enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
     const pat = (level === 1 ? (low >>> 7) & 1 : (low >>> 12) & 1) * 4 + ((low >>> 3) & 3);
-    const global = (low & GLOBAL) !== 0 && has(this.#registers.cr4, bits.CR4_PGE);
+    const global = (low & GLOBAL) !== 0 && this.#globals;
     const flags =
       rights
       + ((low & DIRTY) === 0 ? 0 : FLAG_DIRTY)
       + (global ? FLAG_GLOBAL : 0)
-      + ((high >>> 27) & 15) * 2 ** FLAG_KEY_SHIFT
-      + pat * 2 ** FLAG_PAT_SHIFT
-      + level * 2 ** FLAG_LEVEL_SHIFT;
+      + (((high >>> 27) & 15) << FLAG_KEY_SHIFT)
+      + (pat << FLAG_PAT_SHIFT)
+      + (level << FLAG_LEVEL_SHIFT);
     this.tlb.fill(vpn, this.asid, frame, flags, fetch);
   }
 

@@ -14,7 +14,7 @@ function arrayOf(entries: number): TlbArray | null {
 }
 
 /** Pages of 4K that one entry of a level covers: `COVER[2]` is a PD entry's 512. */
-const COVER: readonly number[] = [0, 1, 2 ** 9, 2 ** 18, 2 ** 27];
+const COVER: Float64Array = Float64Array.from([0, 1, 2 ** 9, 2 ** 18, 2 ** 27]);
 
 /** The paging-structure caches of a CPU, by the level of the entry that they hold: 2 (PD), 3 (PDPT), 4 (PML4). */
 export class StructureCaches {
@@ -38,7 +38,7 @@ export class StructureCaches {
     for (let level = 2; level <= 4; level++) {
       const array = this.#levels[level];
       if (array === null || array === undefined) continue;
-      const entry = array.find(Math.floor(vpn / (COVER[level] ?? 1)), asid);
+      const entry = array.find(Math.floor(vpn / COVER[level]!), asid);
       if (entry < 0) continue;
       array.touch(entry);
       this.table = array.frames[entry]!;
@@ -52,7 +52,7 @@ export class StructureCaches {
   fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
     const array = this.#levels[level];
     if (array === null || array === undefined) return;
-    const page = Math.floor(vpn / (COVER[level] ?? 1));
+    const page = Math.floor(vpn / COVER[level]!);
     const known = array.find(page, asid);
     array.put(known >= 0 ? known : array.victim(page), page, asid, table, rights);
   }
@@ -60,7 +60,7 @@ export class StructureCaches {
   /** Invalidates what INVLPG does: entries of `asid` for the address, whatever their level (−1: of every PCID). */
   dropPage(vpn: Vpn, asid: number): void {
     this.#levels.forEach((array, level) => {
-      array?.dropPage(Math.floor(vpn / (COVER[level] ?? 1)), asid, true);
+      array?.dropPage(Math.floor(vpn / COVER[level]!), asid, true);
     });
   }
 

@@ -25,7 +25,7 @@ export interface TlbGeometry {
  */
 export const ROOMY_TLB: TlbGeometry = {
   name: "roomy",
-  data: { "4K": { sets: 1024, ways: 8 }, "2M": { sets: 64, ways: 4 }, "1G": { sets: 4, ways: 4 } },
+  data: { "4K": { sets: 2048, ways: 4 }, "2M": { sets: 64, ways: 4 }, "1G": { sets: 4, ways: 4 } },
   code: { "4K": { sets: 256, ways: 4 }, "2M": { sets: 64, ways: 4 } },
   second: { shared: null, "1G": null },
   structures: { pml4: 16, pdpt: 16, pd: 64 },

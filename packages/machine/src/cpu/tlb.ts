@@ -43,7 +43,8 @@ export class Tlb {
   readonly #code2: TlbArray;
   readonly #shared: TlbArray | null;
   readonly #second1: TlbArray | null;
-  readonly #views: readonly FastView[];
+  readonly #kernel: FastView;
+  readonly #user: FastView;
   readonly #lru: boolean;
   readonly #recentData: Int32Array;
   readonly #recentCode: Int32Array;
@@ -53,7 +54,7 @@ export class Tlb {
   #entry = -1;
 
   /** Creates an empty TLB whose first level is mirrored by `views`. */
-  constructor(geometry: TlbGeometry, views: readonly FastView[]) {
+  constructor(geometry: TlbGeometry, views: readonly [FastView, FastView]) {
     this.geometry = geometry;
     const lru = geometry.replacement === "lru";
     this.#data4 = new TlbArray(geometry.data["4K"], lru);
@@ -63,7 +64,7 @@ export class Tlb {
     this.#code2 = new TlbArray(geometry.code["2M"], lru);
     this.#shared = geometry.second.shared === null ? null : new TlbArray(geometry.second.shared, lru);
     this.#second1 = geometry.second["1G"] === null ? null : new TlbArray(geometry.second["1G"], lru);
-    this.#views = views;
+    [this.#kernel, this.#user] = views;
     this.#lru = lru;
     this.#recentData = new Int32Array(this.#data4.sets).fill(-1);
     this.#recentCode = new Int32Array(this.#code4.sets).fill(-1);
@@ -162,10 +163,12 @@ export class Tlb {
   #fillSmall(array: TlbArray, vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     const known = array.find(vpn, asid);
     const entry = known >= 0 ? known : array.victim(vpn);
-    const gone = array.tags[entry]!;
-    if (!Number.isNaN(gone)) this.#dropSlot(gone & FAST_MASK, fetch);
-    array.put(entry, vpn, asid, frame, flags);
     if (this.#lru) this.#noteRecent(vpn, fetch);
+    else if (known < 0) {
+      const gone = array.tags[entry]!;
+      if (!Number.isNaN(gone)) this.#dropSlot(gone & FAST_MASK, fetch);
+    }
+    array.put(entry, vpn, asid, frame, flags);
     this.#array = array;
     this.#entry = entry;
     this.pfn = frame;
@@ -200,14 +203,18 @@ export class Tlb {
   }
 
   #dropSlot(slot: number, fetch: boolean): void {
-    for (const view of this.#views) {
-      if (fetch) view.dropFetch(slot);
-      else view.dropData(slot);
+    if (fetch) {
+      this.#kernel.dropFetch(slot);
+      this.#user.dropFetch(slot);
+    } else {
+      this.#kernel.dropData(slot);
+      this.#user.dropData(slot);
     }
   }
 
   #dropViews(): void {
-    for (const view of this.#views) view.dropAll();
+    this.#kernel.dropAll();
+    this.#user.dropAll();
   }
 
   /** Invalidates the translations of one page of `asid` in every array; with `globals` global ones of any PCID too. */
@@ -276,7 +283,7 @@ export class Tlb {
     for (const array of this.#arrays()) array.check();
     const data = [new Set(this.#data4.tags), new Set(this.#data2.tags), new Set(this.#data1.tags)];
     const code = [new Set(this.#code4.tags), new Set(this.#code2.tags)];
-    for (const view of this.#views) {
+    for (const view of [this.#kernel, this.#user]) {
       for (const tag of view.load) checkTag(tag, data);
       for (const tag of view.store) checkTag(tag, data);
       for (const tag of view.fetch) checkTag(tag, code);

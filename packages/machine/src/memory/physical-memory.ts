@@ -64,6 +64,9 @@ const LAST_SPECIAL = DEVICE;
 
 const ONES = new Uint32Array(FRAME_WORDS);
 
+/** Codes used last, by frame number: saves the look-up in the sparse table. */
+const RECENT = 4096;
+
 /** Physical memory: implements the `TableMemory` port of `@pagewright/x86-paging`. */
 export class PhysicalMemory {
   /** The map that decides who answers. */
@@ -71,6 +74,8 @@ export class PhysicalMemory {
   /** The host's side. */
   readonly host: HostFrames;
   readonly #codes = new SparseTable();
+  readonly #recentPfns: Float64Array = new Float64Array(RECENT).fill(NaN);
+  readonly #recentCodes: Int32Array = new Int32Array(RECENT);
   readonly #slots = new SparseTable();
   readonly #store: FrameStore | null;
   readonly #listeners = new Set<() => void>();
@@ -84,7 +89,7 @@ export class PhysicalMemory {
     this.host = new HostFrames(alignUp(bytes, FRAME_BYTES), options.shared ?? false);
     this.#store = options.nonVolatile ?? null;
     map.onChange(() => {
-      this.#codes.clear();
+      this.#forgetCodes();
       this.#announce();
     });
   }
@@ -101,8 +106,21 @@ export class PhysicalMemory {
 
   /** Returns the frame's code (see the top of this file), resolving it on first use. */
   #code(pfn: Pfn): number {
-    const code = this.#codes.get(pfn);
-    return code === 0 ? this.#resolve(pfn) : code;
+    const at = pfn & (RECENT - 1);
+    return this.#recentPfns[at]! === pfn ? this.#recentCodes[at]! : this.#lookUp(pfn, at);
+  }
+
+  #lookUp(pfn: Pfn, at: number): number {
+    const known = this.#codes.get(pfn);
+    const code = known === 0 ? this.#resolve(pfn) : known;
+    this.#recentPfns[at] = pfn;
+    this.#recentCodes[at] = code;
+    return code;
+  }
+
+  #forgetCodes(): void {
+    this.#codes.clear();
+    this.#recentPfns.fill(NaN);
   }
 
   #resolve(pfn: Pfn): number {
@@ -150,6 +168,16 @@ export class PhysicalMemory {
 
   #bytesOf(slot: number): Uint8Array {
     return this.host.bytes.subarray(slot * FRAME_BYTES, (slot + 1) * FRAME_BYTES);
+  }
+
+  /**
+   * Returns the index of the frame's first word in `host.words`, plus 1: positive where loads and stores may go there,
+   * negative where only loads may, 0 where no plain memory answers.
+   */
+  place(pfn: Pfn): number {
+    const code = this.#code(pfn);
+    if (code > 0) return (code - 1) * FRAME_WORDS + 1;
+    return code > LAST_SPECIAL ? (code + 1) * FRAME_WORDS - 1 : 0;
   }
 
   /** Returns the index of the frame's first word in `host.words` when loads may go there, else −1. */
@@ -329,7 +357,7 @@ export class PhysicalMemory {
     if (slot === 0) return;
     this.host.give(slot - 1);
     this.#slots.set(pfn, 0);
-    this.#codes.clear();
+    this.#forgetCodes();
     this.#announce();
   }
 
@@ -346,7 +374,7 @@ export class PhysicalMemory {
     owners.forEach((pfn, at) => {
       this.#slots.set(pfn, at + 1);
     });
-    this.#codes.clear();
+    this.#forgetCodes();
     this.#announce();
     return (before - this.host.committed) * FRAME_BYTES;
   }
@@ -381,7 +409,7 @@ export class PhysicalMemory {
       this.host.give(this.#slots.get(pfn) - 1);
       this.#slots.set(pfn, 0);
     }
-    this.#codes.clear();
+    this.#forgetCodes();
     this.#announce();
   }
 
