@@ -147,13 +147,3 @@ export class PagerObject extends MemoryObject {
       throw new VmmError("out-of-range", "The object has no such page.", { index, pages: this.pageCount });
   }
 }
-
-/** A pager over a store that answers later: HTTP ranges, Blobs, object stores. What the store cannot give is a bus error, until it is asked again. */
-export function pagerOver(store: { readLater(offset: number, into: Uint8Array): Promise<void> }): Pager {
-  return {
-    request: async (index, into) => {
-      await store.readLater(index * PAGE_SIZE, into);
-      return "filled";
-    },
-  };
-}

@@ -80,7 +80,16 @@ const memories = new WeakMap<AddressSpace, SpaceMemory>();
 
 /** A test of one fact, named by it. Afterwards the whole manager is checked. */
 export function fact(id: string, body: (kit: Kit) => void): void {
-  test(`${id} ${FACTS[id] ?? "unknown fact"}`, () => {
+  withKit(`${id} ${FACTS[id] ?? "unknown fact"}`, body);
+}
+
+/** A test of what holds in place of a fact that DIFFERENCES.md lists. */
+export function different(id: string, claim: string, body: (kit: Kit) => void): void {
+  withKit(`not ${id}: ${claim}`, body);
+}
+
+function withKit(name: string, body: (kit: Kit) => void): void {
+  test(name, () => {
     const memory = new PlainMemory(512);
     const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(512)] });
     const space = newSpace(vmm);
