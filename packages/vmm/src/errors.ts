@@ -28,7 +28,7 @@ export type VmmErrorCode =
   /** `check()` found a broken invariant: the sentence says which. */
   | "invariant";
 
-const MARKER: unique symbol = Symbol.for("@pagewright/vmm/VmmError");
+const MARKER = Symbol.for("@pagewright/vmm/VmmError");
 
 /** A caller's bug or a broken invariant. Recognise it with {@link isVmmError}, also across copies of the package. */
 export class VmmError extends Error {
@@ -36,15 +36,13 @@ export class VmmError extends Error {
   readonly code: VmmErrorCode;
   /** The numbers and names that the sentence speaks of. */
   readonly facts: Readonly<Record<string, number | string | boolean>>;
-  /** Marks the class across copies of the package. */
-  readonly [MARKER] = true as const;
-
   /** Makes the error of `code` with its sentence and facts. */
   constructor(code: VmmErrorCode, sentence: string, facts: Readonly<Record<string, number | string | boolean>> = {}) {
     super(sentence);
     this.name = "VmmError";
     this.code = code;
     this.facts = facts;
+    Object.defineProperty(this, MARKER, { value: true });
   }
 }
 

@@ -79,7 +79,7 @@ export { MemoryObject, type ObjectKind } from "./objects/object.ts";
 export { AnonymousObject, type ObjectOutcome, type Seal } from "./objects/anonymous-object.ts";
 export { FileObject, type SyncCursor } from "./objects/file-object.ts";
 export { DeviceObject } from "./objects/device-object.ts";
-export { PagerObject, pagerOver, type PagerOptions, type ProvideOutcome } from "./objects/pager-object.ts";
+export { PagerObject, type PagerOptions, type ProvideOutcome } from "./objects/pager-object.ts";
 export {
   LONGEST_NAME,
   SharedHandle,
@@ -96,3 +96,9 @@ export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";
 export { MemorySwap } from "./swap/memory-swap.ts";
 export { FENCE_AFTER, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";
 export { ManualClock, SeededRandom } from "./environment.ts";
+export { TRANSFER_UNIT } from "./space/transfer.ts";
+export { BufferObject } from "./objects/buffer-object.ts";
+export { AsyncFileObject } from "./objects/async-file-object.ts";
+export { DmaTransfer, type DeviceReach, type Segment, type TransferDirection } from "./dma/transfer.ts";
+export type { DmaOutcome, DmaRequest } from "./dma/allocate.ts";
+export { Migrator, type EvacuationOutcome, type MigrationRefusal, type StuckFrame } from "./migration.ts";

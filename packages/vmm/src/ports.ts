@@ -46,13 +46,15 @@ export interface SpecialRequest {
   readonly boundary?: number;
 }
 
-/** Frames that must move before a run can be granted. */
+/** Frames that must move before a range is free: for a run in a row, a rank, a range to take offline. */
 export interface EvacuationPlan {
-  /** The occupied frames of the run. */
-  readonly frames: ArrayLike<number>;
-  /** Takes the run for the asker: all frames have been given back or never were in use. */
-  commit(): unknown;
-  /** Drops the plan; the frames stay as they are. */
+  /** The occupied frames, by the first of each block. */
+  readonly moves: ArrayLike<number>;
+  /** Opens the plan, or goes on: no free frame of the range is handed out from now on; returns what is still to be moved. */
+  begin(): ArrayLike<number>;
+  /** Ends the plan: the range is free for its purpose. False: something is still to be moved. */
+  commit(): boolean;
+  /** Drops the plan; frames that stayed are as they were. */
   cancel(): void;
 }
 
@@ -65,6 +67,8 @@ export type SpecialOutcome =
 export interface SpecialFrames {
   /** Grants a run, or says why not and, where moving frames would help, which. */
   request(request: SpecialRequest): SpecialOutcome;
+  /** Gives a granted run back, whole. */
+  release(start: Pfn, frames: number): void;
 }
 
 /** How full the frame source is. */
@@ -73,7 +77,9 @@ export interface FramePressure {
   readonly freeFrames: number;
   /** Frames that the source manages. */
   readonly totalFrames: number;
-  /** `none` above the low watermark, `low` below it, `min` where only reclaim itself may take frames. */
+  /** Free frames at which the level changes, min ≤ low ≤ high. */
+  readonly watermarks: { readonly min: number; readonly low: number; readonly high: number };
+  /** `none` above the high watermark, `low` from the low one on until above the high one, `min` where only reclaim itself may take frames. */
   level(): "none" | "low" | "min";
 }
 

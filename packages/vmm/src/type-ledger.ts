@@ -1,5 +1,6 @@
 /** Which memory types frames are mapped with: no frame with two at once. */
 import type { Core } from "./core.ts";
+import { BufferObject } from "./objects/buffer-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import type { MemoryTypes } from "./ports.ts";
 import type { MemoryType } from "./rights.ts";
@@ -22,6 +23,7 @@ export class TypeLedger {
       if (other.start >= object.start + object.frames || object.start >= other.start + other.frames) continue;
       for (const region of other.regions.keys()) if (region.type !== type) return false;
     }
+    if (object instanceof BufferObject && object.type !== type) return false;
     return this.effective(object, type) !== -1;
   }
 

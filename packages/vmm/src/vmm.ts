@@ -9,9 +9,15 @@ import { AnonymousObject } from "./objects/anonymous-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import { FileObject } from "./objects/file-object.ts";
 import { PagerObject, type PagerOptions } from "./objects/pager-object.ts";
+import { AsyncFileObject } from "./objects/async-file-object.ts";
+import { allocateDmaBuffer, type DmaOutcome, type DmaRequest } from "./dma/allocate.ts";
+import { beginTransfer, type DeviceReach, type DmaTransfer, type TransferDirection } from "./dma/transfer.ts";
+import { Migrator } from "./migration.ts";
+import type { Refusal } from "./outcome.ts";
 import { PAGE_OBJECT } from "./pages/pages.ts";
 import type {
   AddressSpaceSwitch,
+  AsyncBackingStore,
   BackingStore,
   Clock as ClockPort,
   FrameSource,
@@ -20,6 +26,7 @@ import type {
   Pager,
   Random,
   ReplacementPolicy,
+  SpecialFrames,
   SwapStore,
   TlbControl,
   TranslationSystem,
@@ -33,7 +40,7 @@ import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
 import { PlainTranslationSystem } from "./tables/plain-tables.ts";
 import { TypeLedger } from "./type-ledger.ts";
-import { TABLE_PAGES, type Pfn } from "./units.ts";
+import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";
 
 /** What is done about pages that would be writable and executable at once. */
 export type WriteExecutePolicy = "off" | "warn" | "enforce";
@@ -52,6 +59,8 @@ export interface VmmOptions {
   readonly spaceSwitch?: AddressSpaceSwitch;
   /** Memory types of physical ranges. */
   readonly memoryTypes?: MemoryTypes;
+  /** Frames in a row for devices. */
+  readonly special?: SpecialFrames;
   /** Which page leaves; CLOCK by default. */
   readonly policy?: ReplacementPolicy;
   /** Stores for pages without a file, preferred ones first. */
@@ -90,6 +99,10 @@ export class Vmm {
   readonly writeExecute: WriteExecutePolicy;
   /** The kernel half, shared by all spaces; null where the tables have none. */
   readonly kernel: AddressSpace | null;
+  /** Moves pages between frames. */
+  readonly migrator: Migrator;
+  readonly #special: SpecialFrames | null;
+  readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
   writeExecuteWarnings = 0;
   #asid = 0;
@@ -117,7 +130,10 @@ export class Vmm {
     this.faults.faultAround = faultAround;
     this.faults.zeroFrame = options.zeroFrame ?? true;
     this.commit = new CommitAccount(options.commit ?? "unlimited", options.commitLimit ?? Infinity);
-    this.types = new TypeLedger(this.core, options.memoryTypes ?? null);
+    this.#memoryTypes = options.memoryTypes ?? null;
+    this.#special = options.special ?? null;
+    this.types = new TypeLedger(this.core, this.#memoryTypes);
+    this.migrator = new Migrator(this.core);
     this.spaceSwitch = options.spaceSwitch ?? null;
     this.writeExecute = options.writeExecute ?? "off";
     this.kernel = tables.kernel === null ? null : new AddressSpace(this, 0, tables.kernel, true);
@@ -161,6 +177,37 @@ export class Vmm {
   /** Makes a range of frames that are no RAM mappable. */
   openDevice(start: Pfn, frames: number): DeviceObject {
     return new DeviceObject(this.core, start, frames);
+  }
+
+  /** Puts a file that cannot answer at once into the page cache. */
+  openAsyncFile(backing: AsyncBackingStore): AsyncFileObject {
+    return new AsyncFileObject(this.core, backing);
+  }
+
+  /** Grants a contiguous buffer within a device's limits, moving pages out of the way where that helps. Needs the `special` port. */
+  allocateDmaBuffer(request: DmaRequest): DmaOutcome {
+    if (this.#special === null) throw new VmmError("bad-argument", "DMA buffers need the port `special`.");
+    return allocateDmaBuffer(this.core, this.#special, this.migrator, this.#memoryTypes, request);
+  }
+
+  /** Pins a program's memory for a device and lists its frames; ends with the transfer's `complete`. */
+  beginTransfer(
+    space: AddressSpace,
+    address: VirtAddr,
+    bytes: number,
+    direction: TransferDirection,
+    reach: DeviceReach = {},
+  ): DmaTransfer | Refusal {
+    return beginTransfer(space, address, bytes, direction, reach, this.#special);
+  }
+
+  /** Writes file pages that have been dirty for at least `age` nanoseconds; returns how many became clean. */
+  writeBackOlderThan(age: number): number {
+    const moment = this.core.clock.nanoseconds() - age;
+    let clean = 0;
+    for (const object of this.core.objects.values())
+      if (object instanceof FileObject) clean += object.flushOlderThan(moment);
+    return clean;
   }
 
   /** Evicts up to `pages` pages; returns how many left. */

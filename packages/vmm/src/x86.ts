@@ -5,5 +5,6 @@ export { CpuWindows, DATA_WINDOWS, KernelWindows, SELF_PAGE, TABLE_WINDOWS } fro
 export { CpuTlbControl, type TlbControlStats } from "./x86/tlb-control.ts";
 export { X86FaultHandler, type FaultingCpu } from "./x86/fault-adapter.ts";
 export { AttributeMap, LINUX_PAT } from "./x86/attributes.ts";
+export { X86Structure } from "./x86/structure.ts";
 export { TableSource } from "./x86/table-source.ts";
 export type { KernelBulk, KernelCpu } from "./x86/kernel-cpu.ts";

@@ -25,6 +25,7 @@ export class PlainMemory implements FrameSource, FrameWindow, FramePressure, Spe
   /** 1 where the frame is taken. */
   readonly #taken: Uint8Array;
   #free: number;
+  #pressed = false;
 
   /** Memory of `frames` frames, 1 … 2^20. */
   constructor(frames: number) {
@@ -43,10 +44,23 @@ export class PlainMemory implements FrameSource, FrameWindow, FramePressure, Spe
     return this.#free;
   }
 
-  /** `min` below 1/64 of the frames, `low` below 1/32. */
+  /** 1/64, 1/32 and 1/16 of the frames. */
+  get watermarks(): { readonly min: number; readonly low: number; readonly high: number } {
+    const { totalFrames } = this;
+    return { min: Math.floor(totalFrames / 64), low: Math.floor(totalFrames / 32), high: Math.floor(totalFrames / 16) };
+  }
+
+  /** See {@link FramePressure.level}. */
   level(): "none" | "low" | "min" {
-    if (this.#free * 64 < this.totalFrames) return "min";
-    return this.#free * 32 < this.totalFrames ? "low" : "none";
+    const { min, low, high } = this.watermarks;
+    this.#pressed = this.#free <= (this.#pressed ? high : low);
+    if (this.#free <= min) return "min";
+    return this.#pressed ? "low" : "none";
+  }
+
+  /** See {@link SpecialFrames.release}. */
+  release(start: Pfn, frames: number): void {
+    for (let pfn = start; pfn < start + frames; pfn++) this.give(pfn);
   }
 
   /** See {@link FrameSource.take}. */

@@ -153,6 +153,20 @@ export class SheetMap {
     for (const number of numbers) if (number >= first && number <= last) this.#visitFolder(number, start, end, visit);
   }
 
+  /** Moves the sheets of a table-aligned range to another map, telling each its new place. O(sheets). */
+  moveTo(into: SheetMap, start: Vpn, pages: number, target: Vpn, placed: (sheet: Sheet, base: Vpn) => void): void {
+    const sheets: Sheet[] = [];
+    this.forEach(start, start + pages, (sheet) => sheets.push(sheet));
+    for (const sheet of sheets) {
+      this.take(sheet.base);
+      const base = sheet.base + (target - start);
+      into.set(base, sheet);
+      placed(sheet, base);
+    }
+    this.#last = null;
+    into.#last = null;
+  }
+
   #visitFolder(number: number, start: Vpn, end: Vpn, visit: (sheet: Sheet, base: Vpn) => void): void {
     const folder = this.#folders.get(number);
     if (folder === undefined) return;

@@ -29,6 +29,7 @@ import { makeUnusable, makeUsable, populateRange, residencyOf } from "./residenc
 import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
 import { syncRange } from "./syncing.ts";
+import { transferRange } from "./transfer.ts";
 
 /** First page that user regions may use: the first 64 KiB stay unmapped, so that a null pointer faults. */
 export const USER_LOW: Vpn = 16;
@@ -283,6 +284,19 @@ export class AddressSpace {
     core.end(change);
   }
 
+  /** Forgets a sheet that holds nothing. */
+  dropEmptySheet(base: Vpn): void {
+    const sheet = this.sheets.take(base);
+    if (sheet !== null) this.vmm.core.sheets.destroy(sheet);
+  }
+
+  /** Hands a range of whole 2 MiB units over to another space; its address there, or why not. */
+  transfer(address: VirtAddr, bytes: number, into: AddressSpace, to?: VirtAddr): VirtAddr | Refusal {
+    this.#demandAlive();
+    into.#demandAlive();
+    return transferRange(this, address, bytes, into, to);
+  }
+
   /** Removes the translations of part of a region, and with `copies` its private pages too. */
   dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean): void {
     const { core } = this.vmm;
@@ -310,10 +324,7 @@ export class AddressSpace {
       if (sheet.used === 0 && sheet.mapped === 0 && sheet.sharers === null && isFree(this, base, base + TABLE_PAGES))
         empty.push(base);
     });
-    for (const base of empty) {
-      const sheet = this.sheets.take(base);
-      if (sheet !== null) core.sheets.destroy(sheet);
-    }
+    for (const base of empty) this.dropEmptySheet(base);
     core.end(change);
   }
 

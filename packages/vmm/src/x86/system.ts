@@ -15,6 +15,7 @@ import type { AddressLayout, FrameSource, TranslationSystem } from "../ports.ts"
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { AttributeMap, LINUX_PAT } from "./attributes.ts";
 import type { KernelCpu } from "./kernel-cpu.ts";
+import { X86Structure } from "./structure.ts";
 import { TableSource } from "./table-source.ts";
 import { X86Tables } from "./tables.ts";
 import { CpuWindows, KernelWindows, SELF_PAGE } from "./windows.ts";
@@ -63,7 +64,7 @@ class BootableMemory implements TableMemory {
 /** The tables of all spaces. */
 export class X86System implements TranslationSystem {
   /** See {@link TranslationSystem.structure}. */
-  readonly structure = null;
+  readonly structure: X86Structure = new X86Structure();
   /** See {@link TranslationSystem.layout}. */
   readonly layout: AddressLayout;
   /** Tables of the kernel half. */

@@ -150,6 +150,11 @@ export class X86Tables implements TranslationTables {
     plan.invalidateSpace();
   }
 
+  /** Forgets which leaf table was found last: tables have moved. */
+  forgetTables(): void {
+    this.#lastNumber = NaN;
+  }
+
   /** Table frames of this space, shared ones included. */
   countTables(): number {
     return this.mapper.countTables();

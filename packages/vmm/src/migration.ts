@@ -1,0 +1,114 @@
+/**
+ * Moving pages to other frames: for contiguous buffers, frames that fail, memory that is unplugged, ranks that are to sleep, and 2M pages.
+ *
+ * Costs O(mappings of the page): the reverse mapping leads to every translation. Pinned pages refuse, and frames that hold no page (tables,
+ * windows, buffers) are named.
+ */
+import type { Core } from "./core.ts";
+import { VmmError } from "./errors.ts";
+import type { EvacuationPlan, FrameHints } from "./ports.ts";
+import { RIGHTS_MASK } from "./rights.ts";
+import { NO_FRAME, type Pfn } from "./units.ts";
+
+/** Why a frame cannot be vacated: a transfer goes on, no page is in it, or no other frame is there. */
+export type MigrationRefusal = "pinned" | "not-a-page" | "no-memory";
+
+/** A frame that stays where it is. */
+export interface StuckFrame {
+  /** The frame. */
+  readonly pfn: Pfn;
+  /** Why. */
+  readonly reason: MigrationRefusal;
+}
+
+/** What became of an evacuation. */
+export interface EvacuationOutcome {
+  /** Whether the plan was committed. */
+  readonly ok: boolean;
+  /** Pages that were moved. */
+  readonly moved: number;
+  /** Frames in the way; the plan was cancelled if there are any. */
+  readonly stuck: readonly StuckFrame[];
+}
+
+/** Times that a plan is asked again for what came in meanwhile. */
+const MAX_ROUNDS = 4;
+
+/** Moves pages between frames. */
+export class Migrator {
+  readonly #core: Core;
+
+  /** The migrator of a core. */
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Moves the page in a frame to another frame, which `hints` may choose; the new frame, or why not. The old frame goes back to its source. */
+  vacate(pfn: Pfn, hints?: FrameHints): Pfn | MigrationRefusal {
+    const core = this.#core;
+    const page = core.frameMap.pageAt(pfn);
+    if (page < 0) return "not-a-page";
+    if (core.pages.pins[page]! > 0) return "pinned";
+    const target = core.frames.take(hints);
+    if (target === NO_FRAME) return "no-memory";
+    this.moveTo(page, target);
+    return target;
+  }
+
+  /** Moves a page that is not pinned into a frame that the caller has taken. */
+  moveTo(page: number, target: Pfn): void {
+    const core = this.#core;
+    const { pages } = core;
+    if (pages.pins[page]! > 0) throw new VmmError("bad-argument", "A pinned page was moved.", { page });
+    const places = this.#places(page);
+    const change = core.begin(null);
+    core.unmapEverywhere(page, change.plan);
+    change.plan.flush();
+    const source = pages.pfn[page]!;
+    core.window.copy(source, target);
+    core.frameMap.clear(source);
+    core.frameMap.set(target, page);
+    pages.pfn[page] = target;
+    for (const { sheet, vpn, rights } of places) {
+      const owner = core.sheets.get(sheet);
+      const region = owner.space.regions.find(vpn);
+      if (region !== null) core.map(owner.space, region, owner, vpn, page, rights, change.plan);
+    }
+    change.plan.dataFrame(source);
+    core.end(change);
+    core.stats.migrations++;
+  }
+
+  /** Carries out a plan of the frame source: moves every page that is in the way. All or nothing as far as the plan goes. */
+  evacuate(plan: EvacuationPlan): EvacuationOutcome {
+    let moved = 0;
+    let stuck: StuckFrame[] = [];
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const moves = plan.begin();
+      stuck = [];
+      for (let at = 0; at < moves.length; at++) {
+        const pfn = moves[at] ?? NO_FRAME;
+        const outcome = this.vacate(pfn);
+        if (typeof outcome === "number") moved++;
+        else stuck.push({ pfn, reason: outcome });
+      }
+      if (stuck.length > 0) break;
+      if (plan.commit()) return { ok: true, moved, stuck };
+    }
+    plan.cancel();
+    return { ok: false, moved, stuck };
+  }
+
+  /** Where the page is mapped, with the rights of each translation. Notes dirty and accessed bits on the way. */
+  #places(page: number): { sheet: number; vpn: number; rights: number }[] {
+    const { mappings, sheets } = this.#core;
+    const places = [];
+    for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
+      const sheet = mappings.sheetOf(at);
+      const { space, base } = sheets.get(sheet);
+      const vpn = base + mappings.entryOf(at);
+      places.push({ sheet, vpn, rights: space.tables.query(vpn) & RIGHTS_MASK });
+    }
+    return places;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * A file whose store cannot answer at once: HTTP ranges, Blobs, object stores. A fault on a page that is not cached is `pending`; the same access succeeds
+ * after the promise. Dirty pages leave their frames only after `writeLater` has confirmed them.
+ */
+import type { Core } from "../core.ts";
+import { PAGE_DIRTY } from "../pages/pages.ts";
+import type { AsyncBackingStore, IoOutcome } from "../ports.ts";
+import { PAGE_SIZE } from "../units.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
+
+/** A file in the page cache, read by promises. */
+export class AsyncFileObject extends MemoryObject {
+  readonly kind = "file";
+  override readonly persistent = true;
+  readonly #backing: AsyncBackingStore;
+  readonly #reading: Map<number, Promise<void>> = new Map();
+  readonly #arrived: Map<number, Uint8Array> = new Map();
+  readonly #failed: Set<number> = new Set();
+  readonly #dirty: Set<number> = new Set();
+  readonly #writing: Map<number, Promise<boolean>> = new Map();
+
+  /** The object of a backing store. */
+  constructor(core: Core, backing: AsyncBackingStore) {
+    super(core);
+    this.#backing = backing;
+  }
+
+  /** Bytes of the file as far as known. */
+  get size(): number {
+    return this.#backing.size();
+  }
+
+  /** See {@link MemoryObject.supply}. A failed read is one bus error; the access after it asks again. */
+  supply(index: number): number {
+    if (index * PAGE_SIZE >= this.size) return SUPPLY_BUS;
+    const arrived = this.#arrived.get(index);
+    if (arrived !== undefined) return this.#install(index, arrived);
+    if (this.#failed.delete(index)) return SUPPLY_BUS;
+    let reading = this.#reading.get(index);
+    if (reading === undefined) {
+      reading = this.#read(index);
+      this.#reading.set(index, reading);
+    }
+    this.pending = reading;
+    return SUPPLY_PENDING;
+  }
+
+  /** See {@link MemoryObject.dirtied}. */
+  override dirtied(page: number): void {
+    this.#dirty.add(page);
+  }
+
+  /** See {@link MemoryObject.writeBack}: begins to write; the page can leave once that has been confirmed. */
+  override writeBack(page: number): IoOutcome {
+    void this.#write(page);
+    return "failed";
+  }
+
+  /** Writes all dirty pages; `failed` where one could not be written: it stays dirty. */
+  async sync(): Promise<IoOutcome> {
+    this.demandAlive();
+    this.harvestDirty(0, this.pageCount);
+    const results = await Promise.all([...this.#dirty].map((page) => this.#write(page)));
+    return results.every(Boolean) ? "ok" : "failed";
+  }
+
+  #install(index: number, bytes: Uint8Array): number {
+    const { core } = this;
+    const pfn = core.keeper.take();
+    if (pfn < 0) return SUPPLY_NO_MEMORY;
+    this.#arrived.delete(index);
+    core.window.write(pfn, 0, bytes);
+    core.stats.fileReads++;
+    this.supplyRead = true;
+    return this.adopt(index, pfn);
+  }
+
+  async #read(index: number): Promise<void> {
+    const bytes = new Uint8Array(PAGE_SIZE);
+    const count = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
+    try {
+      await this.#backing.readLater(index * PAGE_SIZE, bytes.subarray(0, count));
+      this.#arrived.set(index, bytes);
+    } catch {
+      this.#failed.add(index);
+      this.core.stats.ioErrors++;
+    }
+    this.#reading.delete(index);
+  }
+
+  /** Writes one page as it is now; true if it is clean afterwards. The page is pinned meanwhile. */
+  #write(page: number): Promise<boolean> {
+    const known = this.#writing.get(page);
+    if (known !== undefined) return known;
+    const writing = this.#writeNow(page).finally(() => this.#writing.delete(page));
+    this.#writing.set(page, writing);
+    return writing;
+  }
+
+  async #writeNow(page: number): Promise<boolean> {
+    const { core } = this;
+    const backing = this.#backing;
+    if (backing.writeLater === undefined) return false;
+    const offset = core.pages.index[page]! * PAGE_SIZE;
+    const bytes = new Uint8Array(Math.min(PAGE_SIZE, this.size - offset));
+    core.window.read(core.pages.pfn[page]!, 0, bytes);
+    core.pages.unmark(page, PAGE_DIRTY);
+    this.#dirty.delete(page);
+    core.pin(page);
+    let written = true;
+    try {
+      await backing.writeLater(offset, bytes);
+      core.stats.fileWrites++;
+      core.stats.writebacks++;
+    } catch {
+      written = false;
+      core.stats.ioErrors++;
+    }
+    const change = core.begin(null);
+    if (!written && core.pages.refs[page]! > 0) core.dirty(page);
+    core.releasePinned(page, change.plan);
+    core.end(change);
+    return written;
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Handing memory from one space to another without touching a page: the regions, their sheets and the page tables move as they are. What message passing
+ * of whole 2 MiB ranges costs is O(tables).
+ */
+import { VmmError } from "../errors.ts";
+import type { Refusal } from "../outcome.ts";
+import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { addRegion, findGap, isFree, mergeRange, splitAt } from "./mapping.ts";
+import { coverOf, cutsFor } from "./protecting.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** Bytes that one page table translates: the unit of a transfer. */
+export const TRANSFER_UNIT: number = TABLE_PAGES * PAGE_SIZE;
+
+/**
+ * Moves `[address, address + bytes)` of one space, mapped without holes, to another, at `to` or at a gap; the new address, or why not. Address, length and
+ * target are multiples of 2 MiB. All or nothing.
+ */
+export function transferRange(
+  from: AddressSpace,
+  address: VirtAddr,
+  bytes: number,
+  into: AddressSpace,
+  to?: VirtAddr,
+): VirtAddr | Refusal {
+  for (const value of [address, bytes, to ?? 0])
+    if (Math.floor(value / TRANSFER_UNIT) * TRANSFER_UNIT !== value)
+      throw new VmmError("unaligned", "A transfer is aligned to 2 MiB.", { value });
+  const { structure } = from.vmm.core.tables;
+  const start = address / PAGE_SIZE;
+  const pages = pagesFor(bytes);
+  const regions = coverOf(from, start, start + pages);
+  if (structure === null || from === into) return "mixed";
+  if (regions === null) return "unmapped";
+  if (regions.some((region) => region.sealed)) return "sealed";
+  const target = to === undefined ? findGap(into, { bytes, alignment: TRANSFER_UNIT }, pages) : to / PAGE_SIZE;
+  if (typeof target === "string") return target;
+  if (target < into.low || target + pages > into.high) return "out-of-bounds";
+  if (!isFree(into, target, target + pages)) return "exists";
+  if (into.regions.count + regions.length > into.limits.regions) return "region-limit";
+  if (from.regions.count + cutsFor(from, start, start + pages) > from.limits.regions) return "region-limit";
+  if (into.mappedPages + pages > into.limits.pages) return "size-limit";
+  let locked = 0;
+  for (const region of regions)
+    if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
+  if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
+  const { core } = from.vmm;
+  const change = core.begin(from);
+  into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
+  const moved = structure.moveTables(from.tables, start, into.tables, target, pages, change.plan);
+  if (moved) moveRegions(from, into, start, pages, target);
+  core.end(change);
+  return moved ? target * PAGE_SIZE : "no-memory";
+}
+
+function moveRegions(from: AddressSpace, into: AddressSpace, start: Vpn, pages: number, target: Vpn): void {
+  splitAt(from, start);
+  splitAt(from, start + pages);
+  for (const region of from.regions.within(start, start + pages)) {
+    from.regions.remove(region);
+    from.mappedPages -= region.pages;
+    if (region.locked !== "none") from.lockedPages -= region.pages;
+    region.object?.regions.delete(region);
+    region.start += target - start;
+    region.end += target - start;
+    addRegion(into, region);
+  }
+  from.sheets.moveTo(into.sheets, start, pages, target, (sheet, base) => {
+    sheet.space = into;
+    sheet.base = base;
+  });
+  mergeRange(into, target, target + pages);
+}

@@ -1,0 +1,89 @@
+import { expect, test } from "vitest";
+
+import { PAGE_SIZE, PlainMemory, READ, SpaceMemory, Vmm, WRITE, type AsyncBackingStore } from "@pagewright/vmm";
+
+import { spaceOf } from "./kit/rig.ts";
+
+class LateFile implements AsyncBackingStore {
+  readonly bytes: Uint8Array;
+  failing = false;
+  reads = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  size(): number {
+    return this.bytes.length;
+  }
+
+  async readLater(offset: number, into: Uint8Array): Promise<void> {
+    this.reads++;
+    await Promise.resolve();
+    if (this.failing) throw new Error("lost");
+    into.set(this.bytes.subarray(offset, offset + into.length));
+  }
+
+  async writeLater(offset: number, from: Uint8Array): Promise<void> {
+    await Promise.resolve();
+    if (this.failing) throw new Error("lost");
+    this.bytes.set(from, offset);
+  }
+}
+
+function rig(pages: number): { file: LateFile; vmm: Vmm; memory: PlainMemory } {
+  const memory = new PlainMemory(64);
+  const bytes = new Uint8Array(pages * PAGE_SIZE).map((_, at) => Math.floor(at / PAGE_SIZE) + 1);
+  return { file: new LateFile(bytes), vmm: new Vmm({ frames: memory, window: memory, residentLimit: 16 }), memory };
+}
+
+test("an access to a page that is not here yet is pending, and succeeds after the promise", async () => {
+  const { file, vmm } = rig(4);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  const memory = new SpaceMemory(space);
+  expect(memory.load8(at)).toBe(-1);
+  expect(memory.fault).toBe("pending");
+  await space.pending;
+  expect(memory.load8(at)).toBe(1);
+  expect(await space.populate(at, 4 * PAGE_SIZE, READ)).toBe("ok");
+  expect(memory.load8(at + 3 * PAGE_SIZE)).toBe(4);
+  expect(file.reads).toBe(4);
+  vmm.check();
+});
+
+test("a run sums up a file that comes page by page", async () => {
+  const { file, vmm } = rig(8);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 8 * PAGE_SIZE, object: vmm.openAsyncFile(file) }));
+  const outcome = await space.run((memory) => {
+    let sum = 0;
+    for (let page = 0; page < 8; page++) sum += memory.load8(at + page * PAGE_SIZE);
+    return sum;
+  });
+  expect(outcome).toEqual({ done: true, value: 36, rounds: 9 });
+  vmm.check();
+});
+
+test("a failed read is one bus error; a failed write keeps the page dirty", async () => {
+  const { file, vmm } = rig(2);
+  const space = spaceOf(vmm);
+  const object = vmm.openAsyncFile(file);
+  const at = Number(space.map({ bytes: 2 * PAGE_SIZE, object, shared: true, rights: READ + WRITE }));
+  const memory = new SpaceMemory(space);
+  file.failing = true;
+  memory.load8(at);
+  await space.pending;
+  expect(memory.load8(at)).toBe(-1);
+  expect(memory.fault).toBe("bus");
+  file.failing = false;
+  memory.load8(at);
+  await space.pending;
+  expect(memory.store8(at, 99)).toBe(true);
+  file.failing = true;
+  expect(await object.sync()).toBe("failed");
+  file.failing = false;
+  expect(await object.sync()).toBe("ok");
+  expect(file.bytes[0]).toBe(99);
+  vmm.check();
+});

@@ -1,0 +1,116 @@
+import { expect, test } from "vitest";
+
+import { PAGE_SIZE, PlainMemory, SpaceMemory, UNCACHED, Vmm, type Pfn } from "@pagewright/vmm";
+
+import { rigOf, spaceOf } from "./kit/rig.ts";
+
+const MIB = 1048576;
+
+test("a buffer for ISA DMA lies below 16 MiB within 64 KiB", () => {
+  const { vmm, pmm, cpu } = rigOf();
+  const outcome = vmm.allocateDmaBuffer({ bytes: 32768, below: 16 * MIB, boundary: 65536 });
+  if (!outcome.ok) throw new Error(outcome.reason);
+  const { buffer } = outcome;
+  expect(buffer.address + buffer.size).toBeLessThanOrEqual(16 * MIB);
+  expect(Math.floor(buffer.address / 65536)).toBe(Math.floor((buffer.address + 32767) / 65536));
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 32768, object: buffer }));
+  space.activate(0);
+  cpu.setCpl(3);
+  expect(cpu.store32(at + 4096, 77)).toBe(true);
+  space.unmap(at, 32768);
+  buffer.close();
+  vmm.check();
+  const again = vmm.allocateDmaBuffer({ bytes: 32768, below: 16 * MIB, boundary: 65536 });
+  expect(again.ok && again.buffer.address).toBe(buffer.address);
+  pmm.check();
+});
+
+test("an uncached buffer cannot be mapped cached", () => {
+  const { vmm } = rigOf();
+  const outcome = vmm.allocateDmaBuffer({ bytes: 4096, cached: false });
+  if (!outcome.ok) throw new Error(outcome.reason);
+  const space = spaceOf(vmm);
+  expect(space.map({ bytes: 4096, object: outcome.buffer })).toBe("type-conflict");
+  expect(typeof space.map({ bytes: 4096, object: outcome.buffer, type: UNCACHED })).toBe("number");
+});
+
+test("pages move out of the way, keep their bytes in all their mappings, and pinned ones are named", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, zeroFrame: false });
+  const space = spaceOf(vmm);
+  const bytes = new SpaceMemory(space);
+  const at = Number(space.map({ bytes: 20 * PAGE_SIZE }));
+  for (let page = 0; page < 20; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+  const clone = space.clone();
+  if (clone === null) throw new Error("no clone");
+  const other = new SpaceMemory(clone);
+  for (let page = 0; page < 20; page++) other.load32(at + page * PAGE_SIZE);
+  const frames: Pfn[] = [];
+  for (let page = 0; page < 20; page++) {
+    space.tables.query(at / PAGE_SIZE + page);
+    frames.push(space.tables.frame);
+  }
+  for (const pfn of frames) expect(typeof vmm.migrator.vacate(pfn)).toBe("number");
+  vmm.check();
+  for (let page = 0; page < 20; page++) {
+    expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+    expect(other.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+  }
+  expect(vmm.stats.migrations).toBe(20);
+  const transfer = vmm.beginTransfer(space, at, 100, "to-device");
+  if (typeof transfer === "string") throw new Error(transfer);
+  space.tables.query(at / PAGE_SIZE);
+  expect(vmm.migrator.vacate(space.tables.frame)).toBe("pinned");
+  transfer.complete();
+  expect(typeof vmm.migrator.vacate(space.tables.frame)).toBe("number");
+  expect(vmm.migrator.vacate(63)).toBe("not-a-page");
+  vmm.check();
+});
+
+test("a device fills a program's pages through its list, through stand-ins where it cannot reach them", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, special: memory });
+  for (let low = 0; low < 8; low++) expect(memory.take()).toBe(low);
+  const space = spaceOf(vmm);
+  const bytes = new SpaceMemory(space);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE }));
+  for (let page = 0; page < 4; page++) bytes.store32(at + page * PAGE_SIZE + 100, 42);
+  for (let low = 0; low < 8; low++) memory.give(low);
+  const transfer = vmm.beginTransfer(space, at + 200, 2 * PAGE_SIZE, "from-device", { below: 8 * PAGE_SIZE });
+  if (typeof transfer === "string") throw new Error(transfer);
+  expect(transfer.bounced).toBe(3);
+  for (const { address, bytes: length } of transfer.segments) {
+    expect(address + length).toBeLessThanOrEqual(8 * PAGE_SIZE);
+    for (let done = 0; done < length;) {
+      const offset = (address + done) % PAGE_SIZE;
+      const part = Math.min(length - done, PAGE_SIZE - offset);
+      memory.write(Math.floor((address + done) / PAGE_SIZE), offset, new Uint8Array(part).fill(0xee));
+      done += part;
+    }
+  }
+  transfer.complete();
+  transfer.complete();
+  expect(bytes.load32(at + 100)).toBe(42);
+  expect(bytes.load8(at + 199)).toBe(0);
+  expect(bytes.load8(at + 200)).toBe(0xee);
+  expect(bytes.load8(at + 200 + 2 * PAGE_SIZE - 1)).toBe(0xee);
+  expect(bytes.load8(at + 200 + 2 * PAGE_SIZE)).toBe(0);
+  vmm.check();
+});
+
+test("a program that unmaps a buffer in a transfer gives the frames back only when the device is done", () => {
+  const memory = new PlainMemory(16);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: PAGE_SIZE }));
+  const transfer = vmm.beginTransfer(space, at, PAGE_SIZE, "from-device");
+  if (typeof transfer === "string") throw new Error(transfer);
+  const free = memory.freeFrames;
+  space.unmap(at, PAGE_SIZE);
+  vmm.check();
+  expect(memory.freeFrames).toBe(free);
+  transfer.complete();
+  expect(memory.freeFrames).toBe(free + 1);
+  vmm.check();
+});
