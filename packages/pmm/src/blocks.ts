@@ -28,6 +28,7 @@ import {
   HANDED,
   IN_GROUP,
   modeOf,
+  NO_WORDS,
   PARTIAL,
   RANK_USED,
   RESERVED,
@@ -41,12 +42,12 @@ import { BLOCK_FRAMES } from "./units.ts";
 /** The steps on blocks and groups that workers share. */
 export class Blocks {
   readonly #arena: Arena;
-  readonly #words: Int32Array;
-  readonly #bits: Int32Array;
-  readonly #groups: Int32Array;
+  readonly #words: Int32Array = NO_WORDS;
+  readonly #bits: Int32Array = NO_WORDS;
+  readonly #groups: Int32Array = NO_WORDS;
   readonly #partial: readonly HintMap[];
   readonly #whole: HintMap;
-  readonly #ranked: boolean;
+  readonly #ranked: boolean = false;
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -99,7 +100,7 @@ export class Blocks {
   put(bitWord: number, mask: number, frames: number): number {
     const doubled = Atomics.or(this.#bits, bitWord, mask) & mask;
     const fresh = doubled === 0 ? frames : bitCount(mask & ~doubled);
-    if (fresh > 0) this.#countUp(bitWord >>> 4, fresh);
+    if (fresh > 0) this.countUp(bitWord >>> 4, fresh);
     return doubled;
   }
 
@@ -253,7 +254,8 @@ export class Blocks {
     return true;
   }
 
-  #countUp(block: number, frames: number): void {
+  /** Counts frames whose bits the caller has set. */
+  countUp(block: number, frames: number): void {
     let word = Atomics.load(this.#words, block);
     let next = counted(word, frames);
     for (;;) {

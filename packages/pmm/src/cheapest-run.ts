@@ -61,7 +61,7 @@ function likelyParts(arena: Arena, stretch: Stretch, frames: number): Stretch[] 
       parts.push({ free, block });
       if (parts.length >= 2 * CANDIDATES) {
         parts.sort((a, b) => b.free - a.free).length = CANDIDATES;
-        least = parts.at(-1)?.free ?? -1;
+        least = parts[parts.length - 1]?.free ?? -1;
       }
     }
     free -= freeIn(arena, block);

@@ -8,6 +8,7 @@ import { PageStacks } from "./page-stacks.ts";
 import { Plug } from "./plug.ts";
 import type { PressureLevel } from "./ports.ts";
 import type { PmmShare } from "./share.ts";
+import { claimAny } from "./runs.ts";
 import { freeFrames, stackedFrames } from "./stats.ts";
 import { FrameTables } from "./tables.ts";
 import { Giver, Taker } from "./taker.ts";
@@ -44,7 +45,9 @@ export class Core {
       zone.reserve = share.reserves[index] ?? 0;
     });
     this.stacks = new PageStacks(this.arena, this.blocks, worker);
-    this.taker = new Taker(this.arena, this.blocks, this.stacks, this.zones, homeNode, share.distances);
+    const borrow = (zone: Zone, code: number): number => claimAny(this, zone, code);
+    const { arena, blocks, stacks, zones } = this;
+    this.taker = new Taker(arena, blocks, stacks, zones, homeNode, share.distances, borrow);
     this.giver = new Giver(this.arena, this.blocks, worker);
     this.tables = new FrameTables(share.tables);
     this.plug = new Plug(this.arena, this.blocks, this.zones);

@@ -9,7 +9,6 @@ import { PmmError } from "./errors.ts";
 import { useOf } from "./misuse.ts";
 import { ASKED_TO_DRAIN } from "./page-stacks.ts";
 import type { EvacuationPlan } from "./ports.ts";
-import { claimFrame } from "./retirement.ts";
 import { claimRun, firstFree, firstUsed, putRun } from "./runs.ts";
 import type { Stretch } from "./runs.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
@@ -187,13 +186,9 @@ export class Evacuation implements EvacuationPlan {
       const blockEnd = Math.min(to, ((frame >>> 9) + 1) * BLOCK_FRAMES);
       const used = firstUsed(arena, frame, blockEnd);
       const end = used < 0 ? blockEnd : used;
-      if (claimRun(this.#core, frame, end, this.#zone)) {
-        arena.state.fill(ISOLATED, frame, end);
-        frame = end;
-      } else if (claimFrame(this.#core, frame)) {
-        arena.state[frame] = ISOLATED;
-        frame += 1;
-      } else {
+      if (claimRun(this.#core, frame, end, this.#zone, ISOLATED, ISOLATED)) frame = end;
+      else if (claimRun(this.#core, frame, frame + 1, this.#zone, ISOLATED, ISOLATED)) frame += 1;
+      else {
         tries += 1;
         if (tries > 1000) frame = blockEnd;
       }

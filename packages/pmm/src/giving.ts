@@ -74,9 +74,7 @@ function giveLarge(core: Core, pfn: Pfn, frame: number, code: number, order: num
   if (!given) throw core.error("double-free", "The block was given back by two workers at once", pfn, frame);
   for (const inner of dying) retireFrame(core, inner);
   const leaves = dying.length === 0 && order === ORDER_2M && (code & LEAVING) !== 0;
-  if (leaves && claimRun(core, frame, frame + BLOCK_FRAMES, zone)) {
-    core.arena.state.fill(ISOLATED, frame, frame + BLOCK_FRAMES);
-  }
+  if (leaves) claimRun(core, frame, frame + BLOCK_FRAMES, zone, ISOLATED, ISOLATED);
   return -1;
 }
 

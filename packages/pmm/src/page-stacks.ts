@@ -7,7 +7,7 @@
  *
  * Intents say which block this worker works in at the moment, so that its death there loses nothing.
  */
-import { bitCount, classOf, PINNED, STACKED, TAKEN } from "./arena.ts";
+import { bitCount, classOf, NO_BYTES, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
 import { BATCH_FRAMES, BLOCK_WORDS, GROUP_BLOCKS, STACK_FRAMES, STACK_WORDS, WORKER_HEADER } from "./layout.ts";
@@ -22,6 +22,12 @@ export const ASKED_TO_DRAIN = 1;
 export const REFILL_INTENT = 2;
 /** Block + 1 that the worker frees frames to, 0 for none. */
 export const DRAIN_INTENT = 3;
+/** What the worker does to a run of frames: 0 nothing, 1 reserves its blocks, 2 claims and marks it. */
+export const RUN_PHASE = 4;
+/** The run's first dense frame. */
+export const RUN_FROM = 5;
+/** One past the run's last dense frame. */
+export const RUN_TO = 6;
 /** Claimed bits of each of the block's 16 words. */
 export const REFILL_MASKS = 8;
 
@@ -31,14 +37,14 @@ const COLOUR_TRIES = 32;
 /** One worker's stacks: nodes × kinds × colours. */
 export class PageStacks {
   /** The worker's number. */
-  readonly worker: number;
+  readonly worker: number = 0;
   readonly #arena: Arena;
   readonly #blocks: Blocks;
-  readonly #words: Int32Array;
-  readonly #state: Uint8Array;
-  readonly #area: number;
-  readonly #mark: number;
-  readonly #colours: number;
+  readonly #words: Int32Array = NO_WORDS;
+  readonly #state: Uint8Array = NO_BYTES;
+  readonly #area: number = 0;
+  readonly #mark: number = 0;
+  readonly #colours: number = 1;
   #limit = BATCH_FRAMES;
 
   constructor(arena: Arena, blocks: Blocks, worker: number) {

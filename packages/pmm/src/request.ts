@@ -5,7 +5,7 @@ import { PmmError } from "./errors.ts";
 import { Evacuation, survey } from "./evacuation.ts";
 import { cheapestRun } from "./cheapest-run.ts";
 import type { Grant, Refusal, SpecialRequest } from "./ports.ts";
-import { claimRun, findRun, markGranted, putRun, stretchesOf } from "./runs.ts";
+import { claimRun, findRun, putRun, stretchesOf } from "./runs.ts";
 import type { RunWish, Stretch } from "./runs.ts";
 import { PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -30,6 +30,7 @@ export function requestRun(core: Core, request: SpecialRequest): Grant | Refusal
   const wish = checkedWish(request);
   const places = placesFor(core, request);
   if (places.length === 0) return { ok: false, reason: "no-such-zone" };
+  if (wish.boundary > 0 && wish.frames > wish.boundary) return { ok: false, reason: "too-large" };
   for (let turn = 0; turn < 2; turn += 1) {
     for (const { zone, stretch } of places) {
       const start = grantIn(core, zone, stretch, wish);
@@ -44,9 +45,7 @@ function grantIn(core: Core, zone: Zone, stretch: Stretch, wish: RunWish): numbe
   for (let turn = 0; turn < TRIES; turn += 1) {
     const start = findRun(core.arena, stretch, wish);
     if (start < 0) return -1;
-    if (!claimRun(core, start, start + wish.frames, zone)) continue;
-    markGranted(core.arena, start, start + wish.frames);
-    return start;
+    if (claimRun(core, start, start + wish.frames, zone, GRANT_HEAD, GRANT_BODY)) return start;
   }
   return -1;
 }
@@ -59,7 +58,10 @@ function refusal(core: Core, places: readonly Place[], wish: RunWish): Refusal {
     if (best.start < 0) continue;
     const run = { from: best.start, to: best.start + wish.frames, base: stretch.base };
     const { moves } = survey(core, run.from, run.to, run.base);
-    const finish = (from: number, to: number): void => markGranted(core.arena, from, to);
+    const finish = (from: number, to: number): void => {
+      core.arena.state.fill(GRANT_BODY, from, to);
+      core.arena.state[from] = GRANT_HEAD;
+    };
     return { ok: false, reason: "fragmented", plan: new Evacuation(core, zone, run, moves, false, finish) };
   }
   return { ok: false, reason: possible ? "fragmented" : "too-large" };
@@ -114,22 +116,14 @@ function checkedWish(request: SpecialRequest): RunWish {
   return { frames, alignment, boundary };
 }
 
-/** The stretches inside the limits: normal zones from the near to the far, then low zones. */
-function placesFor(
-  core: Core,
-  { above = 0, below = PFN_LIMIT, node = -1, boundary = 0, frames }: SpecialRequest,
-): Place[] {
+/** The stretches inside the limits: normal zones first, then low ones. */
+function placesFor(core: Core, { above = 0, below = PFN_LIMIT, node = -1 }: SpecialRequest): Place[] {
   core.refresh();
-  if (boundary > 0 && frames > boundary) return everywhere(core, above, below, node).slice(0, 0);
-  return everywhere(core, above, below, node);
-}
-
-function everywhere(core: Core, above: Pfn, below: Pfn, node: number): Place[] {
   const places: Place[] = [];
   const wanted = node === -1 ? -1 : core.arena.layout.geometry.nodes[core.taker.nodeIndex(node)];
   for (const zone of core.zones) {
-    if (wanted !== -1 && zone.node !== wanted) continue;
-    if (zone.presentFrames === 0) continue;
+    if ((wanted !== -1 && zone.node !== wanted) || zone.presentFrames === 0) continue;
+    if (zone.isLow ? above >= core.arena.layout.geometry.lowEnd : below <= core.arena.layout.geometry.lowEnd) continue;
     for (const stretch of stretchesOf(core.arena, zone, above, below)) places.push({ zone, stretch });
   }
   return places;

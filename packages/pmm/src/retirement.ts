@@ -4,11 +4,8 @@ import {
   DOOMED_1G,
   DOOMED_2M,
   GRANT_HEAD,
-  GROUP_WHOLE,
   ISOLATED,
   LEAVING,
-  modeOf,
-  RESERVED,
   RETIRED,
   STACKED,
   TAKEN,
@@ -19,6 +16,7 @@ import {
 import type { Core } from "./core.ts";
 import { useOf } from "./misuse.ts";
 import { ASKED_TO_DRAIN } from "./page-stacks.ts";
+import { claimRun } from "./runs.ts";
 import { GROUP_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
@@ -43,7 +41,7 @@ export function retireFrame(core: Core, frame: number): Retirement {
     const use = useOf(core.arena, frame);
     switch (use) {
       case "free":
-        if (claimFrame(core, frame)) return noteRetired(core, frame);
+        if (claimRun(core, frame, frame + 1, core.zoneOf(frame), RETIRED, RETIRED)) return noteRetired(core, frame);
         continue;
       case "stacked":
         if (core.drainAll() > 0) continue;
@@ -72,21 +70,6 @@ export function retireFrame(core: Core, frame: number): Retirement {
     }
   }
   return askToDrain(core, frame);
-}
-
-/** Takes one free frame out of the blocks, wherever it lies; false if it is not free or its block is busy just now. */
-export function claimFrame(core: Core, frame: number): boolean {
-  const { arena, blocks } = core;
-  const block = frame >>> 9;
-  if (arena.groupMode(frame >>> 18) === GROUP_WHOLE) blocks.splitGroup(frame >>> 18, core.worker);
-  if (modeOf(Atomics.load(arena.blocks, block)) === RESERVED || blocks.reserve(block, core.worker) === 0) return false;
-  const cls = (Atomics.load(arena.blocks, block) >>> 13) & 511;
-  const bit = 1 << (frame & 31);
-  const isFree = (Atomics.load(arena.bits, frame >>> 5) & bit) !== 0;
-  if (isFree) blocks.claim(frame >>> 5, bit);
-  blocks.release(block, isFree ? 1 : 0, cls);
-  if (isFree) core.zoneOf(frame).addFree(-1);
-  return isFree;
 }
 
 function noteRetired(core: Core, frame: number): Retirement {

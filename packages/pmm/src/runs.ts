@@ -2,11 +2,12 @@
  * Contiguous runs: the allocator of special requests. It reads the bit fields from low to high, by word where a run fits a
  * word, skipping full and whole blocks and groups, and claims a run by reserving every block that it touches.
  */
-import { countOf, FULL, GRANT_BODY, GRANT_HEAD, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf, WHOLE } from "./arena.ts";
+import { countOf, FULL, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf, WHOLE } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
-import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
+import { RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES, PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
 import type { Zone } from "./zone.ts";
 
@@ -36,12 +37,21 @@ export function stretchesOf(arena: Arena, zone: Zone, above: Pfn, below: Pfn): S
       const to = Math.min(stop * BLOCK_FRAMES, below - base);
       block = stop;
       if (from >= to) continue;
-      const last = list.at(-1);
+      const last = list[list.length - 1];
       if (last?.to === from && last.base === base) list[list.length - 1] = { from: last.from, to, base };
       else list.push({ from, to, base });
     }
   }
   return list;
+}
+
+/** The longest stretch of a zone; an empty one where the zone has no frames. */
+export function longestStretch(arena: Arena, zone: Zone): Stretch {
+  let longest: Stretch = { from: 0, to: 0, base: 0 };
+  for (const stretch of stretchesOf(arena, zone, 0, PFN_LIMIT)) {
+    if (stretch.to - stretch.from > longest.to - longest.from) longest = stretch;
+  }
+  return longest;
 }
 
 /** The lowest frame number ≥ `pfn` at which a run may start. */
@@ -154,53 +164,69 @@ export function coverOf(word: number, from: number, to: number): number {
 }
 
 /**
- * Claims the free dense frames `[from, to)` of one zone, all or none: reserves every block, claims, releases. False when
- * any frame is not free any more, or a block is reserved by another worker just now.
+ * Claims the free dense frames `[from, to)` of one zone, all or none, and sets their state bytes: the first to `head`, the
+ * rest to `body`. Reserves every block, claims, releases, marks. False when any frame is not free any more, or a block is
+ * reserved by another worker just now.
  */
-export function claimRun(core: Core, from: number, to: number, zone: Zone): boolean {
+export function claimRun(core: Core, from: number, to: number, zone: Zone, head: number, body: number): boolean {
   const { arena, blocks } = core;
+  const area = arena.areaOf(core.worker);
+  arena.workers[area + RUN_FROM] = from;
+  arena.workers[area + RUN_TO] = to;
+  Atomics.store(arena.workers, area + RUN_PHASE, 1);
   const last = (to - 1) >>> 9;
   let block = from >>> 9;
-  let fits = true;
-  for (; fits && block <= last; block += 1) {
-    if (arena.groupMode(block >>> 9) === GROUP_WHOLE) blocks.splitGroup(block >>> 9, core.worker);
-    const begin = Math.max(from, block * BLOCK_FRAMES);
-    const end = Math.min(to, (block + 1) * BLOCK_FRAMES);
-    fits = blocks.reserve(block, core.worker) > 0;
-    if (!fits) break;
-    const enough = countOf(Atomics.load(arena.blocks, block)) >= end - begin;
-    if (!enough || firstUsedBit(arena, begin, end)) {
-      releaseAs(core, block, 0);
-      fits = false;
-      break;
-    }
-  }
+  while (block <= last && reserveCover(core, block, from, to)) block += 1;
+  const fits = block > last;
+  if (fits) Atomics.store(arena.workers, area + RUN_PHASE, 2);
   for (let held = from >>> 9; held < block; held += 1) {
     const begin = Math.max(from, held * BLOCK_FRAMES);
     const end = Math.min(to, (held + 1) * BLOCK_FRAMES);
-    for (let word = begin >>> 5; fits && word <= (end - 1) >>> 5; word += 1)
-      blocks.claim(word, coverOf(word, begin, end));
+    if (fits) for (let w = begin >>> 5; w <= (end - 1) >>> 5; w += 1) blocks.claim(w, coverOf(w, begin, end));
     releaseAs(core, held, fits ? end - begin : 0);
   }
-  if (fits) zone.addFree(from - to);
+  if (fits) {
+    zone.addFree(from - to);
+    arena.state.fill(body, from + 1, to);
+    arena.state[from] = head;
+  }
+  Atomics.store(arena.workers, area + RUN_PHASE, 0);
   return fits;
+}
+
+/** Reserves a block in which the part of a run must be free; false, and not reserved, if it is not. */
+function reserveCover(core: Core, block: number, from: number, to: number): boolean {
+  const { arena, blocks } = core;
+  if (arena.groupMode(block >>> 9) === GROUP_WHOLE) blocks.splitGroup(block >>> 9, core.worker);
+  if (blocks.reserve(block, core.worker) === 0) return false;
+  const begin = Math.max(from, block * BLOCK_FRAMES);
+  const end = Math.min(to, (block + 1) * BLOCK_FRAMES);
+  const enough = countOf(Atomics.load(arena.blocks, block)) >= end - begin;
+  if (enough && !hasUsedBit(arena, begin, end)) return true;
+  releaseAs(core, block, 0);
+  return false;
+}
+
+/** Claims any one free frame of a zone; its dense number, or −1. */
+export function claimAny(core: Core, zone: Zone, code: number): number {
+  for (const stretch of stretchesOf(core.arena, zone, 0, PFN_LIMIT)) {
+    for (let frame = firstFree(core.arena, stretch.from, stretch.to); frame < stretch.to;) {
+      if (claimRun(core, frame, frame + 1, zone, code, code)) return frame;
+      frame = firstFree(core.arena, frame + 1, stretch.to);
+    }
+  }
+  return -1;
 }
 
 function releaseAs(core: Core, block: number, claimed: number): void {
   core.blocks.release(block, claimed, (Atomics.load(core.arena.blocks, block) >>> 13) & 511);
 }
 
-function firstUsedBit(arena: Arena, from: number, to: number): boolean {
+function hasUsedBit(arena: Arena, from: number, to: number): boolean {
   for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
     if ((~Atomics.load(arena.bits, word) & coverOf(word, from, to)) !== 0) return true;
   }
   return false;
-}
-
-/** Marks claimed frames as one granted run. */
-export function markGranted(arena: Arena, from: number, to: number): void {
-  arena.state[from] = GRANT_HEAD;
-  arena.state.fill(GRANT_BODY, from + 1, to);
 }
 
 /** Frees dense frames `[from, to)` of one zone in the blocks; returns how many. Their state bytes become `code`. */

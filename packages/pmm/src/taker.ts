@@ -26,6 +26,7 @@ export class Taker {
   readonly #colours: number;
   readonly #home: number;
   readonly #fallback: readonly (readonly number[])[];
+  readonly #borrowFrom: (zone: Zone, code: number) => number;
   #turn = 0;
 
   constructor(
@@ -35,7 +36,9 @@ export class Taker {
     zones: readonly Zone[],
     home: number,
     distances: readonly (readonly number[])[],
+    borrowFrom: (zone: Zone, code: number) => number,
   ) {
+    this.#borrowFrom = borrowFrom;
     this.#arena = arena;
     this.#blocks = blocks;
     this.#stacks = stacks;
@@ -156,31 +159,9 @@ export class Taker {
     for (const node of nodes) {
       const zone = this.#zones[this.#nodes.length + node];
       if (zone === undefined || zone.depotFrames === 0) continue;
-      for (const { first, end } of zone.segments.toReversed()) {
-        for (let block = end - 1; block >= first; block -= 1) {
-          const frame = this.#claimOne(block);
-          if (frame < 0) continue;
-          this.#arena.state[frame] = TAKEN_LOW + code;
-          zone.addFree(-1);
-          return frame;
-        }
-      }
+      const frame = this.#borrowFrom(zone, TAKEN_LOW + code);
+      if (frame >= 0) return frame;
     }
-    return -1;
-  }
-
-  #claimOne(block: number): number {
-    if (this.#blocks.reserve(block, this.#stacks.worker) === 0) return -1;
-    const cls = (Atomics.load(this.#arena.blocks, block) >>> 13) & 511;
-    for (let bitWord = block * 16 + 15; bitWord >= block * 16; bitWord -= 1) {
-      const free = Atomics.load(this.#arena.bits, bitWord);
-      if (free === 0) continue;
-      const bit = 31 - Math.clz32(free);
-      this.#blocks.claim(bitWord, 1 << bit);
-      this.#blocks.release(block, 1, cls);
-      return bitWord * 32 + bit;
-    }
-    this.#blocks.release(block, 0, cls);
     return -1;
   }
 

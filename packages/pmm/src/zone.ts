@@ -130,7 +130,7 @@ function cutByRank(arena: Arena, first: number, end: number, list: Segment[]): v
     const rank = arena.ranks[from]!;
     let to = from + 1;
     while (to < end && arena.ranks[to] === rank) to += 1;
-    const last = list.at(-1);
+    const last = list[list.length - 1];
     if (last?.end === from && last.rank === rank) list[list.length - 1] = { first: last.first, end: to, rank };
     else list.push({ first: from, end: to, rank });
     from = to;
