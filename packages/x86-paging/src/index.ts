@@ -162,3 +162,24 @@ export type { ListingOptions } from "./print-qemu.ts";
 export { qemuMem, qemuTlb } from "./print-qemu.ts";
 export type { DescriptorTable, DiagnosisInput, Finding, ImageMemory } from "./diagnose/finding.ts";
 export { diagnose } from "./diagnose/diagnose.ts";
+export { mergePages, moveTables, shareTables, splitPage } from "./restructure.ts";
+export {
+  installRecursiveSlot,
+  recursiveFlush,
+  recursiveOffset,
+  recursivePage,
+  recursiveRange,
+  removeRecursiveSlot,
+} from "./recursive.ts";
+export type { CompareOptions, Difference, Side } from "./compare.ts";
+export { compareTables } from "./compare.ts";
+export { NESTED_FAULT, NestedWalk, NestedWalker, NPT_FINAL, NPT_TABLE } from "./nested.ts";
+export type { AliasConflict } from "./alias.ts";
+export { findAliasConflicts } from "./alias.ts";
+export type { FrameSpan, LintFinding, LintOptions, LintRule, LintSeverity, StackSpan } from "./lint/finding.ts";
+export { lint } from "./lint/lint.ts";
+export type { RegionMarker } from "./print-linux.ts";
+export { linuxMarkers, linuxPageTables } from "./print-linux.ts";
+export { xv6Tree } from "./print-xv6.ts";
+export type { BuiltTables, Layout, LayoutRange } from "./builder.ts";
+export { buildTables } from "./builder.ts";

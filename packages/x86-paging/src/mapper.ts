@@ -214,12 +214,13 @@ export class Mapper {
     if (table === NO_FRAME) return describeRefusal("not-mapped", editor, 0, vpn);
     const level = editor.level(1);
     const index = raw & (level.entries - 1);
+    const shared = editor.isShared(this.root, raw);
     editor.read(table, index);
     if (!editor.isPresent) return describeRefusal("not-mapped", editor, 1, vpn);
     editor.replace(table, index, low, high);
     const packed = attributesOf(this.mode, level, editor.low, editor.high, editor.encryption);
     const plan = editor.plan();
-    plan.everyContext = editor.shares.size > 0 && editor.shares.count(table) > 1;
+    plan.everyContext = shared;
     plan.addRange(vpn, 1, 1, FLUSH_REQUIRED, (packed & ATTR_GLOBAL) !== 0);
     plan.addFrames(editor.leafFrame(level), 1, vpn, packed);
     return plan;
@@ -337,6 +338,11 @@ export class Mapper {
   /** Table frames reachable from the root, root and shared tables included. O(tables). */
   countTables(): number {
     return checkTables(this.editor, this.root);
+  }
+
+  /** Throws `out-of-range` for pages that are no range of one half of the address space. */
+  checkRange(vpn: Vpn, pages: number): void {
+    this.#rangeAt(vpn, pages);
   }
 
   /** The raw position of a range; throws where it leaves the address space or crosses 0 from below. */

@@ -230,6 +230,20 @@ export class TableEditor {
     return refusal;
   }
 
+  /** Whether any table on the way to a position is shared with another root. */
+  isShared(root: Pfn, raw: number): boolean {
+    if (this.shares.size === 0) return false;
+    let table = root;
+    for (let n = this.mode.depth; n > 1; n--) {
+      const level = this.level(n);
+      this.read(table, Math.floor(raw / level.pages) & (level.entries - 1));
+      if (!this.isPresent || this.isLeaf(level)) return false;
+      table = this.tableFrame(level);
+      if (this.shares.count(table) > 1) return true;
+    }
+    return false;
+  }
+
   /** A plan for this editor's context. */
   plan(): FlushPlan {
     return new FlushPlan(this.frames, this.pcid);

@@ -1,0 +1,112 @@
+/** Rules about entries and the shape of the tables: reserved bits, widths, alignment, loops. Every table is looked at once per level. */
+
+import { formatBigint, bigintOfVpn, bigintOfWords } from "../address.ts";
+import { vpnOfRaw } from "../cursor.ts";
+import { reservedBitsOf } from "../explain-entry.ts";
+import type { PagingLevel } from "../mode.ts";
+import { isLeaf, levelOf, tableFrameOf } from "../mode.ts";
+import type { Pfn } from "../units.ts";
+import type { LintRule, LintScene } from "./finding.ts";
+
+interface Visit {
+  readonly table: Pfn;
+  readonly level: number;
+  /** Where the table was first met. */
+  readonly raw: number;
+}
+
+/** Reports reserved bits and loops; returns every frame that serves as a table, with where it was first met. */
+export function lintTables(scene: LintScene): Map<Pfn, number> {
+  const { state, memory } = scene;
+  const mode = state.mode;
+  const tables = new Map<Pfn, number>([[state.root, 0]]);
+  const seen = new Set<string>();
+  const children = new Map<Pfn, Map<Pfn, Visit & { index: number }>>();
+  const queue: Visit[] = [{ table: state.root, level: mode.depth, raw: 0 }];
+  for (let visit = queue.pop(); visit !== undefined; visit = queue.pop()) {
+    const level = levelOf(mode, visit.level);
+    const words = level.inRegisters ? state.rootEntries : memory.words(visit.table);
+    const base = level.inRegisters ? 0 : memory.base(visit.table);
+    for (let index = 0; index < level.entries; index++) {
+      const low = words[base + index * mode.entryWords]!;
+      if ((low & mode.presentMask) === 0) continue;
+      const high = mode.entryWords === 2 ? words[base + index * 2 + 1]! : 0;
+      const raw = visit.raw + index * level.pages;
+      lintEntry(scene, level, index, low, high, raw);
+      if (isLeaf(mode, level, low)) continue;
+      const child = tableFrameOf(level, low & state.addressLow, high & state.addressHigh);
+      const edges = children.get(visit.table) ?? new Map<Pfn, Visit & { index: number }>();
+      if (!isDeclared(scene, visit, index, child)) edges.set(child, { ...visit, raw, index });
+      children.set(visit.table, edges);
+      if (!tables.has(child)) tables.set(child, raw);
+      const key = `${child} ${visit.level - 1}`;
+      if (visit.level > 1 && !seen.has(key)) {
+        seen.add(key);
+        queue.push({ table: child, level: visit.level - 1, raw });
+      }
+    }
+  }
+  lintLoops(scene, children);
+  return tables;
+}
+
+/** Whether an entry is the recursive slot that was declared. */
+function isDeclared(scene: LintScene, visit: Visit, index: number, child: Pfn): boolean {
+  return visit.table === scene.state.root && child === scene.state.root && index === scene.options.recursiveSlot;
+}
+
+const RULES: Readonly<Record<string, LintRule>> = {
+  alignment: "misaligned-leaf",
+  "address-width": "beyond-maxphyaddr",
+};
+
+function lintEntry(scene: LintScene, level: PagingLevel, index: number, low: number, high: number, raw: number): void {
+  const found = reservedBitsOf(scene.state, level, low, high);
+  if (found.length === 0) return;
+  const vpn = vpnOfRaw(scene.state.mode, raw);
+  const byRule = new Map<LintRule, string[]>();
+  for (const { cause, text } of found) {
+    const rule = RULES[cause] ?? "reserved-bits";
+    byRule.set(rule, [...(byRule.get(rule) ?? []), text]);
+  }
+  for (const [rule, texts] of byRule) {
+    const sentence = `${level.name}[${index}] at ${formatBigint(bigintOfVpn(vpn))} is ${formatBigint(bigintOfWords(low, high))}: ${texts.join("; ")}`;
+    scene.report({ rule, severity: "error", vpn, pages: level.pages, sentence });
+  }
+}
+
+/** Cycles among tables, by depth-first search without recursion: an edge to a table that is still open closes one. */
+function lintLoops(scene: LintScene, children: ReadonlyMap<Pfn, ReadonlyMap<Pfn, Visit & { index: number }>>): void {
+  const { state } = scene;
+  const done = new Set<Pfn>();
+  const open = new Set<Pfn>([state.root]);
+  const path: { table: Pfn; rest: Iterator<[Pfn, Visit & { index: number }]> }[] = [
+    { table: state.root, rest: edgesOf(children, state.root) },
+  ];
+  for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+    const next = top.rest.next();
+    if (next.done === true) {
+      open.delete(top.table);
+      done.add(top.table);
+      path.pop();
+      continue;
+    }
+    const [child, edge] = next.value;
+    if (open.has(child)) {
+      const level = levelOf(state.mode, edge.level);
+      const vpn = vpnOfRaw(state.mode, edge.raw);
+      const sentence = `${level.name}[${edge.index}] at ${formatBigint(bigintOfVpn(vpn))} refers to the table at ${formatBigint(BigInt(child) * 4096n)}, which is above it: a loop`;
+      scene.report({ rule: "loop", severity: "error", vpn, pages: level.pages, pfn: child, sentence });
+    } else if (!done.has(child)) {
+      open.add(child);
+      path.push({ table: child, rest: edgesOf(children, child) });
+    }
+  }
+}
+
+function edgesOf(
+  children: ReadonlyMap<Pfn, ReadonlyMap<Pfn, Visit & { index: number }>>,
+  table: Pfn,
+): Iterator<[Pfn, Visit & { index: number }]> {
+  return (children.get(table) ?? new Map<Pfn, Visit & { index: number }>()).entries();
+}
