@@ -1,3 +1,15 @@
 import { library } from "@pagewright/tooling/tsup";
 
-export default library(["src/index.ts", "src/node.ts", "src/testing.ts"]);
+export default library([
+  "src/index.ts",
+  "src/node.ts",
+  "src/testing.ts",
+  "src/arena.ts",
+  "src/tlsf.ts",
+  "src/general.ts",
+  "src/trace.ts",
+  "src/memory.ts",
+  "src/pool.ts",
+  "src/buddy.ts",
+  "src/offset.ts",
+]);

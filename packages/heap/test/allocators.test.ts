@@ -1,5 +1,5 @@
 import { describe, test } from "vitest";
-import { Arena, BufferMemory, GeneralHeap, NumberRange, Tlsf } from "@pagewright/heap";
+import { Arena, Buddy, BufferMemory, GeneralHeap, NumberRange, OffsetAllocator, Pool, Tlsf } from "@pagewright/heap";
 import { allocatorSuite } from "@pagewright/heap/testing";
 import type { AllocatorFixture } from "@pagewright/heap/testing";
 import { FarMemory, SplitRange } from "./memories.ts";
@@ -52,6 +52,43 @@ const fixtures: Record<string, () => AllocatorFixture> = {
     memory: null,
     largest: 16 * KIB,
     alignment: 4096,
+    records: true,
+  }),
+  "Buddy over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
+    return {
+      allocator: new Buddy(memory, { bytes: 256 * KIB }),
+      memory,
+      largest: 256 * KIB,
+      alignment: 4096,
+      records: true,
+    };
+  },
+  "Buddy over far memory": () => {
+    const memory = new FarMemory(128 * KIB, -(2 ** 47));
+    const allocator = new Buddy(memory, { bytes: 64 * KIB, minBytes: 64 });
+    return { allocator, memory, largest: 64 * KIB, alignment: 4096, records: true };
+  },
+  "OffsetAllocator over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
+    return { allocator: new OffsetAllocator(memory), memory, largest: 220 * KIB, alignment: 4096, records: true };
+  },
+  "OffsetAllocator over split numbers": () => ({
+    allocator: new OffsetAllocator(new SplitRange(256 * KIB), { chunkBytes: 16 * KIB, granule: 256 }),
+    memory: null,
+    largest: 14 * KIB,
+    alignment: 1024,
+    records: true,
+  }),
+  "Pool over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(64 * KIB));
+    return { allocator: new Pool(memory, 64), memory, largest: 64, alignment: 64, records: true };
+  },
+  "Pool over split numbers": () => ({
+    allocator: new Pool(new SplitRange(64 * KIB), 48, { slotsPerChunk: 20 }),
+    memory: null,
+    largest: 48,
+    alignment: 16,
     records: true,
   }),
   "Arena over an ArrayBuffer": () => {

@@ -4,6 +4,7 @@ import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Command } from "commander";
 import { readHeapTrace } from "../heap-trace.ts";
 import { HEAP_NAMES, makeBench } from "../heap-replay/subjects.ts";
+import type { HeapSubject } from "../heap-replay/subject.ts";
 import { time } from "../heap-replay/time.ts";
 import { verify } from "../heap-replay/verify.ts";
 import { wordsOf } from "../options.ts";
@@ -70,17 +71,29 @@ async function replayHere(trace: HeapTrace, name: string): Promise<HeapResult> {
   for (const size of trace.size) largest = Math.max(largest, size);
   const bench = await makeBench(name, capacity, largest);
   const progress = new Progress(name, trace.events, "events");
-  const { failed, peakFootprint, sourceCalls, verifiedBlocks } = verify(trace, bench, (done) => progress.update(done));
+  const verified = verify(trace, bench, (done) => progress.update(done));
   progress.stop();
+  const { peakFootprint, sourceCalls, verifiedBlocks } = verified;
+  const timed = verified.failed === null ? timeOrReason(trace, bench.heap) : verified.failed;
+  const failed = typeof timed === "string" ? timed : null;
   return {
     allocator: name,
-    nsPerEvent: failed === null ? Number(time(trace, bench.heap).toFixed(2)) : null,
+    nsPerEvent: typeof timed === "number" ? Number(timed.toFixed(2)) : null,
     peakFootprint,
     overhead: Number((peakFootprint / Math.max(trace.peakLiveBytes, 1)).toFixed(4)),
     sourceCalls,
     verifiedBlocks,
     failed,
   };
+}
+
+/** The time, or why there is none: an allocator may serve a trace once and not again and again. */
+function timeOrReason(trace: HeapTrace, heap: HeapSubject): number | string {
+  try {
+    return time(trace, heap);
+  } catch (error) {
+    return `when repeated: ${complaintOf(error)}`;
+  }
 }
 
 /** Memory enough for an allocator that uses four times what is live, and for small traces 64 MiB. */

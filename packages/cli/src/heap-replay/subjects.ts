@@ -13,6 +13,12 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   general: async (memory) => new (await import("@pagewright/heap/general")).GeneralHeap(memory),
   tlsf: async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory),
   "tlsf-parallel": async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory, { tags: "parallel" }),
+  buddy: async (memory, largest) => {
+    const { Buddy } = await import("@pagewright/heap/buddy");
+    return new Buddy(memory, { bytes: 2 ** Math.floor(Math.log2(memory.end)), minBytes: largest < 2 ** 20 ? 16 : 32 });
+  },
+  offset: async (memory) => new (await import("@pagewright/heap/offset")).OffsetAllocator(memory),
+  pool: async (memory, largest) => new (await import("@pagewright/heap/pool")).Pool(memory, largest),
   arena: async (memory) => new (await import("@pagewright/heap/arena")).Arena(memory),
 };
 

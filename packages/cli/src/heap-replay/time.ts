@@ -3,9 +3,10 @@ import { TraceOp } from "@pagewright/heap/trace";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import type { HeapSubject } from "./subject.ts";
 
-/** How long the timing pass goes on at least, and how many rounds it takes. */
+/** Rounds before and while time is taken, at least; short traces are repeated until they have had as many events. */
 const WARM_UP_ROUNDS = 3;
 const ROUNDS = 9;
+const LEAST_EVENTS = 2_000_000;
 
 /**
  * Returns nanoseconds of processor time per event, the loop included: the median of rounds over the whole trace, each of
@@ -15,11 +16,14 @@ export function time(trace: HeapTrace, heap: HeapSubject): number {
   const addresses = new Int32Array(trace.objects);
   const list = eventsOf(trace);
   const samples: number[] = [];
-  for (let round = 0; round < WARM_UP_ROUNDS + ROUNDS; round++) {
+  const least = Math.ceil(LEAST_EVENTS / Math.max(trace.events, 1));
+  const warmUp = Math.min(Math.max(WARM_UP_ROUNDS, least), 50);
+  const rounds = Math.min(Math.max(ROUNDS, least), 99);
+  for (let round = 0; round < warmUp + rounds; round++) {
     const before = process.cpuUsage();
     const events = replay(trace, list, heap, addresses);
     const { user, system } = process.cpuUsage(before);
-    if (round >= WARM_UP_ROUNDS) samples.push(((user + system) * 1000) / events);
+    if (round >= warmUp) samples.push(((user + system) * 1000) / events);
   }
   samples.sort((a, b) => a - b);
   return samples[samples.length >>> 1] ?? 0;

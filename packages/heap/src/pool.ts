@@ -1,0 +1,175 @@
+import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import type { HeapSource, HeapStats } from "./allocator.ts";
+import { HeapError } from "./errors.ts";
+
+/** How a pool takes memory. */
+export interface PoolOptions {
+  /** Slots that are taken from the source at once; 256 by default. */
+  readonly slotsPerChunk?: number;
+}
+
+/** Contiguous slots, of which the first has the number `first`. */
+interface Chunk {
+  readonly address: number;
+  readonly first: number;
+  readonly slots: number;
+}
+
+/**
+ * Blocks of one size: a stack of free slots, and one byte for each slot that says whether it is live.
+ *
+ * Allocating and freeing move the top of the stack. A size above the slot's is never there.
+ */
+export class Pool extends BaseAllocator {
+  /** Bytes of a slot; all addresses are multiples of its largest power of two, up to 4096. */
+  readonly slotBytes: number;
+  readonly #source: HeapSource;
+  readonly #perChunk: number;
+  readonly #alignment: number;
+  /** Free slots: element 0 is how many, then the slots, the top last. */
+  #stack: Int32Array = new Int32Array(1);
+  /** By slot: 1 while it is live. */
+  #live: Uint8Array = new Uint8Array(0);
+  #chunks: Chunk[] = [];
+  /** The address of slot 0, and how many slots follow it without a gap. */
+  #base = 0;
+  #near = 0;
+  #calls = 0;
+
+  /** @throws HeapError `bad-size` where the slot is not a whole number of at least 1. */
+  constructor(source: HeapSource, slotBytes: number, options: PoolOptions = {}) {
+    super(memoryOf(source));
+    if (!(slotBytes >= 1) || slotBytes >>> 0 !== slotBytes) throw new HeapError("bad-size", slotBytes);
+    this.#source = source;
+    this.slotBytes = slotBytes;
+    this.#perChunk = options.slotsPerChunk ?? 256;
+    this.#alignment = Math.min(slotBytes & -slotBytes, 4096);
+  }
+
+  /** Pops a slot: two reads, two writes. */
+  allocate(size: number = this.slotBytes, alignment = 0): number {
+    if (size >>> 0 !== size || size > this.slotBytes || alignment !== 0) return this.#allocateOdd(size, alignment);
+    const stack = this.#stack;
+    const count = stack[0]!;
+    if (count === 0) return this.#grow() ? this.allocate(size) : NO_ADDRESS;
+    const slot = stack[count]!;
+    stack[0] = count - 1;
+    this.#live[slot] = 1;
+    return slot < this.#near ? this.#base + slot * this.slotBytes : this.#addressOf(slot);
+  }
+
+  #allocateOdd(size: number, alignment: number): number {
+    requireRequest(size, alignment);
+    return size > this.slotBytes || alignment > this.#alignment ? NO_ADDRESS : this.allocate(size);
+  }
+
+  /** Pushes the slot. */
+  free(address: number): void {
+    const slot = this.#slotAt(address);
+    if (this.#live[slot] !== 1) throw new HeapError(slot < 0 ? "wild-free" : "double-free", address);
+    this.#live[slot] = 0;
+    const stack = this.#stack;
+    const count = stack[0]! + 1;
+    stack[0] = count;
+    stack[count] = slot;
+  }
+
+  /** The slot that starts at an address, or −1. */
+  #slotAt(address: number): number {
+    const slot = (address - this.#base) / this.slotBytes;
+    if (slot >>> 0 === slot && slot < this.#near) return slot;
+    for (const chunk of this.#chunks) {
+      const far = (address - chunk.address) / this.slotBytes;
+      if (far >>> 0 === far && far < chunk.slots) return chunk.first + far;
+    }
+    return -1;
+  }
+
+  #addressOf(slot: number): number {
+    const chunk = this.#chunks.find(({ first, slots }) => slot < first + slots);
+    return chunk === undefined ? NO_ADDRESS : chunk.address + (slot - chunk.first) * this.slotBytes;
+  }
+
+  #grow(): boolean {
+    const first = this.#live.length;
+    let slots = Math.max(this.#perChunk, first >>> 3);
+    let address = this.#reserve(slots);
+    while (address === NO_ADDRESS && slots > 1) address = this.#reserve((slots >>>= 1));
+    if (address === NO_ADDRESS) return false;
+    this.#chunks.push({ address, first, slots });
+    const live = new Uint8Array(first + slots);
+    live.set(this.#live);
+    this.#live = live;
+    this.#stack = new Int32Array(first + slots + 1);
+    for (let at = 1; at <= slots; at++) this.#stack[at] = first + slots - at;
+    this.#stack[0] = slots;
+    if (first === 0) this.#base = address;
+    if (address === this.#base + first * this.slotBytes && this.#near === first) this.#near += slots;
+    return true;
+  }
+
+  #reserve(slots: number): number {
+    this.#calls++;
+    return this.#source.reserve(slots * this.slotBytes, this.#alignment);
+  }
+
+  /** The slot's size. */
+  usableSize(address: number): number {
+    if (!this.owns(address)) throw new HeapError("wild-free", address);
+    return this.slotBytes;
+  }
+
+  /** Exact. */
+  owns(address: number): boolean {
+    return this.#live[this.#slotAt(address)] === 1;
+  }
+
+  /** A snapshot. */
+  stats(): HeapStats {
+    const slots = this.#live.length;
+    const liveBlocks = slots - this.#stack[0]!;
+    return {
+      liveBlocks,
+      liveBytes: liveBlocks * this.slotBytes,
+      reservedBytes: slots * this.slotBytes,
+      metadataBytes: this.#stack.length * 4 + slots,
+      sourceCalls: this.#calls,
+    };
+  }
+
+  /** The stack holds every slot that is not live, once. */
+  check(): void {
+    const seen = this.#live.slice();
+    for (const slot of this.#stack.subarray(1, this.#stack[0]! + 1)) {
+      requireInvariant(seen[slot] === 0, slot, "the stack holds free slots, each once");
+      seen[slot] = 1;
+    }
+    requireInvariant(!seen.includes(0), 0, "every slot is live or in the stack");
+  }
+
+  /** In the order of the slots. */
+  walk(visit: (address: number, bytes: number) => void): void {
+    this.#live.forEach((live, slot) => {
+      if (live === 1) visit(this.#addressOf(slot), this.slotBytes);
+    });
+  }
+
+  /** Every slot is free again. */
+  reset(): void {
+    const slots = this.#live.fill(0).length;
+    for (let at = 1; at <= slots; at++) this.#stack[at] = slots - at;
+    this.#stack[0] = slots;
+  }
+
+  /** Gives every chunk back. */
+  destroy(): void {
+    for (const { address, slots } of this.#chunks) this.#source.release(address, slots * this.slotBytes);
+    this.#chunks = [];
+    this.#live = new Uint8Array(0);
+    this.#stack = new Int32Array(1);
+    this.#near = 0;
+    this.allocate = () => {
+      throw new HeapError("destroyed", this.slotBytes);
+    };
+  }
+}
