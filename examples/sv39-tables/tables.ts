@@ -13,6 +13,7 @@ import {
   DIRTY,
   NO_FRAME,
   PRESENT,
+  type AddressLayout,
   type EntrySink,
   type FlushSink,
   type FrameSource,
@@ -225,6 +226,13 @@ export class Sv39Tables implements TranslationTables {
 
 /** Makes {@link Sv39Tables}. There is no kernel half to share: the example's spaces have user pages only. */
 export class Sv39TranslationSystem implements TranslationSystem {
+  /** User pages end at 2^38 bytes less one page; the first 64 KiB stay unmapped. The upper half is nobody's here. */
+  readonly layout: AddressLayout = {
+    userLow: 16,
+    userHigh: SV39_USER_PAGES - 1,
+    kernelLow: -SV39_USER_PAGES,
+    kernelHigh: -SV39_USER_PAGES,
+  };
   /** See `TranslationSystem.kernel`. */
   readonly kernel: null = null;
   /** See `TranslationSystem.structure`: single pages only. */
