@@ -89,10 +89,10 @@ function setRegionLock(space: AddressSpace, region: Region, state: LockState): v
   });
 }
 
-/** Faults in what is missing, storing where that would be copied anyway: a locked page stays where it is. */
-function populateLocked(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
+/** Faults in what is missing; anonymous pages as for a store, so that a locked page is the space's own. Private pages of files go on following the file. */
+export function populateLocked(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
   for (const region of space.regions.within(start, end)) {
-    const stores = (region.rights & WRITE) !== 0 && !region.shared;
+    const stores = (region.rights & WRITE) !== 0 && region.object === null;
     const from = Math.max(start, region.start);
     const to = Math.min(end, region.end);
     const outcome = populateRange(space, from, to, stores ? WRITE : READ);

@@ -6,7 +6,7 @@ import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../un
 import { addRegion, findGap, isFree, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
-import { populateRange } from "./residency.ts";
+import { populateLocked } from "./locking.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** What to move where. */
@@ -100,7 +100,7 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   space.mappedPages += more;
   if (region.locked !== "none") space.lockedPages += more;
   mergeAround(space, region);
-  if (region.locked === "all") populateRange(space, end, newEnd, region.rights);
+  if (region.locked === "all") populateLocked(space, end, newEnd);
   return "ok";
 }
 
@@ -142,7 +142,7 @@ function moveTo(
     addRegion(space, copy);
     moveEntries(space, region, copy, region.start, region.end, copy.start);
     if (!keepSource && region.object !== null) region.object.detach(region);
-    if (copy.locked === "all") populateRange(space, copy.start, copy.end, copy.rights);
+    if (copy.locked === "all") populateLocked(space, copy.start, copy.end);
   }
   if (keepSource) mergeRange(space, start, start + movedPages);
   mergeRange(space, to, to + newPages);

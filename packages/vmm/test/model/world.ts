@@ -1,0 +1,266 @@
+/** A manager and its oracle, driven by one seed: every operation happens in both, and both must agree after it. */
+import { expect } from "vitest";
+
+import {
+  PAGE_SIZE,
+  PlainMemory,
+  READ,
+  SpaceMemory,
+  Vmm,
+  WRITE,
+  type AddressSpace,
+  type AnonymousObject,
+  type FileObject,
+  type VmmOptions,
+} from "@pagewright/vmm";
+
+import { Coin, FlakyBacking, FlakyFrames, FlakySwap } from "./flaky.ts";
+import { NaiveSpace, RIGHTS, resizeObject, type NaiveObject } from "./naive.ts";
+
+/** First page of the arena in which everything happens, so that operations meet. */
+const ARENA = 4096 - 40;
+/** Pages of the arena: it crosses a table. */
+const ARENA_PAGES = 96;
+const FILE_PAGES = 12;
+
+interface Pair {
+  readonly real: AddressSpace;
+  readonly memory: SpaceMemory;
+  readonly naive: NaiveSpace;
+}
+
+interface Thing {
+  readonly real: AnonymousObject | FileObject;
+  readonly naive: NaiveObject;
+}
+
+/** Everything under test. */
+export class World {
+  readonly vmm: Vmm;
+  readonly coin: Coin;
+  readonly memory: PlainMemory;
+  readonly spaces: Pair[] = [];
+  readonly things: Thing[] = [];
+  #state: number;
+
+  constructor(seed: number, odds: number, options: Partial<VmmOptions> = {}) {
+    this.#state = seed * 2 + 1;
+    this.coin = new Coin(() => this.next(1000000), odds);
+    this.memory = new PlainMemory(200);
+    this.vmm = new Vmm({
+      frames: new FlakyFrames(this.memory, this.coin),
+      window: this.memory,
+      swap: [new FlakySwap(100000, this.coin)],
+      residentLimit: 40,
+      ...options,
+    });
+    const real = this.vmm.createSpace();
+    if (real === null) throw new Error("no space");
+    const first = { real, memory: new SpaceMemory(real), naive: new NaiveSpace() };
+    this.spaces.push(first);
+    real.map({ address: ARENA * PAGE_SIZE, bytes: ARENA_PAGES * PAGE_SIZE, placement: "fixed" });
+    first.naive.map(ARENA, ARENA_PAGES, READ + WRITE, null, 0, false);
+    for (let at = 0; at < 2; at++) {
+      const pages = 10;
+      this.things.push({
+        real: this.vmm.createAnonymous(pages * PAGE_SIZE),
+        naive: { content: new Map(), pages, name: "shared" },
+      });
+      this.things.push({
+        real: this.vmm.openFile(new FlakyBacking(FILE_PAGES * PAGE_SIZE, this.coin)),
+        naive: { content: new Map(), pages: FILE_PAGES, name: "file" },
+      });
+    }
+  }
+
+  /** A number below `bound`, by xorshift32. */
+  next(bound: number): number {
+    let state = this.#state;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    this.#state = state >>> 0;
+    return this.#state % bound;
+  }
+
+  /** One random operation in both worlds. Returns its name. */
+  step(): string {
+    const pair = this.#pick(this.spaces);
+    const start = ARENA + this.next(ARENA_PAGES);
+    const count = 1 + this.next(Math.min(12, ARENA + ARENA_PAGES - start));
+    this.coin.off = false;
+    const name = this.#operate(pair, start, count);
+    this.coin.off = true;
+    return name;
+  }
+
+  #operate(pair: Pair, start: number, count: number): string {
+    const dice = this.next(100);
+    if (dice < 45) return this.#touch(pair);
+    if (dice < 59) return this.#map(pair, start, Math.min(3 * count, ARENA + ARENA_PAGES - start));
+    if (dice < 63) return this.#unmap(pair, start, count);
+    if (dice < 71) return this.#protect(pair, start, count);
+    if (dice < 76) return this.#move(pair, start, count);
+    if (dice < 80) return this.#advise(pair, start, count);
+    if (dice < 84) return this.#clone(pair);
+    if (dice < 87) return this.#destroy(pair);
+    if (dice < 90) return this.#resize();
+    if (dice < 93) return this.#lock(pair, start, count);
+    if (dice < 95) return this.#sync(pair, start, count);
+    if (dice < 97) return this.#migrate();
+    this.vmm.reclaim(this.next(8));
+    return "reclaim";
+  }
+
+  #touch(pair: Pair): string {
+    for (let at = 0; at < 8; at++) {
+      const vpn = ARENA + this.next(ARENA_PAGES);
+      const value = this.next(1000000000);
+      const store = this.next(2) === 0;
+      const expected = pair.naive.access(vpn, store ? WRITE : READ);
+      const address = vpn * PAGE_SIZE + 8;
+      const done = store ? pair.memory.store32(address, value) : pair.memory.load32(address) >= 0;
+      if (done) {
+        expect(expected).toBe("ok");
+        if (store) pair.naive.store(vpn, value);
+        else expect(pair.memory.load32(address)).toBe(pair.naive.load(vpn));
+      } else {
+        const got = pair.memory.fault;
+        if (got === "no-memory") continue; // A port failed: nothing happened.
+        const kind = got === "unmapped" ? "unmapped" : got === "bus" ? "bus" : "rights";
+        expect(kind).toBe(expected);
+      }
+    }
+    return "touch";
+  }
+
+  #map(pair: Pair, start: number, count: number): string {
+    const thing = this.next(2) === 0 ? null : this.#pick(this.things);
+    const rights = this.#pick(RIGHTS);
+    const shared = thing !== null && this.next(2) === 0;
+    const index = thing === null ? 0 : this.next(6);
+    const outcome = pair.real.map({
+      address: start * PAGE_SIZE,
+      bytes: count * PAGE_SIZE,
+      placement: "fixed",
+      rights,
+      shared,
+      offset: index * PAGE_SIZE,
+      ...(thing === null ? {} : { object: thing.real }),
+    });
+    if (typeof outcome === "number") pair.naive.map(start, count, rights, thing?.naive ?? null, index, shared);
+    return `map ${thing?.naive.name ?? "zero"}`;
+  }
+
+  #unmap(pair: Pair, start: number, count: number): string {
+    expect(pair.real.unmap(start * PAGE_SIZE, count * PAGE_SIZE)).toBe("ok");
+    pair.naive.unmap(start, count);
+    return "unmap";
+  }
+
+  #protect(pair: Pair, start: number, count: number): string {
+    const rights = this.#pick(RIGHTS);
+    const outcome = pair.real.protect(start * PAGE_SIZE, count * PAGE_SIZE, rights);
+    expect(outcome).toBe(pair.naive.protect(start, count, rights) ? "ok" : "unmapped");
+    return "protect";
+  }
+
+  #move(pair: Pair, start: number, count: number): string {
+    const to = ARENA + this.next(ARENA_PAGES - count);
+    if (to < start + count && start < to + count) return "move nowhere";
+    const outcome = pair.real.remap({
+      address: start * PAGE_SIZE,
+      bytes: count * PAGE_SIZE,
+      newBytes: count * PAGE_SIZE,
+      mayMove: true,
+      target: to * PAGE_SIZE,
+    });
+    if (typeof outcome === "number") expect(pair.naive.move(start, count, to)).toBe(true);
+    else if (outcome === "unmapped") expect(pair.naive.isMapped(start, count)).toBe(false);
+    return "move";
+  }
+
+  #advise(pair: Pair, start: number, count: number): string {
+    const advice = this.#pick(["dont-need", "page-out", "cold", "will-need", "sequential"] as const);
+    const outcome = pair.real.advise(start * PAGE_SIZE, count * PAGE_SIZE, advice);
+    if (advice === "dont-need" && outcome === "ok") expect(pair.naive.forget(start, count)).toBe(true);
+    return advice;
+  }
+
+  #clone(pair: Pair): string {
+    if (this.spaces.length >= 4) return "clone not";
+    const clone = pair.real.clone();
+    if (clone === null) return "clone fails";
+    this.spaces.push({ real: clone, memory: new SpaceMemory(clone), naive: pair.naive.clone() });
+    return "clone";
+  }
+
+  #destroy(pair: Pair): string {
+    if (this.spaces.length < 2) return "destroy not";
+    pair.real.destroy();
+    this.spaces.splice(this.spaces.indexOf(pair), 1);
+    return "destroy";
+  }
+
+  #resize(): string {
+    const thing = this.#pick(this.things);
+    const pages = this.next(14);
+    if (thing.real.resize(pages * PAGE_SIZE) === "ok")
+      resizeObject(
+        thing.naive,
+        pages,
+        this.spaces.map(({ naive }) => naive),
+      );
+    return "resize";
+  }
+
+  #lock(pair: Pair, start: number, count: number): string {
+    if (this.next(2) === 0) {
+      pair.real.unlock(start * PAGE_SIZE, count * PAGE_SIZE);
+      return "unlock";
+    }
+    if (pair.real.lockedPages > 8) pair.real.unlockAll();
+    else pair.real.lock(start * PAGE_SIZE, Math.min(count, 4) * PAGE_SIZE);
+    return "lock";
+  }
+
+  #sync(pair: Pair, start: number, count: number): string {
+    pair.real.sync(start * PAGE_SIZE, count * PAGE_SIZE);
+    return "sync";
+  }
+
+  #migrate(): string {
+    const { core } = this.vmm;
+    for (let pfn = this.next(20); pfn < 200; pfn += 20)
+      if (core.frameMap.pageAt(pfn) >= 0) this.vmm.migrator.vacate(pfn);
+    return "migrate";
+  }
+
+  /** Everything that both worlds can say about every page of the arena. */
+  compare(): void {
+    this.vmm.check();
+    for (const { memory, naive } of this.spaces)
+      for (let vpn = ARENA; vpn < ARENA + ARENA_PAGES; vpn++) {
+        const expected = naive.access(vpn, READ);
+        const got = memory.load32(vpn * PAGE_SIZE + 8);
+        if (expected === "ok") expect({ vpn, got }).toEqual({ vpn, got: naive.load(vpn) });
+        else expect({ vpn, got }).toEqual({ vpn, got: -1 });
+      }
+    this.vmm.check();
+  }
+
+  /** Everything goes; every frame comes back. */
+  close(): void {
+    for (const { real } of this.spaces) real.destroy();
+    for (const { real } of this.things) real.close();
+    this.vmm.close();
+    this.vmm.check();
+    expect(this.memory.freeFrames).toBe(this.memory.totalFrames);
+  }
+
+  #pick<T>(list: readonly T[]): T {
+    const found = list[this.next(list.length)];
+    if (found === undefined) throw new Error("nothing to pick from");
+    return found;
+  }
+}
