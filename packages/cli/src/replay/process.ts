@@ -5,7 +5,7 @@ import { EXECUTE, READ, WRITE } from "@pagewright/vmm";
 import type { AddressSpace, FileObject } from "@pagewright/vmm";
 import { FileBacking } from "@pagewright/vmm/node";
 import type { Stack } from "@pagewright/stack";
-import { UsageError } from "../output.ts";
+import { complaintOf, UsageError } from "../output.ts";
 import { PAGE_BYTES } from "./page-contents.ts";
 import type { TracedProgram } from "./traced-program.ts";
 import type { LayoutRegion } from "./trace-layout.ts";
@@ -69,6 +69,10 @@ export class ReplayProcess {
 }
 
 function backingOf(program: TracedProgram, path: string): FileBacking {
-  writeFileSync(path, program.fileBytes());
-  return new FileBacking(path, { readOnly: true });
+  try {
+    writeFileSync(path, program.fileBytes());
+    return new FileBacking(path, { readOnly: true });
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${complaintOf(error)}`);
+  }
 }
