@@ -51,7 +51,7 @@ export class BufferMemory extends NumberRange implements WordMemory {
    * @param end one past the last byte; by default as far as the memory goes or can grow.
    * @throws HeapError `bad-option` for a start that is no multiple of 8 or a range outside the memory.
    */
-  constructor(target: ArrayBufferLike | PagedMemory, start = 0, end = Infinity) {
+  constructor(target: ArrayBufferLike | PagedMemory, start = 0, end: number = Infinity) {
     const memory = "grow" in target && "buffer" in target ? target : null;
     const buffer: ResizableBuffer = memory === null ? (target as ArrayBufferLike) : memory.buffer;
     super(start, Math.min(end, buffer.byteLength - (buffer.byteLength & 7)));
