@@ -37,6 +37,46 @@ const COMMANDS: readonly CommandLine[] = [
     summary: "exact fault counts of replacement policies on a trace, against the optimum",
     load: async () => (await import("./commands/policies.ts")).registerPolicies,
   },
+  {
+    name: "conformance",
+    summary: "recorded MMU cases through the walker and the machine's MMU",
+    load: async () => (await import("./commands/conformance.ts")).registerConformance,
+  },
+  {
+    name: "decode",
+    summary: "a page-table entry, bit by bit",
+    load: async () => (await import("./commands/decode.ts")).registerDecode,
+  },
+  {
+    name: "explain",
+    summary: "registers, error codes, a qemu -d int log or a kernel oops, in words",
+    load: async () => (await import("./commands/explain.ts")).registerExplain,
+  },
+  {
+    name: "walk",
+    summary: "one address through the page tables of a memory image, level by level",
+    load: async () => (await import("./commands/walk.ts")).registerWalk,
+  },
+  {
+    name: "dump",
+    summary: "the page tables of a memory image, listed, filtered or compared",
+    load: async () => (await import("./commands/dump.ts")).registerDump,
+  },
+  {
+    name: "lint",
+    summary: "what is wrong or weak in the page tables of a memory image",
+    load: async () => (await import("./commands/lint.ts")).registerLint,
+  },
+  {
+    name: "diagnose",
+    summary: "why a machine triple-faults when paging goes on",
+    load: async () => (await import("./commands/diagnose.ts")).registerDiagnose,
+  },
+  {
+    name: "tables",
+    summary: "build boot page tables from a layout",
+    load: async () => (await import("./commands/tables.ts")).registerTables,
+  },
 ];
 
 /**

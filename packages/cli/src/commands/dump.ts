@@ -1,0 +1,152 @@
+import {
+  compareTables,
+  linuxPageTables,
+  qemuMem,
+  qemuTlb,
+  runs,
+  stateOfRegisters,
+  xv6Tree,
+} from "@pagewright/x86-paging";
+import type { Difference, PagingState, Run } from "@pagewright/x86-paging";
+import type { Command } from "commander";
+import { Option } from "commander";
+import { differenceDocument, differenceText, runDocument, runText } from "../dump/document.ts";
+import type { Filter, FilterOptions } from "../dump/filter.ts";
+import { filterOf } from "../dump/filter.ts";
+import { writeAll } from "../dump/write.ts";
+import type { Image } from "../image/image.ts";
+import { openImage } from "../image/image.ts";
+import { print, UsageError } from "../output.ts";
+import { addPagingOptions, choosePaging, hex, numberOf, stateFor } from "../paging-options.ts";
+import type { PagingChoice, PagingCommandOptions } from "../paging-options.ts";
+import { readSymbols } from "../symbols.ts";
+import type { Symbols } from "../symbols.ts";
+
+const FORMATS = ["runs", "qemu-tlb", "qemu-mem", "linux", "xv6", "json"] as const;
+
+/** Leaves that a listing visits before it stops: hostile tables may map 2^36 of them. */
+const LEAF_LIMIT = 2 ** 26;
+
+interface DumpOptions extends PagingCommandOptions, FilterOptions {
+  readonly format: (typeof FORMATS)[number];
+  readonly against?: string;
+  readonly againstCr3?: string;
+  readonly symbols?: string;
+}
+
+interface Opened {
+  readonly image: Image;
+  readonly state: PagingState;
+  readonly filter: Filter;
+  readonly symbols: Symbols | undefined;
+}
+
+/** Adds `pagewright dump IMAGE`: page tables listed in several styles, filtered, or compared with another image's. */
+export function registerDump(program: Command): void {
+  const command = program
+    .command("dump")
+    .summary("the page tables of a memory image, listed, filtered or compared")
+    .description("List what the page tables of a memory image map; with --against, what changed.")
+    .argument("<image>", "memory image: raw, ELF core, LiME or sparse; plain, .gz or .xz")
+    .addOption(new Option("--format <style>", "how to list").choices(FORMATS).default("runs"))
+    .option("--range <start-end>", "only these virtual addresses (START-END or START+SIZE)")
+    .option("--physical <start-end>", "only what maps these physical addresses")
+    .option("--writable", "only what can be written")
+    .option("--executable", "only what can be executed")
+    .option("--user", "only what user mode can reach")
+    .option("--against <image>", "compare with the tables of another image: what was mapped, unmapped, changed since")
+    .option("--against-cr3 <value>", "CR3 there (default: the same)")
+    .option("--symbols <file>", "ELF file or System.map with names for addresses");
+  addPagingOptions(command).action(async (path: string, options: DumpOptions) => {
+    const filter = filterOf(options);
+    const symbols = options.symbols === undefined ? undefined : readSymbols(options.symbols);
+    const image = await openImage(path, options.image);
+    const choice = choosePaging(options, image);
+    const opened: Opened = { image, state: stateFor(choice, image), filter, symbols };
+    if (options.against !== undefined) await compare(opened, choice, options.against, options);
+    else if (options.json === true || options.format === "json") print(true, () => documentOf(opened, choice), String);
+    else await writeAll(listing(opened, options));
+  });
+}
+
+function* accepted({ state, image, filter }: Opened): Generator<Run, void> {
+  for (const run of runs(state, image, { ...filter.pages, leafLimit: LEAF_LIMIT })) if (filter.accept(run)) yield run;
+}
+
+function* listing(opened: Opened, options: DumpOptions): Generator<string, void> {
+  const { state, image, filter, symbols } = opened;
+  switch (options.format) {
+    case "qemu-tlb":
+    case "qemu-mem": {
+      const print = options.format === "qemu-tlb" ? qemuTlb : qemuMem;
+      yield* print(state, image, {
+        ...filter.pages,
+        ...(filter.active ? { accept: (leaf) => filter.accept(leaf) } : {}),
+      });
+      return;
+    }
+    case "linux":
+    case "xv6":
+      if (filter.active || options.range !== undefined)
+        throw new UsageError(`--format ${options.format} lists everything: filters do not go with it`);
+      yield* options.format === "linux" ? linuxPageTables(state, image) : xv6Tree(state, image);
+      return;
+    default:
+      for (const run of accepted(opened)) yield runText(state.mode, run, symbols);
+  }
+}
+
+function documentOf(opened: Opened, choice: PagingChoice): unknown {
+  const { state, symbols } = opened;
+  const list: unknown[] = [];
+  let pages = 0;
+  for (const run of accepted(opened)) {
+    list.push(runDocument(state.mode, run, symbols));
+    pages += run.pages;
+  }
+  return { mode: state.mode.name, cr3: hex(choice.registers.cr3), pages, runs: list };
+}
+
+async function compare(before: Opened, choice: PagingChoice, path: string, options: DumpOptions): Promise<void> {
+  const other = await openImage(path, options.image);
+  const cr3 = options.againstCr3 === undefined ? choice.registers.cr3 : numberOf("--against-cr3", options.againstCr3);
+  const state = stateOfRegisters({ ...choice.registers, cr3 }, other, choice.mode);
+  const { mode } = state;
+  const found = differences(before, state, other);
+  if (options.json === true || options.format === "json") {
+    const list = [...found];
+    const pages = (kind: Difference["kind"]): number =>
+      list.reduce((sum, one) => sum + (one.kind === kind ? one.pages : 0), 0);
+    print(
+      true,
+      () => ({
+        mode: mode.name,
+        same: list.length === 0,
+        pages: { mapped: pages("mapped"), unmapped: pages("unmapped"), changed: pages("changed") },
+        differences: list.map((one) => differenceDocument(mode, one)),
+      }),
+      String,
+    );
+    return;
+  }
+  await writeAll(lines(found));
+}
+
+function* lines(found: Iterable<Difference>): Generator<string, void> {
+  let any = false;
+  for (const difference of found) {
+    any = true;
+    yield differenceText(difference);
+  }
+  if (!any) yield "the tables map the same\n";
+}
+
+function* differences(before: Opened, after: PagingState, memory: Image): Generator<Difference, void> {
+  for (const one of compareTables(before.state, before.image, after, memory, {
+    ...before.filter.pages,
+    leafLimit: LEAF_LIMIT,
+  })) {
+    const sides = [one.before, one.after].filter((side) => side !== undefined);
+    if (sides.some((side) => before.filter.accept({ rights: side.rights, pfn: side.pfn, pages: one.pages }))) yield one;
+  }
+}
