@@ -32,7 +32,6 @@ try {
     const tarball = join(folder, (Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).filename);
     tarballs.push(tarball);
     const { messages, pkg } = await publint({
-      pkgDir: `packages/${name}`,
       strict: true,
       pack: { tarball: new Uint8Array(readFileSync(tarball)).buffer },
     });
