@@ -32,6 +32,8 @@ export interface RedisSwapOptions {
   readonly slots: number;
   /** Begins every key; two stores on one server need different ones. Default `pagewright:`. */
   readonly prefix?: string;
+  /** Milliseconds that connecting may take. Default 10,000. */
+  readonly connectMs?: number;
   /** Milliseconds that a transfer may take, a restart of the server included. Default 10,000. */
   readonly timeoutMs?: number;
 }
@@ -75,7 +77,7 @@ export class RedisSwap implements SwapStore {
       worker.once("error", reject);
       setTimeout(() => {
         resolve({ kind: "refused", reason: "no answer in time" });
-      }, options.timeoutMs ?? 10_000).unref();
+      }, options.connectMs ?? 10_000).unref();
     });
     if (answer.kind !== "open") {
       await worker.terminate();

@@ -15,10 +15,12 @@ import {
   type Pfn,
   type Vpn,
 } from "@pagewright/vmm";
-import { expect, test } from "vitest";
+import { PlainMemory } from "@pagewright/vmm";
+import { translationTablesSuite, type TablesFixture } from "@pagewright/vmm/testing";
+import { describe, expect, test } from "vitest";
 
 import { frameOf, leafWords, stateOf } from "./entry.ts";
-import { Sv39TranslationSystem, type Sv39Tables } from "./tables.ts";
+import { Sv39Tables, Sv39TranslationSystem } from "./tables.ts";
 
 /** Eight frames of memory. */
 class Frames implements FrameSource, FrameWindow {
@@ -117,4 +119,26 @@ test("without a frame for a table nothing changes and nothing is lost", () => {
   expect(tables.map(0, 50, READ, plan)).toBe(false);
   expect(tables.query(0)).toBe(0);
   expect(plan.tables.length).toBe(1);
+});
+
+/** Tables in a memory of their own, for the suite of the port. */
+function fixture(): TablesFixture {
+  const memory = new PlainMemory(256);
+  return {
+    system: new Sv39TranslationSystem(memory, memory),
+    use: (tables, vpn, bits) => {
+      if (tables instanceof Sv39Tables) tables.use(vpn, bits);
+    },
+    tableFrames: () => memory.totalFrames - memory.freeFrames,
+    starve: () => {
+      memory.takeMany(new Float64Array(memory.totalFrames), memory.totalFrames);
+    },
+    giveTable: (pfn) => {
+      memory.give(pfn);
+    },
+  };
+}
+
+describe("what every TranslationTables does", () => {
+  for (const each of translationTablesSuite) test(each.name, () => each.run(fixture));
 });

@@ -1,1 +1,11 @@
-export {};
+/** `@pagewright/vmm/testing`: what a correct implementation of each port does, as suites that need no test runner. */
+export { claim, type ConformanceCase } from "./testing/case.ts";
+export { tableStructureSuite, translationTablesSuite, type TablesFixture } from "./testing/translation-tables.ts";
+export {
+  asyncBackingStoreSuite,
+  backingStoreSuite,
+  swapStoreSuite,
+  type AsyncBackingFixture,
+} from "./testing/stores.ts";
+export { frameSourceSuite, frameWindowSuite, type WindowFixture } from "./testing/frames.ts";
+export { POLICY_FRAMES, POLICY_SLOTS, compressorSuite, replacementPolicySuite } from "./testing/policies.ts";

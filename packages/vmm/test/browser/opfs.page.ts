@@ -1,5 +1,6 @@
 /** Runs inside a dedicated worker of a real browser: the stores over a real origin-private file. Posts one line per claim. */
 import { BlobBacking, HttpBacking, OpfsBacking, OpfsSwap, openOpfsFile } from "@pagewright/vmm/browser";
+import { backingStoreSuite, swapStoreSuite, type ConformanceCase } from "@pagewright/vmm/testing";
 
 const failures: string[] = [];
 let claims = 0;
@@ -61,6 +62,23 @@ async function swap(): Promise<void> {
   store.close();
 }
 
+/** Runs a suite; every case gets files of its own, opened beforehand because opening has to wait. */
+async function suite<T>(
+  name: string,
+  cases: readonly ConformanceCase<T>[],
+  open: (path: string) => Promise<T>,
+): Promise<void> {
+  for (const [at, each] of cases.entries()) {
+    const subject = await open(`${name}-${String(at)}`);
+    try {
+      await each.run(() => subject);
+      claim(true, each.name);
+    } catch (thrown) {
+      claim(false, `${name}: ${each.name}: ${String(thrown)}`);
+    }
+  }
+}
+
 async function later(): Promise<void> {
   const page = pageOf(0);
   const http = await HttpBacking.open(new URL("/data", self.location.href));
@@ -78,6 +96,8 @@ async function main(): Promise<void> {
   try {
     await backing();
     await swap();
+    await suite("backing", backingStoreSuite, async (path) => new OpfsBacking(await openOpfsFile(path)));
+    await suite("swap-suite", swapStoreSuite, async (path) => new OpfsSwap(await openOpfsFile(path), 32));
     await later();
   } catch (thrown) {
     failures.push(`thrown: ${String(thrown)}`);

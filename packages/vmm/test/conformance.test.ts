@@ -1,0 +1,219 @@
+/** The suites of the ports on every implementation here, naive ones included. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterAll, describe, test } from "vitest";
+
+import { Machine, physicalMapFromJson } from "@pagewright/machine";
+import { Pmm } from "@pagewright/pmm";
+import {
+  ACCESSED,
+  DIRTY,
+  MemoryBacking,
+  MemorySwap,
+  NO_FRAME,
+  PRESENT,
+  PlainMemory,
+  PlainTables,
+  PlainTranslationSystem,
+  type EntrySink,
+  type FlushSink,
+  type FrameHints,
+  type FrameSource,
+  type Pfn,
+  type TranslationTables,
+  type Vpn,
+} from "@pagewright/vmm";
+import { BlobBacking } from "@pagewright/vmm/browser";
+import { FileBacking, FileSwap } from "@pagewright/vmm/node";
+import { policies } from "@pagewright/vmm/policies";
+import {
+  POLICY_FRAMES,
+  POLICY_SLOTS,
+  asyncBackingStoreSuite,
+  backingStoreSuite,
+  compressorSuite,
+  frameSourceSuite,
+  frameWindowSuite,
+  replacementPolicySuite,
+  swapStoreSuite,
+  tableStructureSuite,
+  translationTablesSuite,
+  type ConformanceCase,
+  type TablesFixture,
+} from "@pagewright/vmm/testing";
+import { X86System } from "@pagewright/vmm/x86";
+
+import { Lz4Block } from "../src/swap/compress/lz4-block.ts";
+import { Wkdm } from "../src/swap/compress/wkdm.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "pagewright-conformance-"));
+let files = 0;
+const newPath = (): string => join(folder, String(files++));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function run<T>(name: string, suite: readonly ConformanceCase<T>[], make: () => T): void {
+  describe(name, () => {
+    for (const each of suite) test(each.name, () => each.run(make));
+  });
+}
+
+/** The naive tables: a Map. */
+class MapTables implements TranslationTables {
+  readonly root: number;
+  frame: Pfn = NO_FRAME;
+  readonly entries: Map<Vpn, [Pfn, number]> = new Map();
+  constructor(root: number) {
+    this.root = root;
+  }
+  map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+    if (this.entries.has(vpn)) plan.invalidate(vpn);
+    this.entries.set(vpn, [pfn, attributes + PRESENT]);
+    return true;
+  }
+  unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
+    for (const [vpn, [pfn, state]] of [...this.entries]) {
+      if (vpn < start || vpn >= end) continue;
+      this.entries.delete(vpn);
+      plan.invalidate(vpn);
+      sink?.entry(vpn, pfn, state);
+    }
+  }
+  protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void {
+    for (const [vpn, entry] of this.entries) {
+      if (vpn < start || vpn >= end) continue;
+      entry[1] = (entry[1] & (ACCESSED | DIRTY)) + attributes + PRESENT;
+      plan.invalidate(vpn);
+    }
+  }
+  query(vpn: Vpn): number {
+    const [pfn, state] = this.entries.get(vpn) ?? [this.frame, 0];
+    this.frame = pfn;
+    return state;
+  }
+  harvest(start: Vpn, end: Vpn, bits: number, plan: FlushSink, sink: EntrySink): void {
+    for (const [vpn, entry] of this.entries) {
+      const [pfn, state] = entry;
+      if (vpn < start || vpn >= end || (state & bits) === 0) continue;
+      entry[1] = state & ~bits;
+      plan.invalidate(vpn);
+      sink.entry(vpn, pfn, state);
+    }
+  }
+  destroy(plan: FlushSink): void {
+    this.entries.clear();
+    plan.invalidateSpace();
+  }
+}
+
+function naiveTables(): TablesFixture {
+  let roots = 0;
+  return {
+    system: { kernel: null, structure: null, create: () => new MapTables(++roots) },
+    use: (tables, vpn, bits) => {
+      const entry = tables instanceof MapTables ? tables.entries.get(vpn) : undefined;
+      if (entry !== undefined) entry[1] |= bits;
+    },
+    giveTable: () => undefined,
+  };
+}
+
+function plainTables(): TablesFixture {
+  return {
+    system: new PlainTranslationSystem(),
+    use: (tables, vpn, bits) => {
+      if (tables instanceof PlainTables) tables.use(vpn, bits);
+    },
+    giveTable: () => undefined,
+  };
+}
+
+/** Frames that can be made to run out. */
+class Starving implements FrameSource {
+  readonly source: FrameSource;
+  starved = false;
+  taken = 0;
+  constructor(source: FrameSource) {
+    this.source = source;
+  }
+  take(hints?: FrameHints): Pfn {
+    if (this.starved) return NO_FRAME;
+    this.taken++;
+    return this.source.take(hints);
+  }
+  give(pfn: Pfn, order?: number): void {
+    this.taken--;
+    this.source.give(pfn, order);
+  }
+  takeMany(into: Float64Array, count: number, hints?: FrameHints): number {
+    const taken = this.starved ? 0 : this.source.takeMany(into, count, hints);
+    this.taken += taken;
+    return taken;
+  }
+  giveMany(frames: Float64Array, count: number): void {
+    this.taken -= count;
+    this.source.giveMany(frames, count);
+  }
+}
+
+function x86System(): { system: X86System; frames: Starving } {
+  const map = physicalMapFromJson({ entries: [{ base: "0x100000", end: "0x1ffffff", type: 1 }] });
+  const machine = new Machine({ map });
+  const frames = new Starving(new Pmm({ ranges: map.frameRanges() }));
+  return {
+    system: new X86System({ cpus: machine.cpus, current: () => 0, bootMemory: machine.memory, frames }),
+    frames,
+  };
+}
+
+function x86Tables(): TablesFixture {
+  const { system, frames } = x86System();
+  return {
+    system,
+    tableFrames: () => frames.taken,
+    starve: () => {
+      frames.starved = true;
+    },
+    giveTable: (pfn) => {
+      frames.give(pfn);
+    },
+  };
+}
+
+run("TranslationTables: a Map", translationTablesSuite, naiveTables);
+run("TranslationTables: in plain memory", translationTablesSuite, plainTables);
+run("TranslationTables: x86 through kernel windows", translationTablesSuite, x86Tables);
+run("TableStructure: in plain memory", tableStructureSuite, plainTables);
+run("TableStructure: x86", tableStructureSuite, x86Tables);
+
+run("BackingStore: memory", backingStoreSuite, () => new MemoryBacking(0));
+run("BackingStore: a file of Node", backingStoreSuite, () => new FileBacking(newPath(), { create: true }));
+run("AsyncBackingStore: a Blob", asyncBackingStoreSuite, () => {
+  const content = Uint8Array.from({ length: 10_001 }, (_, at) => at % 253);
+  return Promise.resolve({ store: new BlobBacking(new Blob([content])), content });
+});
+
+run("SwapStore: memory", swapStoreSuite, () => new MemorySwap(32));
+run("SwapStore: a file of Node", swapStoreSuite, () => new FileSwap(newPath(), 32));
+
+run("FrameSource: plain memory", frameSourceSuite, () => new PlainMemory(1536));
+run("FrameSource: pmm", frameSourceSuite, () => {
+  const range = { start: 4096, end: 6144, node: 0, rank: 0, hotPluggable: false, faulty: [] };
+  return new Pmm({ ranges: [range] });
+});
+run("FrameWindow: plain memory", frameWindowSuite, () => ({ window: new PlainMemory(4), frames: [1, 2] as const }));
+run("FrameWindow: kernel windows of a processor", frameWindowSuite, () => {
+  return { window: x86System().system.windows, frames: [4000, 4001] as const };
+});
+
+run("Compressor: LZ4", compressorSuite, () => new Lz4Block());
+run("Compressor: WKdm", compressorSuite, () => new Wkdm());
+
+for (const [name, make] of Object.entries(policies))
+  if (name !== "opt")
+    run(`ReplacementPolicy: ${name}`, replacementPolicySuite, () =>
+      make({ slots: POLICY_SLOTS, frames: POLICY_FRAMES, requests: new Uint32Array(0) }),
+    );
