@@ -48,6 +48,8 @@ export interface CoreParts {
   readonly swap: SwapSpace | null;
   /** Most frames that hold pages at once. */
   readonly residentLimit: number;
+  /** Pages that are expected to be in frames at once: what the policy is sized for. */
+  readonly policyFrames: number;
   /** Time. */
   readonly clock: Clock;
   /** Placement of regions. */
@@ -97,7 +99,7 @@ export class Core implements PlanTarget {
     this.residentLimit = parts.residentLimit;
     this.keeper = new FrameKeeper(this);
     this.swapper = new Swapper(this);
-    this.reclaimer = new Reclaimer(this);
+    this.reclaimer = new Reclaimer(this, parts.policyFrames);
     this.keeper.reclaim = () => this.reclaimer.reclaimOne();
     this.marker = new Marker(this);
   }

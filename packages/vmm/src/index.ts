@@ -52,6 +52,7 @@ export type {
   IoOutcome,
   MemoryTypes,
   Pager,
+  PagerAnswer,
   Random,
   ReplacementPolicy,
   SpecialFrames,

@@ -325,13 +325,16 @@ export interface Interleaving {
   yieldPoint(reason: "entry" | "invalidate" | "wait"): void;
 }
 
+/** What a pager did about a page: filled it, or gave it up. */
+export type PagerAnswer = "filled" | "poison";
+
 /** Supplies pages of an object on demand, in the manner of userfaultfd. */
 export interface Pager {
   /**
    * A page of the object is needed: fill `into` (4096 bytes, zero before) and return `filled`; `poison` makes the access a bus error; a promise
    * makes it pending.
    */
-  request(index: number, into: Uint8Array): "filled" | "poison" | Promise<"filled" | "poison">;
+  request(index: number, into: Uint8Array): PagerAnswer | Promise<PagerAnswer>;
   /** A write-protected page is about to be stored to; `allow` lifts the protection of that page, `deny` ends the access as a bus error. */
   writeFault?(index: number, address: VirtAddr): "allow" | "deny";
 }

@@ -20,6 +20,8 @@ export interface VmmStats {
   prefetchHits: number;
   /** Pages that lost their frame. */
   evictions: number;
+  /** Times that the accessed bits of all pages were gathered. */
+  harvests: number;
   /** Pages written to swap or to their file. */
   writebacks: number;
   /** Pages read from swap. */
@@ -52,6 +54,7 @@ export function emptyStats(): VmmStats {
     prefetched: 0,
     prefetchHits: 0,
     evictions: 0,
+    harvests: 0,
     writebacks: 0,
     swapIns: 0,
     swapOuts: 0,

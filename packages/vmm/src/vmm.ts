@@ -20,6 +20,7 @@ import type {
   AsyncBackingStore,
   BackingStore,
   Clock as ClockPort,
+  FramePressure,
   FrameSource,
   FrameWindow,
   MemoryTypes,
@@ -31,7 +32,7 @@ import type {
   TlbControl,
   TranslationSystem,
 } from "./ports.ts";
-import { Clock } from "./reclaim/policies/clock.ts";
+import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
 import { GUARD_PAGE } from "./space/sheet.ts";
@@ -61,7 +62,9 @@ export interface VmmOptions {
   readonly memoryTypes?: MemoryTypes;
   /** Frames in a row for devices. */
   readonly special?: SpecialFrames;
-  /** Which page leaves; CLOCK by default. */
+  /** How full the frame source is; the source itself by default, where it says so. */
+  readonly pressure?: FramePressure;
+  /** Which page leaves; S3-FIFO by default, see reclaim/policies/README.md. */
   readonly policy?: ReplacementPolicy;
   /** Stores for pages without a file, preferred ones first. */
   readonly swap?: readonly SwapStore[];
@@ -114,13 +117,16 @@ export class Vmm {
       throw new VmmError("out-of-range", "At least one page must be allowed in a frame.", { residentLimit });
     if (!Number.isInteger(Math.log2(faultAround)) || faultAround > TABLE_PAGES)
       throw new VmmError("out-of-range", "Fault-around is a power of two of at most 512 pages.", { faultAround });
+    const pressure = options.pressure ?? (isPressure(options.frames) ? options.frames : null);
+    const policyFrames = Math.min(residentLimit, pressure?.totalFrames ?? 65536);
     const tables = options.tables ?? new PlainTranslationSystem();
     this.core = new Core({
       frames: options.frames,
       window: options.window,
       tables,
       tlb: options.tlb ?? null,
-      policy: options.policy ?? new Clock(1024),
+      policy: options.policy ?? defaultPolicy(1024, policyFrames),
+      policyFrames,
       swap: options.swap === undefined ? null : new SwapSpace(options.swap),
       residentLimit,
       clock: options.clock ?? new ManualClock(),
@@ -301,4 +307,9 @@ export class Vmm {
     }
     invariant(resident === core.frameMap.count, "The frame map counts wrongly.", { resident });
   }
+}
+
+/** Whether a frame source also says how full it is. */
+function isPressure(source: object): source is FramePressure {
+  return "totalFrames" in source && "freeFrames" in source && "level" in source && "watermarks" in source;
 }

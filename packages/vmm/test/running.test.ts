@@ -22,7 +22,7 @@ function laterSpace(
         asked.push(index);
         await Promise.resolve();
         into.fill(index + 1);
-        return "filled";
+        return "filled" as const;
       },
     },
     { again: true },
@@ -61,7 +61,7 @@ test("a page that never stays is lack of progress, not a loop", async () => {
   const { vmm, space, at } = laterSpace(1, 8, {
     request: async () => {
       await Promise.resolve();
-      return "filled";
+      return "filled" as const;
     },
   });
   const run = space.run((memory) => {
@@ -79,7 +79,7 @@ test("a failed request is one bus error, after which the page is asked for again
       await Promise.resolve();
       if (fails) throw new Error("lost");
       into.fill(7);
-      return "filled";
+      return "filled" as const;
     },
   });
   const first = await space.run((memory) => [memory.load8(at), memory.fault]);

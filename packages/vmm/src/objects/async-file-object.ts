@@ -12,6 +12,7 @@ import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./ob
 export class AsyncFileObject extends MemoryObject {
   readonly kind = "file";
   override readonly persistent = true;
+  override readonly remembers = true;
   readonly #backing: AsyncBackingStore;
   readonly #reading: Map<number, Promise<void>> = new Map();
   readonly #arrived: Map<number, Uint8Array> = new Map();

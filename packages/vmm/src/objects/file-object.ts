@@ -23,6 +23,7 @@ export interface SyncCursor {
 export class FileObject extends MemoryObject {
   readonly kind = "file";
   override readonly persistent = true;
+  override readonly remembers = true;
   readonly #backing: BackingStore;
   readonly #dirty: Set<number> = new Set();
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);

@@ -41,6 +41,8 @@ export abstract class MemoryObject {
   supplyRead = false;
   /** Whether evicted pages go to the object's own store rather than to swap. */
   readonly persistent: boolean = false;
+  /** Whether the record of an evicted page stays, so that the policy knows the page when it comes back. Else it is forgotten. */
+  readonly remembers: boolean = false;
   protected readonly core: Core;
   #handles = 1;
   #destroyed = false;
@@ -151,6 +153,7 @@ export abstract class MemoryObject {
     const { pages } = this.core;
     if (pages.has(page, PAGE_POISONED)) return SUPPLY_BUS;
     if (pages.isResident(page)) return page;
+    if (this.remembers && pages.swap[page] === -1) return this.supply(index);
     this.supplyRead = pages.swap[page]! >= 0;
     return this.core.swapper.bringIn(page);
   }
@@ -251,9 +254,14 @@ export abstract class MemoryObject {
     this.core.dirty(page);
   }
 
-  /** Makes the record of the object's page at `index`, in a frame. */
+  /** Makes the record of the object's page at `index`, in a frame; or puts the one that is remembered there. */
   protected adopt(index: number, pfn: number): number {
     const { core } = this;
+    const known = this.pages.get(index);
+    if (known !== NO_PAGE) {
+      core.place(known, pfn);
+      return known;
+    }
     const page = core.pages.create();
     core.pages.mark(page, PAGE_OBJECT);
     core.pages.owner[page] = this.number;

@@ -9,7 +9,9 @@
  */
 import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
+import { ACCESSED } from "../rights.ts";
+import { HarvestSchedule } from "./policies/harvest-schedule.ts";
 
 /** Victims that are passed over because their content cannot be saved, before reclaim gives up. */
 const MAX_REFUSALS = 64;
@@ -17,15 +19,45 @@ const MAX_REFUSALS = 64;
 /** Frees frames. */
 export class Reclaimer {
   readonly #core: Core;
+  readonly #schedule: HarvestSchedule;
+  #harvestDue = false;
 
-  /** The reclaimer of a core. */
-  constructor(core: Core) {
+  /** The reclaimer of a core with so many frames for pages. */
+  constructor(core: Core, frames: number) {
     this.#core = core;
+    this.#schedule = new HarvestSchedule(frames);
+  }
+
+  /**
+   * Tells the policy of every page that was used since the last time: clears all accessed bits and invalidates the spaces once, so that the next use is
+   * seen. O(tables + pages).
+   */
+  harvest(): void {
+    const core = this.#core;
+    const { pages, policy } = core;
+    for (const space of core.spaces.values()) {
+      if (space.sheets.count === 0) continue;
+      const change = core.begin(space);
+      space.tables.harvest(space.low, space.high, ACCESSED, change.plan, core.marker);
+      change.plan.invalidateSpace();
+      core.end(change);
+    }
+    const { flags, holds, pfn } = pages;
+    for (let page = 0; page < pages.capacity; page++) {
+      if ((flags[page]! & PAGE_REFERENCED) === 0) continue;
+      flags[page] = flags[page]! & ~PAGE_REFERENCED;
+      if (holds[page] === 0 && pfn[page]! >= 0) policy.accessed(page);
+    }
+    core.stats.harvests++;
   }
 
   /** Evicts one page; false if none can leave. */
   reclaimOne(): boolean {
     const core = this.#core;
+    if (this.#harvestDue) {
+      this.#harvestDue = false;
+      this.harvest();
+    }
     const change = core.begin(null);
     let freed = false;
     for (let refusals = 0; refusals < MAX_REFUSALS && !freed; refusals++) {
@@ -76,7 +108,8 @@ export class Reclaimer {
     const frame = core.detachEvicted(page);
     plan.dataFrame(frame);
     core.stats.evictions++;
-    if (inFile) {
+    this.#harvestDue = this.#schedule.evicted() || this.#harvestDue;
+    if (inFile && !object.remembers) {
       object.pages.remove(pages.index[page]!);
       core.dropReference(page, plan);
     }

@@ -181,7 +181,8 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
       if (core.swapper.bringIn(anon) < 0) return;
       core.stats.prefetched++;
     } else if (anon === NO_PAGE && region.object !== null && region.object.kind !== "device") {
-      if (region.object.pages.get(region.indexOf(vpn)) !== NO_PAGE) continue;
+      const known = region.object.pages.get(region.indexOf(vpn));
+      if (known !== NO_PAGE && core.pages.isResident(known)) continue;
       if (region.object.obtain(region.indexOf(vpn)) < 0) return;
       core.stats.prefetched++;
     }

@@ -2,7 +2,7 @@
 import {
   MemoryBacking,
   MemorySwap,
-  PlainMemory,
+  type PlainMemory,
   type FrameHints,
   type FrameSource,
   type IoOutcome,
