@@ -6,5 +6,7 @@ export default library([
   "src/node.ts",
   "src/browser.ts",
   "src/policies.ts",
+  "src/swap.ts",
+  "src/pressure.ts",
   "src/testing.ts",
 ]);
