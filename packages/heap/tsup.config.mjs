@@ -12,4 +12,10 @@ export default library([
   "src/pool.ts",
   "src/buddy.ts",
   "src/offset.ts",
+  "src/debug.ts",
+  "src/guard.ts",
+  "src/profiler.ts",
+  "src/quota.ts",
+  "src/statistics.ts",
+  "src/tracer.ts",
 ]);

@@ -1,5 +1,20 @@
 import { describe, test } from "vitest";
-import { Arena, Buddy, BufferMemory, GeneralHeap, NumberRange, OffsetAllocator, Pool, Tlsf } from "@pagewright/heap";
+import {
+  Arena,
+  Buddy,
+  BufferMemory,
+  DebugHeap,
+  GeneralHeap,
+  NumberRange,
+  OffsetAllocator,
+  Pool,
+  Profiler,
+  Quota,
+  SamplingGuard,
+  Statistics,
+  Tracer,
+  Tlsf,
+} from "@pagewright/heap";
 import { allocatorSuite } from "@pagewright/heap/testing";
 import type { AllocatorFixture } from "@pagewright/heap/testing";
 import { FarMemory, SplitRange } from "./memories.ts";
@@ -91,6 +106,28 @@ const fixtures: Record<string, () => AllocatorFixture> = {
     alignment: 16,
     records: true,
   }),
+  "DebugHeap around TLSF": () => {
+    const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
+    return {
+      allocator: new DebugHeap(new Tlsf(memory), memory),
+      memory,
+      largest: 200 * KIB,
+      alignment: 1024,
+      records: true,
+    };
+  },
+  "Quota, statistics, tracer and profiler around the general heap": () => {
+    const memory = new BufferMemory(new ArrayBuffer(512 * KIB));
+    const traced = new Tracer(new Statistics(new Quota(new GeneralHeap(memory), 400 * KIB)));
+    const allocator = new Profiler(traced, { random: () => 0.5, intervalBytes: 4096 });
+    return { allocator, memory, largest: 380 * KIB, alignment: 4096, records: true };
+  },
+  "SamplingGuard around TLSF": () => {
+    const memory = new BufferMemory(new ArrayBuffer(512 * KIB));
+    const guard = { protect: () => undefined };
+    const allocator = new SamplingGuard(new Tlsf(memory), memory, guard, { random: () => 0.4, every: 3, slots: 4 });
+    return { allocator, memory, largest: 300 * KIB, alignment: 4096, records: true };
+  },
   "Arena over an ArrayBuffer": () => {
     const memory = new BufferMemory(new ArrayBuffer(1024 * KIB));
     return { allocator: new Arena(memory), memory, largest: 200 * KIB, alignment: 4096, records: false };

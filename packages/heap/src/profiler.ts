@@ -1,0 +1,128 @@
+import { NO_ADDRESS } from "./allocator.ts";
+import type { Allocator } from "./allocator.ts";
+import { encodeProfile } from "./pprof.ts";
+import type { StackSample } from "./pprof.ts";
+import { Wrapper } from "./wrapper.ts";
+
+/** How a sampling profiler samples. */
+export interface ProfilerOptions {
+  /** Bytes between two samples, on average; 524288 by default. */
+  readonly intervalBytes?: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Names the functions of the caller's stack, the innermost first; by default taken from an Error's stack. */
+  readonly stack?: () => readonly string[];
+}
+
+/** Function names off the stack of an Error, in V8's, JavaScriptCore's and SpiderMonkey's forms. */
+function stackOfError(): string[] {
+  const lines = (new Error().stack ?? "").split("\n");
+  const names: string[] = [];
+  for (const line of lines) {
+    const name = (/^\s*at (?:async )?(.+?) \(/.exec(line) ?? /^(.+?)@/.exec(line) ?? /^\s*at (.+)$/.exec(line))?.[1];
+    if (name !== undefined && !/stackOfError|Profiler\./.test(name)) names.push(name);
+  }
+  return names;
+}
+
+interface Sample {
+  readonly stack: string;
+  readonly bytes: number;
+  /** How many allocations of this size the sample stands for. */
+  readonly weight: number;
+}
+
+/**
+ * A wrapper that samples: each byte that is allocated is as likely to be hit, so a stack that allocates much is hit often.
+ * Between two samples it costs an addition.
+ */
+export class Profiler extends Wrapper {
+  readonly #interval: number;
+  readonly #random: () => number;
+  readonly #stack: () => readonly string[];
+  readonly #live = new Map<number, Sample>();
+  readonly #groups = new Map<string, { objects: number; bytes: number }>();
+  #left: number;
+
+  constructor(inner: Allocator, options: ProfilerOptions) {
+    super(inner);
+    this.#interval = options.intervalBytes ?? 524288;
+    this.#random = options.random;
+    this.#stack = options.stack ?? stackOfError;
+    this.#left = this.#distance();
+  }
+
+  /** Exponentially distributed: what makes every byte as likely as any other. */
+  #distance(): number {
+    return -Math.log(1 - this.#random()) * this.#interval;
+  }
+
+  #sample(address: number, size: number): number {
+    this.#left -= Math.max(size, 1);
+    if (this.#left > 0 || address === NO_ADDRESS) return address;
+    this.#left = this.#distance();
+    const stack = this.#stack().join("\n");
+    const bytes = Math.max(size, 1);
+    // A block of this size is hit with probability 1 − e^(−size / interval).
+    const weight = 1 / (1 - Math.exp(-bytes / this.#interval));
+    this.#live.set(address, { stack, bytes, weight });
+    const group = this.#groups.get(stack) ?? { objects: 0, bytes: 0 };
+    group.objects += weight;
+    group.bytes += weight * bytes;
+    this.#groups.set(stack, group);
+    return address;
+  }
+
+  /** Allocates; now and then looks who asked. */
+  override allocate(size: number, alignment = 0, hint = 0): number {
+    return this.#sample(this.inner.allocate(size, alignment, hint), size);
+  }
+
+  /** Allocates; now and then looks who asked. */
+  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
+    return this.#sample(this.inner.allocateZeroed(size, alignment, hint), size);
+  }
+
+  /** Frees. */
+  override free(address: number): void {
+    this.inner.free(address);
+    this.#live.delete(address);
+  }
+
+  /** Resizes: the old block is over, the new one may be sampled. */
+  override resize(address: number, size: number): number {
+    const to = this.inner.resize(address, size);
+    if (to === NO_ADDRESS) return to;
+    this.#live.delete(address);
+    return this.#sample(to, size);
+  }
+
+  /** Ends all lives; what was allocated stays in the profile. */
+  override reset(): void {
+    this.inner.reset();
+    this.#live.clear();
+  }
+
+  /** The profile so far, by stack; counts are estimates. */
+  samples(): StackSample[] {
+    const live = new Map<string, { objects: number; bytes: number }>();
+    for (const { stack, bytes, weight } of this.#live.values()) {
+      const group = live.get(stack) ?? { objects: 0, bytes: 0 };
+      group.objects += weight;
+      group.bytes += weight * bytes;
+      live.set(stack, group);
+    }
+    return [...this.#groups].map(([stack, { objects, bytes }]) => ({
+      stack: stack.split("\n"),
+      allocatedObjects: objects,
+      allocatedBytes: bytes,
+      liveObjects: live.get(stack)?.objects ?? 0,
+      liveBytes: live.get(stack)?.bytes ?? 0,
+    }));
+  }
+
+  /** The profile so far as a pprof file. */
+  encode(): Uint8Array {
+    return encodeProfile(this.samples(), this.#interval);
+  }
+}

@@ -1,0 +1,202 @@
+import { describe, expect, test } from "vitest";
+import {
+  BufferMemory,
+  DebugHeap,
+  GeneralHeap,
+  Profiler,
+  Quota,
+  SamplingGuard,
+  Statistics,
+  Tlsf,
+  Tracer,
+} from "@pagewright/heap";
+import { decodeHeapTrace, encodeHeapTrace, encodeProfile, replayTrace } from "@pagewright/heap";
+
+function memoryOf(kib: number): BufferMemory {
+  return new BufferMemory(new ArrayBuffer(kib * 1024));
+}
+
+describe("the debug heap", () => {
+  const make = (): { heap: DebugHeap; memory: BufferMemory } => {
+    const memory = memoryOf(256);
+    let site = 0;
+    return {
+      heap: new DebugHeap(new GeneralHeap(memory), memory, {
+        quarantine: 4,
+        callSite: () => `site ${String(site++ & 1)}`,
+      }),
+      memory,
+    };
+  };
+
+  test.each([1, 2, 3, 4, 13, 100])("a write one byte after a block of %i bytes is found", (size) => {
+    const { heap, memory } = make();
+    const block = heap.allocate(size);
+    memory.fill(block, size, 0x11);
+    heap.check();
+    memory.bytes[block + size] = 0;
+    expect(() => heap.check()).toThrow(expect.objectContaining({ code: "corrupt", subject: block }));
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "corrupt" }));
+  });
+
+  test("a write before a block is found", () => {
+    const { heap, memory } = make();
+    const block = heap.allocate(8, 64);
+    memory.bytes[block - 1] = 0;
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "corrupt" }));
+  });
+
+  test("a write into a freed block is found when it leaves the quarantine", () => {
+    const { heap, memory } = make();
+    const block = heap.allocate(32);
+    heap.free(block);
+    memory.bytes[block + 5] = 1;
+    const churn = (): void => {
+      for (let at = 0; at < 4; at++) heap.free(heap.allocate(32));
+    };
+    expect(churn).toThrow(expect.objectContaining({ code: "use-after-free", subject: block }));
+    heap.check();
+  });
+
+  test("a double free is told from a wild one, and a wrong size from both", () => {
+    const { heap } = make();
+    const block = heap.allocate(32);
+    expect(() => heap.freeSized(block, 33)).toThrow(expect.objectContaining({ code: "size-mismatch" }));
+    heap.freeSized(block, 32);
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "double-free" }));
+    expect(() => heap.free(block + 4)).toThrow(expect.objectContaining({ code: "wild-free" }));
+  });
+
+  test("leaks are grouped by call site, most bytes first", () => {
+    const { heap } = make();
+    for (let at = 0; at < 6; at++) heap.allocate(at % 2 === 0 ? 10 : 100);
+    expect(heap.leaks()).toEqual([
+      { site: "site 1", blocks: 3, bytes: 300 },
+      { site: "site 0", blocks: 3, bytes: 30 },
+    ]);
+    expect(() => heap.requireNoLeaks()).toThrow(/3 blocks are live, allocated at site 1/);
+  });
+});
+
+describe("the sampling guard", () => {
+  test("a freed block's page is taken away, and a fault there is explained", () => {
+    const memory = memoryOf(256);
+    const away = new Set<number>();
+    const guard = {
+      protect: (address: number, bytes: number, access: string): void => {
+        for (let page = address; page < address + bytes; page += 4096) {
+          if (access === "none") away.add(page);
+          else away.delete(page);
+        }
+      },
+    };
+    const heap = new SamplingGuard(new Tlsf(memory), memory, guard, { every: 1, random: () => 0, slots: 2 });
+    const block = heap.allocate(100);
+    const page = Math.floor(block / 4096) * 4096;
+    expect([away.has(page - 4096), away.has(page), away.has(page + 4096)]).toEqual([true, false, true]);
+    expect(heap.explain(page + 4096)).toEqual({ block, kind: "overflow" });
+    expect(heap.explain(page - 1)).toEqual({ block, kind: "underflow" });
+    heap.free(block);
+    expect(away.has(page)).toBe(true);
+    expect(heap.explain(block + 4)).toEqual({ block, kind: "use-after-free" });
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "double-free" }));
+  });
+});
+
+test("a quota refuses what exceeds it and admits it after a free", () => {
+  const heap = new Quota(new GeneralHeap(memoryOf(256)), 1000);
+  const block = heap.allocate(600);
+  expect(heap.allocate(600)).toBe(-1);
+  expect(heap.resize(block, 2000)).toBe(-1);
+  heap.free(block);
+  expect(heap.used).toBe(0);
+  expect(heap.allocate(600)).not.toBe(-1);
+  heap.check();
+});
+
+test("statistics count what goes through", () => {
+  const heap = new Statistics(new GeneralHeap(memoryOf(64)));
+  const block = heap.allocate(100);
+  heap.free(heap.allocateZeroed(7));
+  heap.resize(block, 5000);
+  heap.allocate(1e6);
+  expect(heap.counts()).toMatchObject({
+    allocations: 2,
+    frees: 1,
+    resizes: 1,
+    moves: 1,
+    refusals: 1,
+    requestedBytes: 107,
+    peakBlocks: 2,
+  });
+  expect(heap.counts().bySize[7]).toBe(1);
+});
+
+test("what a tracer records replays on another allocator, byte for byte through the file format", () => {
+  const memory = memoryOf(256);
+  const tracer = new Tracer(new GeneralHeap(memory));
+  const blocks = [tracer.allocate(10), tracer.allocateZeroed(100), tracer.allocate(64, 256)];
+  blocks[0] = tracer.resize(blocks[0] ?? 0, 5000);
+  tracer.free(blocks[1] ?? 0);
+  const trace = tracer.trace();
+  expect(trace).toMatchObject({ events: 5, objects: 3, peakLiveBytes: 5164, maxLiveObjects: 3 });
+  const bytes = encodeHeapTrace(trace);
+  const decoded = decodeHeapTrace(bytes);
+  expect(encodeHeapTrace(decoded)).toEqual(bytes);
+  const other = new Tlsf(memoryOf(256));
+  const addresses = replayTrace(decoded, other);
+  expect(addresses?.filter((address) => address !== -1).length).toBe(2);
+  expect(other.stats().liveBlocks).toBe(2);
+  other.check();
+});
+
+test.each([
+  ["cut short", (bytes: Uint8Array) => bytes.subarray(0, bytes.length - 1)],
+  ["of another kind", (bytes: Uint8Array) => bytes.map((byte, at) => (at === 0 ? 0 : byte))],
+  ["that frees twice", (bytes: Uint8Array) => bytes.map((byte, at) => (at === bytes.length - 12 ? 4 : byte))],
+])("a trace %s is refused", (_name, damage) => {
+  const tracer = new Tracer(new Tlsf(memoryOf(64)));
+  tracer.free(tracer.allocate(8));
+  tracer.allocate(9);
+  expect(() => decodeHeapTrace(damage(encodeHeapTrace(tracer.trace())))).toThrow(
+    expect.objectContaining({ code: "bad-format" }),
+  );
+});
+
+describe("the profiler", () => {
+  test("estimates come close to what was allocated, and live ones to what is live", () => {
+    let state = 1;
+    const random = (): number => (state = (state * 16807) % 2147483647) / 2147483647;
+    let site = "big";
+    const profiler = new Profiler(new GeneralHeap(memoryOf(16384)), {
+      intervalBytes: 4096,
+      random,
+      stack: () => [site, "main"],
+    });
+    const blocks: number[] = [];
+    for (let at = 0; at < 4000; at++) {
+      site = at % 2 === 0 ? "big" : "small";
+      blocks.push(profiler.allocate(site === "big" ? 3000 : 100));
+    }
+    for (let at = 0; at < 4000; at += 2) profiler.free(blocks[at] ?? 0);
+    const samples = profiler.samples();
+    const big = samples.find(({ stack }) => stack[0] === "big");
+    const small = samples.find(({ stack }) => stack[0] === "small");
+    expect(big?.allocatedBytes).toBeGreaterThan(5.4e6);
+    expect(big?.allocatedBytes).toBeLessThan(6.6e6);
+    expect(big?.liveBytes).toBe(0);
+    expect(small?.liveBytes).toBeGreaterThan(0.1e6);
+    expect(small?.liveBytes).toBeLessThan(0.4e6);
+  });
+
+  test("a profile is the message that profile.proto says", () => {
+    const bytes = encodeProfile(
+      [{ stack: ["f"], allocatedObjects: 1, allocatedBytes: 300, liveObjects: 0, liveBytes: 0 }],
+      5,
+    );
+    const text = new TextDecoder("latin1").decode(bytes);
+    for (const word of ["alloc_objects", "inuse_space", "count", "bytes", "f"]) expect(text).toContain(word);
+    // sample { location_id: 1, value: 1 300 0 0 }: field 2, length 10
+    expect([...bytes].join(" ")).toContain("18 10 10 1 1 18 5 1 172 2 0 0");
+  });
+});
