@@ -295,6 +295,12 @@ export class Mapper {
     const level = editor.level(n);
     const pages = level.pages;
     for (let i = Math.floor((start - at) / pages), next = at + i * pages; next < end; i++, next += pages) {
+      if (n === 1) {
+        const found = editor.nextWith(table, i, i + (end - next), mask);
+        next += found - i;
+        i = found;
+        if (next >= end) break;
+      }
       editor.read(table, i);
       if (!editor.isPresent) continue;
       if (!editor.isLeaf(level)) {

