@@ -171,7 +171,7 @@ export class Arena {
   readonly ranks: Uint8Array = NO_BYTES;
   /** A byte per frame. */
   readonly state: Uint8Array = NO_BYTES;
-  /** Takes per page stack. */
+  /** Frames taken and given, two numbers per page stack. */
   readonly tallies: Float64Array = NO_FLOATS;
   /** Worker areas. */
   readonly workers: Int32Array = NO_WORDS;
@@ -199,7 +199,7 @@ export class Arena {
     this.bits = ints(layout.bits, blocks * 16);
     this.ranks = new Uint8Array(buffer, layout.ranks, blocks);
     this.state = new Uint8Array(buffer, layout.state, geometry.groups * GROUP_FRAMES);
-    this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * geometry.stacks);
+    this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * geometry.stacks * 2);
     this.workerWords = workerWords(geometry);
     this.workers = ints(layout.workers, geometry.workers * this.workerWords);
     const hints = ints(layout.hints, (layout.tallies - layout.hints) / 4);

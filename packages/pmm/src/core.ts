@@ -1,12 +1,12 @@
 /* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
-import { Arena, EPOCH } from "./arena.ts";
+import { Arena, EPOCH, RANK_USED } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
 import type { PmmErrorCode } from "./errors.ts";
 import { misuseOf } from "./misuse.ts";
 import { PageStacks } from "./page-stacks.ts";
 import { Plug } from "./plug.ts";
-import type { PressureLevel } from "./ports.ts";
+import type { PressureLevel, Watermarks } from "./ports.ts";
 import type { PmmShare } from "./share.ts";
 import { claimAny } from "./runs.ts";
 import { freeFrames, stackedFrames } from "./stats.ts";
@@ -62,6 +62,13 @@ export class Core {
     updateSegments(this.arena, this.zones);
   }
 
+  /** Counts frames taken (`column` 0) or given (1) by this worker. */
+  tally(frame: number, kind: number, column: number, frames: number): void {
+    const { geometry } = this.arena.layout;
+    const stack = (this.arena.nodeIndexOf(frame) * 2 + kind) * geometry.colours;
+    this.arena.tallies[(this.worker * geometry.stacks + stack) * 2 + column]! += frames;
+  }
+
   /** True for dense frames of the low zone. */
   isLow(frame: number): boolean {
     return this.arena.pfnOf(frame) < this.arena.layout.geometry.lowEnd;
@@ -82,6 +89,18 @@ export class Core {
     return zone;
   }
 
+  /** The marks of all normal zones together. */
+  marks(): Watermarks {
+    const marks = { min: 0, low: 0, high: 0 };
+    for (const { isLow, watermarks } of this.zones) {
+      if (isLow) continue;
+      marks.min += watermarks.min;
+      marks.low += watermarks.low;
+      marks.high += watermarks.high;
+    }
+    return marks;
+  }
+
   /** The pressure on all normal zones together, or on one by name. */
   levelOf(name: string | undefined): PressureLevel {
     if (name !== undefined) {
@@ -89,20 +108,19 @@ export class Core {
       if (zone === undefined) throw new PmmError("bad-argument", `There is no zone ${name}`);
       return zone.levelAt(zone.depotFrames + (zone.isLow ? 0 : stackedFrames(this, zone.index)));
     }
-    let min = 0;
-    let low = 0;
-    let high = 0;
-    for (const { isLow, watermarks } of this.zones) {
-      if (isLow) continue;
-      min += watermarks.min;
-      low += watermarks.low;
-      high += watermarks.high;
-    }
+    const { min, low, high } = this.marks();
     const free = freeFrames(this);
     if (free <= low) this.#short = true;
     else if (free > high) this.#short = false;
     if (free <= min) return "min";
     return this.#short ? "low" : "none";
+  }
+
+  /** Counts a frame that was in use and is retired from now on. */
+  noteRetired(frame: number): void {
+    this.zoneOf(frame).addRetired(1);
+    if (!this.arena.layout.geometry.ranked) return;
+    Atomics.sub(this.arena.control, RANK_USED + this.arena.ranks[frame >>> 9]!, 1);
   }
 
   /** Moves all frames on this worker's page stacks to the blocks; returns how many. */

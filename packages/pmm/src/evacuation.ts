@@ -3,7 +3,7 @@
  * (neither free nor used) and used ones are marked as leaving, so that giving them back isolates them. The allocator moves
  * nothing: the caller migrates the frames in `moves` and gives the old ones back.
  */
-import { ISOLATED, LEAVING, PINNED, STACKED, TAKEN, GRANT_HEAD, WIRED } from "./arena.ts";
+import { DOOMED, ISOLATED, LEAVING, PINNED, STACKED, TAKEN, GRANT_HEAD, WIRED } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { useOf } from "./misuse.ts";
@@ -128,16 +128,21 @@ export class Evacuation implements EvacuationPlan {
     return [...found.moves, ...found.fixed].sort((a, b) => a - b);
   }
 
+  /** True when nothing is left to move: `commit` would succeed. */
+  isReady(): boolean {
+    const { from, to, base } = this.#stretch;
+    const found = survey(this.#core, from, to, base);
+    if (found.moves.length + found.fixed.length + found.stacked > 0) return false;
+    if (!this.#keepsRetired && found.isolated !== this.frames) return false;
+    return firstFree(this.#core.arena, from, to) >= to;
+  }
+
   /** Finishes if nothing is left to move; false (and still open) if something is. */
   commit(): boolean {
-    const left = this.begin();
-    const { from, to, base } = this.#stretch;
-    if (left.length > 0) return false;
-    const found = survey(this.#core, from, to, base);
-    const complete = this.#keepsRetired ? found.stacked === 0 : found.isolated === this.frames;
-    if (!complete || firstFree(this.#core.arena, from, to) < to) return false;
+    this.begin();
+    if (!this.isReady()) return false;
     this.#phase = "done";
-    this.#finish(from, to);
+    this.#finish(this.#stretch.from, this.#stretch.to);
     return true;
   }
 
@@ -165,16 +170,23 @@ export class Evacuation implements EvacuationPlan {
     if (this.#phase === "done") throw new PmmError("finished", "The evacuation was committed or cancelled before");
   }
 
+  /** Marks a frame, or a 2M block that lies inside the run, as leaving. */
   #mark(frame: number): void {
     const { state } = this.#core.arena;
     const use = useOf(this.#core.arena, frame);
-    if (use === "taken" || use === "taken-low" || use === "taken-2M") state[frame] = state[frame]! | LEAVING;
+    const isInside = frame >= this.#stretch.from && frame + BLOCK_FRAMES <= this.#stretch.to;
+    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && isInside))
+      state[frame] = state[frame]! | LEAVING;
   }
 
+  /** Takes a mark away; a block that has a doomed frame inside keeps it. */
   #unmark(frame: number): void {
     const { state } = this.#core.arena;
     const use = useOf(this.#core.arena, frame);
-    if (use === "taken" || use === "taken-low" || use === "taken-2M") state[frame] = state[frame]! & ~LEAVING;
+    const isDoomed = use === "taken-2M" && state.subarray(frame, frame + BLOCK_FRAMES).includes(DOOMED);
+    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && !isDoomed)) {
+      state[frame] = state[frame]! & ~LEAVING;
+    }
   }
 
   /** Isolates free frames: whole runs where the blocks allow, else one by one. */

@@ -40,7 +40,7 @@ export function giveSlow(core: Core, pfn: Pfn, frame: number, order: number): nu
   }
   if (kind === TAKEN_DOOMED) {
     core.arena.state[frame] = RETIRED;
-    core.zoneOf(frame).addRetired(1);
+    core.noteRetired(frame);
     return -1;
   }
   if ((code & LEAVING) !== 0) {

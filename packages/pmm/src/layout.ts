@@ -103,7 +103,7 @@ export function layoutOf(geometry: Geometry): Layout {
     gibs: place(geometry.gibs * 4),
     blocks: place(blocks * 4),
     hints: place(hints * 4),
-    tallies: place(workers * geometry.stacks * 8),
+    tallies: place(workers * geometry.stacks * 16),
     workers: place(workers * workerWords(geometry) * 4),
     bits: place(blocks * BLOCK_WORDS * 4),
     ranks: place(blocks),

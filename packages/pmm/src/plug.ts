@@ -171,6 +171,7 @@ export class Plug {
           const code = arena.state[frame];
           if (code === FREE) mask |= 1 << (frame & 31);
           else if (code === RETIRED) retired += 1;
+          else if (arena.layout.geometry.ranked) Atomics.add(arena.control, RANK_USED + arena.ranks[frame >>> 9]!, 1);
         }
         free += this.#putCounted(bitWord, mask);
       }

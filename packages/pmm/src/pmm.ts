@@ -5,29 +5,15 @@
 import { NO_BYTES, NO_FLOATS, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
 import { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
-import { checkAll } from "./check.ts";
 import { giveListed, giveSlow } from "./giving.ts";
 import { STACK_FRAMES, STACK_WORDS } from "./layout.ts";
 import { ATTACHED } from "./page-stacks.ts";
-import type {
-  FrameHints,
-  FramePressure,
-  FrameSource,
-  Grant,
-  PressureLevel,
-  Refusal,
-  SpecialFrames,
-  SpecialRequest,
-  TakeWishes,
-  Watermarks,
-} from "./ports.ts";
-import { releaseRun, requestRun } from "./request.ts";
+import type { FrameHints, FrameSource, TakeWishes } from "./ports.ts";
 import { newShare } from "./set-up.ts";
 import { longestStretch } from "./runs.ts";
 import type { PmmOptions } from "./set-up.ts";
 import type { PmmShare } from "./share.ts";
-import { freeFrames, statsOf, totalFrames } from "./stats.ts";
-import type { PmmStats } from "./stats.ts";
+import { PmmService } from "./service.ts";
 import { NO_WISHES } from "./taker.ts";
 import { NO_FRAME } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -43,12 +29,7 @@ export interface PmmAttachment {
 }
 
 /** Physical memory: page stacks in front of lock-free blocks. One object per worker, each over the same state. */
-export class Pmm implements FrameSource, SpecialFrames, FramePressure {
-  /** What other workers need to attach. */
-  readonly share: PmmShare;
-  /** This worker's number. */
-  readonly worker: number;
-  readonly #core: Core;
+export class Pmm extends PmmService implements FrameSource {
   readonly #words: Int32Array = NO_WORDS;
   readonly #state: Uint8Array = NO_BYTES;
   readonly #tallies: Float64Array = NO_FLOATS;
@@ -76,16 +57,14 @@ export class Pmm implements FrameSource, SpecialFrames, FramePressure {
     const home = options.homeNode === undefined ? 0 : geometry.nodes.indexOf(options.homeNode);
     if (home < 0) throw new PmmError("bad-argument", `There is no node ${options.homeNode ?? ""}`);
     const core = new Core(share, worker, home);
+    super(core);
     const stretch = longestStretch(core.arena, core.zoneAt(home));
-    this.share = share;
-    this.worker = worker;
-    this.#core = core;
     this.#words = core.arena.workers;
     this.#state = core.arena.state;
     this.#tallies = core.arena.tallies;
     this.#homeBase = core.stacks.baseOf(home, 0, 0);
     this.#kindWords = geometry.colours * STACK_WORDS;
-    this.#homeTally = worker * geometry.stacks + home * 2;
+    this.#homeTally = (worker * geometry.stacks + home * 2) * 2;
     this.#mark = STACKED + worker;
     this.#from = stretch.from + stretch.base;
     this.#to = stretch.to + stretch.base;
@@ -108,9 +87,9 @@ export class Pmm implements FrameSource, SpecialFrames, FramePressure {
       if (top > 0 && this.#state[frame] === this.#mark) {
         words[base] = top - 1;
         this.#state[frame] = TAKEN + kind;
-        this.#tallies[this.#homeTally + kind]! += 1;
+        this.#tallies[this.#homeTally + kind * 2]! += 1;
         const pfn = frame + this.#delta;
-        return pfn >= this.#from && pfn < this.#to ? pfn : this.#core.arena.pfnOf(frame);
+        return pfn >= this.#from && pfn < this.#to ? pfn : this.core.arena.pfnOf(frame);
       }
     }
     return this.#takeSlow(hints ?? NO_WISHES);
@@ -131,6 +110,7 @@ export class Pmm implements FrameSource, SpecialFrames, FramePressure {
         words[base + top + 1] = frame;
         this.#state[frame] = this.#mark;
         words[base] = top + 1;
+        this.#tallies[this.#homeTally + (code & PINNED) * 2 + 1]! += 1;
         return;
       }
     }
@@ -150,83 +130,31 @@ export class Pmm implements FrameSource, SpecialFrames, FramePressure {
 
   /** Gives the first `count` frames of `frames` back, all of order 0. Throws before any of them is given. */
   giveMany(frames: Float64Array, count: number): void {
-    giveListed(this.#core, frames, count, (frame, code) => this.#push(frame, code));
-  }
-
-  /**
-   * Grants a contiguous run of frames, or says why not. Runs from normal zones come before those of the low zone. A refusal
-   * as `fragmented` may carry a plan: empty its range, and its `commit` grants it. Throws `bad-argument`.
-   */
-  request(request: SpecialRequest): Grant | Refusal {
-    return requestRun(this.#core, request);
-  }
-
-  /** Gives a granted run back, whole. Throws on misuse; nothing changes then. */
-  release(start: Pfn, frames: number): void {
-    releaseRun(this.#core, start, frames);
-  }
-
-  /** Frames that `take` could still serve, those on page stacks included. Exact while other workers rest. */
-  get freeFrames(): number {
-    return freeFrames(this.#core);
-  }
-
-  /** Frames that `take` serves altogether: the normal zones without their retired frames. */
-  get totalFrames(): number {
-    return totalFrames(this.#core);
-  }
-
-  /** The marks of all normal zones together. */
-  get watermarks(): Watermarks {
-    const marks = { min: 0, low: 0, high: 0 };
-    for (const zone of this.#core.zones) {
-      if (zone.isLow) continue;
-      marks.min += zone.watermarks.min;
-      marks.low += zone.watermarks.low;
-      marks.high += zone.watermarks.high;
-    }
-    return marks;
-  }
-
-  /** The pressure on all normal zones together, with hysteresis, or on one zone by its name. */
-  level(zone?: string): PressureLevel {
-    return this.#core.levelOf(zone);
-  }
-
-  /** A snapshot: frames by zone and state, bytes of state. */
-  stats(): PmmStats {
-    return statsOf(this.#core);
-  }
-
-  /** Walks everything, workers at rest; throws `broken-invariant` with the sentence that does not hold. */
-  check(): void {
-    checkAll(this.#core);
+    giveListed(this.core, frames, count, (frame, code) => this.#push(frame, code));
   }
 
   #push(frame: number, code: number): void {
-    const core = this.#core;
+    const core = this.core;
     const node = core.arena.nodeIndexOf(frame);
     const colour = frame & (core.arena.layout.geometry.colours - 1);
     core.stacks.push(core.stacks.baseOf(node, code & PINNED, colour), frame, core.zoneAt(node));
   }
 
   #takeSlow(wishes: TakeWishes): Pfn {
-    const core = this.#core;
+    const core = this.core;
     core.refresh();
     const frame = core.taker.take(wishes);
     if (frame < 0) return NO_FRAME;
-    const { geometry } = core.arena.layout;
-    const kind = wishes.movable === 0 ? 1 : 0;
-    const stack = (core.arena.nodeIndexOf(frame) * 2 + kind) * geometry.colours;
-    this.#tallies[this.worker * geometry.stacks + stack]! += 1;
+    core.tally(frame, wishes.movable === 0 ? 1 : 0, 0, 2 ** wishes.order);
     core.tables.taken(frame, wishes.owner ?? 0);
     return core.arena.pfnOf(frame);
   }
 
   #giveSlow(pfn: Pfn, order: number): void {
-    const frame = this.#core.arena.frameOf(pfn);
-    const code = giveSlow(this.#core, pfn, frame, order);
+    const frame = this.core.arena.frameOf(pfn);
+    const code = giveSlow(this.core, pfn, frame, order);
     if (code >= 0) this.#push(frame, code);
+    this.core.tally(frame, code & PINNED, 1, 2 ** order);
   }
 }
 

@@ -15,6 +15,7 @@ import {
   GROUP_SPLITTING,
   GROUPS_USED,
   HANDED,
+  IN_GROUP,
   LEAVING,
   modeOf,
   ownerOf,
@@ -164,7 +165,7 @@ function isHeld(core: Core, frame: number, dead: number): boolean {
   return isMarked() && !isFree();
 }
 
-/** Frames whose bits were set but that were not counted yet. */
+/** Frames whose bits were set but that were not counted yet. A block that was handed out whole had all of them counted. */
 function endDrain(core: Core, dead: number): void {
   const block = word(core, dead, DRAIN_INTENT) - 1;
   if (block < 0) return;
@@ -173,6 +174,7 @@ function endDrain(core: Core, dead: number): void {
   for (let look = 0; look < PATIENCE; look += 1) {
     const reserved = blocks.reserve(block, core.worker) > 0;
     const before = Atomics.load(arena.blocks, block);
+    if (modeOf(before) === HANDED || modeOf(before) === IN_GROUP) return;
     if (!reserved && modeOf(before) !== FULL) continue;
     const quiet = !isDrainedTo(core, block);
     let bits = 0;

@@ -84,7 +84,7 @@ export function releaseRun(core: Core, start: Pfn, frames: number): void {
   for (let at = from; at < from + frames;) {
     if ((state[at]! & LEAVING) !== 0) {
       state[at] = RETIRED;
-      zone.addRetired(1);
+      core.noteRetired(at);
       at += 1;
       continue;
     }

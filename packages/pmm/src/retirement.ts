@@ -74,7 +74,7 @@ export function retireFrame(core: Core, frame: number): Retirement {
 
 function noteRetired(core: Core, frame: number): Retirement {
   core.arena.state[frame] = RETIRED;
-  core.zoneOf(frame).addRetired(1);
+  core.noteRetired(frame);
   return { retired: true };
 }
 

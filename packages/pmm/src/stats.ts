@@ -1,5 +1,8 @@
 /* Snapshots: frames by zone and state. Units are in the names; all counts are frames. */
+import { countOf, GROUP_SPLIT, GROUP_WHOLE } from "./arena.ts";
 import type { Core } from "./core.ts";
+import { usedIn } from "./recover.ts";
+import { BLOCK_FRAMES } from "./units.ts";
 
 /** Frames of one zone, by state. */
 export interface ZoneStats {
@@ -14,6 +17,21 @@ export interface ZoneStats {
   /** Neither free nor retired: taken, granted, isolated or reserved at boot. */
   readonly usedFrames: number;
   readonly retiredFrames: number;
+  /** Frames taken since the start, of all workers. */
+  readonly takenFrames: number;
+  /** Frames given back since the start, of all workers. */
+  readonly givenFrames: number;
+}
+
+/** One power rank. */
+export interface RankStats {
+  readonly rank: number;
+  /** Frames of the rank that are in use, on page stacks or isolated. */
+  readonly usedFrames: number;
+  /** Free frames of the rank. */
+  readonly freeFrames: number;
+  /** True where nothing of it is in use: it may go to self-refresh. */
+  readonly isIdle: boolean;
 }
 
 /** A snapshot of the whole allocator. */
@@ -42,6 +60,47 @@ export function stackedFrames(core: Core, node: number): number {
     }
   }
   return held;
+}
+
+/** Frames taken (column 0) or given (1) through all page stacks of a node. */
+function tallied(core: Core, node: number, column: number): number {
+  const { geometry } = core.arena.layout;
+  const perNode = 2 * geometry.colours;
+  let sum = 0;
+  for (let worker = 0; worker < geometry.workers; worker += 1) {
+    for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
+      sum += core.arena.tallies[(worker * geometry.stacks + stack) * 2 + column]!;
+    }
+  }
+  return sum;
+}
+
+/** Use per power rank. */
+export function rankStats(core: Core): RankStats[] {
+  core.refresh();
+  const ranks = new Map<number, { used: number; free: number }>();
+  for (const zone of core.zones) {
+    for (const { first, end, rank } of zone.segments) {
+      const sum = ranks.get(rank) ?? { used: 0, free: 0 };
+      for (let block = first; block < end; block += 1) {
+        const used = usedIn(core, block);
+        sum.used += used;
+        sum.free += freeIn(core, block, used);
+      }
+      ranks.set(rank, sum);
+    }
+  }
+  return [...ranks.entries()]
+    .filter(([, { used, free }]) => used + free > 0)
+    .sort(([a], [b]) => a - b)
+    .map(([rank, { used, free }]) => ({ rank, usedFrames: used, freeFrames: free, isIdle: used === 0 }));
+}
+
+function freeIn(core: Core, block: number, used: number): number {
+  const mode = core.arena.groupMode(block >>> 9);
+  if (mode === GROUP_WHOLE) return BLOCK_FRAMES;
+  if (mode !== GROUP_SPLIT || used === BLOCK_FRAMES) return 0;
+  return countOf(Atomics.load(core.arena.blocks, block));
 }
 
 /** Free frames of the normal zones, those on page stacks included. */
@@ -75,6 +134,8 @@ export function statsOf(core: Core): PmmStats {
       stackedFrames: stacked,
       usedFrames: frames - free - zone.retiredFrames,
       retiredFrames: zone.retiredFrames,
+      takenFrames: zone.isLow ? 0 : tallied(core, zone.index, 0),
+      givenFrames: zone.isLow ? 0 : tallied(core, zone.index, 1),
     });
   }
   const sum = (of: (zone: ZoneStats) => number): number => zones.reduce((total, zone) => total + of(zone), 0);

@@ -1,0 +1,11 @@
+import { expect, test } from "vitest";
+
+import { scenarios } from "../protocol.ts";
+
+for (const scenario of scenarios(true)) {
+  test(`${scenario.name}, in every order, with one of them dead at any step`, () => {
+    const { states, outcomes } = scenario.run();
+    expect(states).toBeGreaterThan(100);
+    expect(outcomes).toBeGreaterThan(0);
+  });
+}
