@@ -1,0 +1,3 @@
+import { testReadme } from "../src/readme.ts";
+
+testReadme(import.meta.url, "../../README.md");
