@@ -13,6 +13,7 @@ export type MachineErrorCode =
   | "mtrr-misuse"
   | "update-sequence"
   | "stale-translation"
+  | "deadlock"
   | "destroyed"
   | "broken-invariant";
 

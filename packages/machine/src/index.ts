@@ -51,15 +51,18 @@ export type { Cacheability, Region, RegionKind, RegionTraits } from "./map/regio
 export { gapsWithin, summariseMap } from "./map/summary.ts";
 export type { BarWindow, HexRange, MapSummary } from "./map/summary.ts";
 
-export type { FaultHandler } from "./ports.ts";
+export type { FaultHandler, InterruptHandler } from "./ports.ts";
 export { PhysicalMemory } from "./memory/physical-memory.ts";
-export type { FrameStore, MemoryOptions, MemoryStats } from "./memory/physical-memory.ts";
+export type { FrameStore, FrameWatch, MemoryOptions, MemoryStats } from "./memory/physical-memory.ts";
 export type { MmioDevice } from "./map/region.ts";
 export { AccessFault } from "./cpu/access-fault.ts";
 export type { FaultKind } from "./cpu/access-fault.ts";
 export { Bulk } from "./cpu/bulk.ts";
 export { Cpu } from "./cpu/cpu.ts";
-export type { CpuStats } from "./cpu/cpu.ts";
+export type { AccessMeter, CpuStats } from "./cpu/cpu.ts";
+export type { CpuState } from "./cpu/cpu-state.ts";
+export { Adversary, ETERNAL_TLB } from "./cpu/adversary.ts";
+export type { AdversaryOptions, EntryChange, StaleUse } from "./cpu/adversary.ts";
 export { Mmu } from "./cpu/mmu.ts";
 export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu.ts";
 export {
@@ -89,7 +92,36 @@ export type { TlbGeometry } from "./cpu/tlb-geometry.ts";
 export type { TlbShape } from "./cpu/tlb-array.ts";
 export type { CpuOutcome, DeliveryPath } from "./cpu/wired-control.ts";
 export { Machine } from "./machine.ts";
-export type { MachineOptions } from "./machine.ts";
+export type { MachineOptions, TimingOptions } from "./machine.ts";
+
+export { VirtualClock } from "./system/clock.ts";
+export { CostMeter } from "./system/cost-meter.ts";
+export type { CostMeterOptions, CostStats } from "./system/cost-meter.ts";
+export { DEFAULT_COSTS, uniformDistances } from "./system/costs.ts";
+export type { Costs, Distances } from "./system/costs.ts";
+export type { CpuEvent, CpuTrace, EventSink, MachineEvent } from "./system/events.ts";
+export { Interrupts } from "./system/interrupts.ts";
+export type { InterruptStats } from "./system/interrupts.ts";
+export { LastLevelCache } from "./system/last-level-cache.ts";
+export type { CacheShape, CacheStats } from "./system/last-level-cache.ts";
+export { MtrrGuard } from "./system/mtrr-guard.ts";
+export type { CacheGuard } from "./system/mtrr-guard.ts";
+export { SeededRandom } from "./system/random.ts";
+export { Scheduler } from "./system/scheduler.ts";
+export type { SchedulerStats, Task } from "./system/scheduler.ts";
+export { restoreSnapshot, Stepper, takeSnapshot } from "./system/snapshot.ts";
+export type { MachineSnapshot } from "./system/snapshot.ts";
+
+export { eccVerdict } from "./faults/ecc.ts";
+export type { EccVerdict } from "./faults/ecc.ts";
+export { FaultyRam, Scrubber } from "./faults/faulty-ram.ts";
+export type { MachineCheck, MachineCheckHandler } from "./faults/faulty-ram.ts";
+export { Balloon, BlockMemoryDevice } from "./hotplug/balloon.ts";
+export type { BlockMemoryOptions } from "./hotplug/balloon.ts";
+export { DIMM_GRANULE, DimmSlots } from "./hotplug/dimms.ts";
+export type { Dimm, HotplugHandler } from "./hotplug/dimms.ts";
+export { ACCESS_NJ, RANK_WATTS, RankPower, WAKE_NS } from "./power/rank-power.ts";
+export type { RankState, RankStats } from "./power/rank-power.ts";
 
 export { AddressClaims } from "./map/claims.ts";
 export type { AddressWindow, Claim, ClaimTraits, SpaceWish } from "./map/claims.ts";

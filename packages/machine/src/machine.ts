@@ -1,6 +1,9 @@
 /**
- * A machine: a physical address map, the memory behind it, CPUs, and a virtual clock. Deterministic.
+ * A machine: a physical address map, the memory behind it, CPUs with virtual time and interrupts between them, and a
+ * scheduler that interleaves them by a seed. The same options and the same program give the same run.
  */
+import { Adversary, ETERNAL_TLB } from "./cpu/adversary.ts";
+import type { AdversaryOptions } from "./cpu/adversary.ts";
 import { Cpu } from "./cpu/cpu.ts";
 import { LONG_MODE } from "./cpu/registers.ts";
 import type { Registers } from "./cpu/registers.ts";
@@ -10,6 +13,28 @@ import { MachineError } from "./errors.ts";
 import type { PhysicalMap } from "./map/physical-map.ts";
 import { PhysicalMemory } from "./memory/physical-memory.ts";
 import type { MemoryOptions } from "./memory/physical-memory.ts";
+import { CostMeter } from "./system/cost-meter.ts";
+import { VirtualClock } from "./system/clock.ts";
+import { DEFAULT_COSTS } from "./system/costs.ts";
+import type { Costs, Distances } from "./system/costs.ts";
+import type { EventSink } from "./system/events.ts";
+import { Interrupts } from "./system/interrupts.ts";
+import { LastLevelCache } from "./system/last-level-cache.ts";
+import type { CacheShape } from "./system/last-level-cache.ts";
+import { MtrrGuard } from "./system/mtrr-guard.ts";
+import { Scheduler } from "./system/scheduler.ts";
+
+/** How time is charged; see {@link MachineOptions}. */
+export interface TimingOptions {
+  /** Costs that differ from {@link DEFAULT_COSTS}. */
+  readonly costs?: Partial<Costs>;
+  /** The last-level cache that all CPUs share. Default: none. */
+  readonly cache?: CacheShape;
+  /** Distances between nodes. Default: all nodes are as near. */
+  readonly distances?: Distances;
+  /** The node of each CPU. Default: all on node 0. */
+  readonly cpuNodes?: readonly number[];
+}
 
 /** How a {@link Machine} is made. */
 export interface MachineOptions extends MemoryOptions {
@@ -17,12 +42,18 @@ export interface MachineOptions extends MemoryOptions {
   readonly map: PhysicalMap;
   /** Number of logical CPUs, ≥ 1. Default 1. */
   readonly cpus?: number;
-  /** TLB of each CPU. Default: {@link ROOMY_TLB}. */
+  /** TLB of each CPU. Default: {@link ROOMY_TLB}, under an adversary {@link ETERNAL_TLB}. */
   readonly tlb?: TlbGeometry;
   /** Width of physical addresses, 36 … 52. Default 52. */
   readonly physicalBits?: number;
   /** Registers that CPUs start with. Default: {@link LONG_MODE}. */
   readonly registers?: Registers;
+  /** Seed of everything that chance decides. Default 1. */
+  readonly seed?: number;
+  /** Charges every access on the virtual clock. Slower: no access takes the short way. Default: time is not charged. */
+  readonly timing?: TimingOptions;
+  /** Makes every CPU as unhelpful as the manual allows, to find forgotten flushes. Default: not. Excludes `timing`. */
+  readonly adversary?: AdversaryOptions;
 }
 
 /** A machine. */
@@ -33,20 +64,84 @@ export class Machine {
   readonly memory: PhysicalMemory;
   /** The logical CPUs, by number. */
   readonly cpus: readonly Cpu[];
+  /** Virtual time. */
+  readonly clock: VirtualClock;
+  /** Interrupts between CPUs. */
+  readonly interrupts: Interrupts;
+  /** Who runs when. */
+  readonly scheduler: Scheduler;
+  /** Watches changes of MTRRs. */
+  readonly mtrrs: MtrrGuard;
+  /** The last-level cache, or null. */
+  readonly cache: LastLevelCache | null;
+  /** What charges each CPU; empty without `timing`. */
+  readonly meters: readonly CostMeter[];
+  /** What watches each CPU's translations; empty without `adversary`. */
+  readonly adversaries: readonly Adversary[];
+  readonly #registers: Registers;
+  #sink: EventSink | null = null;
 
   /** Creates a machine that is switched on, with all CPUs in 64-bit paging (or as `registers` says). */
   constructor(options: MachineOptions) {
     const count = options.cpus ?? 1;
     if (!Number.isInteger(count) || count < 1)
       throw new MachineError("bad-argument", `A machine has at least one CPU, not ${count}`, { count });
-    this.map = options.map;
-    this.memory = new PhysicalMemory(options.map, options);
+    if (options.timing !== undefined && options.adversary !== undefined)
+      throw new MachineError("bad-argument", "A CPU has one observer: timing and adversary exclude each other");
+    const { map, timing } = options;
+    this.map = map;
+    this.memory = new PhysicalMemory(map, options);
+    this.#registers = options.registers ?? LONG_MODE;
     const setup = {
-      tlb: options.tlb ?? ROOMY_TLB,
+      tlb: options.tlb ?? (options.adversary === undefined ? ROOMY_TLB : ETERNAL_TLB),
       physicalBits: options.physicalBits ?? 52,
-      registers: options.registers ?? LONG_MODE,
+      registers: this.#registers,
     };
     this.cpus = Array.from({ length: count }, (_, id) => new Cpu(id, this.memory, setup));
+    this.clock = new VirtualClock(count);
+    const costs = { ...DEFAULT_COSTS, ...timing?.costs };
+    this.interrupts = new Interrupts(count, this.clock, costs.ipi);
+    this.scheduler = new Scheduler(this.cpus, this.clock, this.interrupts, options.seed ?? 1);
+    this.mtrrs = new MtrrGuard(this.cpus);
+    this.cache = timing?.cache === undefined ? null : new LastLevelCache(timing.cache);
+    this.meters = timing === undefined ? [] : this.cpus.map((cpu) => this.#meter(cpu, costs, timing));
+    const { adversary } = options;
+    this.adversaries =
+      adversary === undefined ? [] : this.cpus.map((cpu) => new Adversary(cpu, this.scheduler.random, adversary));
+  }
+
+  #meter(cpu: Cpu, costs: Costs, timing: TimingOptions): CostMeter {
+    return new CostMeter(cpu, this.map, this.clock, {
+      costs,
+      node: timing.cpuNodes?.[cpu.id] ?? 0,
+      distances: timing.distances ?? null,
+      cache: this.cache,
+    });
+  }
+
+  /** Who is told of every event; null: nobody, at no cost. */
+  get eventSink(): EventSink | null {
+    return this.#sink;
+  }
+
+  /** Switches the event stream on or off. */
+  set eventSink(sink: EventSink | null) {
+    this.#sink = sink;
+    for (const cpu of this.cpus)
+      cpu.trace =
+        sink === null
+          ? null
+          : (event) => {
+              sink({ time: this.clock.now, cpu: cpu.id, ...event });
+            };
+  }
+
+  /** Power goes and comes back: RAM is lost, non-volatile memory is not, CPUs start anew. */
+  powerCycle(): void {
+    this.memory.powerCycle();
+    for (const cpu of this.cpus) cpu.reset(this.#registers);
+    this.cache?.flush();
+    this.#sink?.({ kind: "power-cycle", time: this.clock.now });
   }
 
   /** Throws `broken-invariant` unless map, memory and every CPU hold. */
@@ -54,5 +149,9 @@ export class Machine {
     this.map.check();
     this.memory.check();
     for (const cpu of this.cpus) cpu.check();
+    this.clock.check();
+    this.interrupts.check();
+    this.scheduler.check();
+    this.cache?.check();
   }
 }

@@ -14,3 +14,9 @@ export interface FaultHandler {
    */
   pageFault(cpu: Cpu, va: VirtAddr, error: number): boolean;
 }
+
+/** What a CPU needs of an operating system to be interrupted: someone to call. */
+export interface InterruptHandler {
+  /** Handles an interrupt (vector 32 … 255) on `cpu`, in supervisor mode with interrupts disabled. */
+  interrupt(cpu: Cpu, vector: number): void;
+}

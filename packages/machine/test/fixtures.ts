@@ -62,3 +62,10 @@ export class Tables {
     cpu.writeCr3(address >>> 0, Math.floor(address / 2 ** 32));
   }
 }
+
+/** The CPU of that number. */
+export function cpuOf(machine: Machine, id = 0): Cpu {
+  const cpu = machine.cpus[id];
+  if (cpu === undefined) throw new Error(`there is no CPU ${id}`);
+  return cpu;
+}

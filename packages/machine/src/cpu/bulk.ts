@@ -8,6 +8,9 @@ import { FRAME_BYTES } from "../units.ts";
 import type { Pfn, VirtAddr } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 
+/** Bytes of a cache line; a meter is told of each line from the first touched to the end of the page. */
+const LINE = 64;
+
 /** Bulk operations of one CPU. */
 export class Bulk {
   readonly #cpu: Cpu;
@@ -18,7 +21,13 @@ export class Bulk {
   }
 
   #frame(va: VirtAddr, access: number): Pfn {
-    return this.#cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    const cpu = this.#cpu;
+    if (!cpu.slow.combiner.isEmpty) cpu.fence();
+    const pfn = cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    const { meter } = cpu;
+    if (pfn >= 0 && meter !== null)
+      for (let at = va & 0xfc0; at < FRAME_BYTES; at += LINE) meter.access(pfn * FRAME_BYTES + at);
+    return pfn;
   }
 
   /**

@@ -10,16 +10,21 @@
  */
 import { ACCESS_FETCH, ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
-import type { FaultHandler } from "../ports.ts";
+import type { MemoryType } from "../mtrr/memory-type.ts";
+import { Pat } from "../mtrr/pat.ts";
+import { MtrrRegisters } from "../mtrr/registers.ts";
+import type { FaultHandler, InterruptHandler } from "../ports.ts";
 import { FRAME_BYTES } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import { AccessFault } from "./access-fault.ts";
 import { Bulk } from "./bulk.ts";
+import type { CpuState } from "./cpu-state.ts";
 import { FAST_MASK } from "./fast-view.ts";
 import type { FastView } from "./fast-view.ts";
 import { Mmu } from "./mmu.ts";
 import type { MmuOptions } from "./mmu.ts";
-import { FLAG_DIRTY } from "./tlb-array.ts";
+import { SlowPath } from "./slow-path.ts";
+import { FLAG_DIRTY, FLAG_PAT_SHIFT } from "./tlb-array.ts";
 import { WiredControl } from "./wired-control.ts";
 
 /** Figures of a CPU. */
@@ -44,6 +49,14 @@ export interface CpuStats {
   readonly protectionFaults: number;
 }
 
+/** Who is told of every access of a CPU while the short way is closed. */
+export interface AccessMeter {
+  /** An access to the line of memory at `address`. */
+  access(address: PhysAddr): void;
+  /** A page fault that is about to be delivered. */
+  pageFault(): void;
+}
+
 /** A handler that claims success this many times in a row for one access is not believed any more. */
 const MOST_RETRIES = 64;
 
@@ -53,6 +66,10 @@ export class Cpu extends WiredControl {
   readonly memory: PhysicalMemory;
   /** Who is called on a page fault; null: every fault ends its access. */
   faultHandler: FaultHandler | null = null;
+  /** Who is called on an interrupt; null: interrupts are acknowledged and forgotten. */
+  interruptHandler: InterruptHandler | null = null;
+  /** RFLAGS.IF: whether interrupts are taken. */
+  interruptsEnabled = true;
   /** High word of the last `load64`, or of the old value of the last `compareExchange64`. */
   high = 0;
   /** Low word of the old value of the last `compareExchange64`. */
@@ -61,6 +78,14 @@ export class Cpu extends WiredControl {
   readonly fault: AccessFault = new AccessFault();
   /** Copies, fills and comparisons through translation. */
   readonly bulk: Bulk;
+  /** Accesses that cannot take the short way. */
+  readonly slow: SlowPath;
+  /** This CPU's page attribute table. */
+  readonly pat: Pat = new Pat();
+  /** This CPU's memory type range registers. Change them through {@link MtrrUpdate} where a machine checks it. */
+  readonly mtrrs: MtrrRegisters = new MtrrRegisters();
+  /** Who is told of every access, or null. */
+  meter: AccessMeter | null = null;
   /** Bytes that the last bulk operation has done: all, or those before the fault. */
   progress = 0;
 
@@ -85,6 +110,7 @@ export class Cpu extends WiredControl {
     super(id, new Mmu(memory, options));
     this.memory = memory;
     this.bulk = new Bulk(this);
+    this.slow = new SlowPath(this);
     this.#words = memory.host.words;
     this.#halves = memory.host.halves;
     this.#bytes = memory.host.bytes;
@@ -122,6 +148,10 @@ export class Cpu extends WiredControl {
     this.mmu.dropViews();
   }
 
+  protected override self(): this {
+    return this;
+  }
+
   protected override modeChanged(): void {
     this.#view = this.user ? this.mmu.views[1] : this.mmu.views[0];
     this.#load = this.#view.load;
@@ -134,7 +164,7 @@ export class Cpu extends WiredControl {
   load8(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xfff;
-    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 1);
+    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 1, ACCESS_READ);
     this.#dataCount++;
     return this.#bytes[this.#host[slot]! * 4 + offset]!;
   }
@@ -143,7 +173,7 @@ export class Cpu extends WiredControl {
   load16(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffe;
-    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 2);
+    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 2, ACCESS_READ);
     this.#dataCount++;
     return this.#halves[this.#host[slot]! * 2 + (offset >>> 1)]!;
   }
@@ -152,7 +182,7 @@ export class Cpu extends WiredControl {
   load32(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#load[slot]! !== va - offset) return this.#loadSlowly(va, 4);
+    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_READ);
     this.#dataCount++;
     return this.#words[this.#host[slot]! + (offset >>> 2)]!;
   }
@@ -161,7 +191,7 @@ export class Cpu extends WiredControl {
   load64(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xff8;
-    if (this.#load[slot]! !== va - offset) return this.#load64Slowly(va);
+    if (this.#load[slot]! !== va - offset) return this.slow.load64(va);
     this.#dataCount++;
     const at = this.#host[slot]! + (offset >>> 2);
     this.high = this.#words[at + 1]!;
@@ -172,7 +202,7 @@ export class Cpu extends WiredControl {
   store8(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xfff;
-    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 1, value);
+    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 1, value);
     this.#dataCount++;
     this.#bytes[this.#host[slot]! * 4 + offset] = value;
     return true;
@@ -182,7 +212,7 @@ export class Cpu extends WiredControl {
   store16(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffe;
-    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 2, value);
+    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 2, value);
     this.#dataCount++;
     this.#halves[this.#host[slot]! * 2 + (offset >>> 1)] = value;
     return true;
@@ -192,7 +222,7 @@ export class Cpu extends WiredControl {
   store32(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#store[slot]! !== va - offset) return this.#storeSlowly(va, 4, value);
+    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 4, value);
     this.#dataCount++;
     this.#words[this.#host[slot]! + (offset >>> 2)] = value;
     return true;
@@ -202,7 +232,7 @@ export class Cpu extends WiredControl {
   store64(va: VirtAddr, low: number, high: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xff8;
-    if (this.#store[slot]! !== va - offset) return this.#store64Slowly(va, low, high);
+    if (this.#store[slot]! !== va - offset) return this.slow.store64(va, low, high);
     this.#dataCount++;
     const at = this.#host[slot]! + (offset >>> 2);
     this.#words[at] = low;
@@ -214,19 +244,19 @@ export class Cpu extends WiredControl {
   fetch32(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#fetch[slot]! !== va - offset) return this.#accessSlowly(va, 4, ACCESS_FETCH);
+    if (this.#fetch[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_FETCH);
     this.#codeCount++;
     return this.#words[this.#host[slot]! + (offset >>> 2)]!;
   }
 
   /** Fetches one byte of code; −1: faulted. */
   fetch8(va: VirtAddr): number {
-    return this.#accessSlowly(va, 1, ACCESS_FETCH);
+    return this.slow.load(va, 1, ACCESS_FETCH);
   }
 
   /** Loads 32 bits as the processor itself does for descriptor tables: supervisor whatever the CPL; −1: faulted. */
   loadImplicit32(va: VirtAddr): number {
-    return this.#accessSlowly(va, 4, ACCESS_READ + ACCESS_IMPLICIT);
+    return this.slow.load(va, 4, ACCESS_READ + ACCESS_IMPLICIT);
   }
 
   /**
@@ -360,10 +390,13 @@ export class Cpu extends WiredControl {
     const va = vpn * FRAME_BYTES + offset;
     if (Mmu.isNonCanonical(code)) {
       this.#protectionFaults++;
+      if (this.trace !== null) this.trace({ kind: "protection-fault", va });
       this.fault.set("protection", va, 0);
       return false;
     }
     this.#pageFaults++;
+    if (this.meter !== null) this.meter.pageFault();
+    if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
     this.setCr2(vpn, offset);
     if (this.deliver(this, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
       const wasUser = this.enterKernel();
@@ -376,92 +409,61 @@ export class Cpu extends WiredControl {
     return false;
   }
 
-  #loadSlowly(va: VirtAddr, size: number): number {
-    return this.#accessSlowly(va, size, ACCESS_READ);
-  }
-
-  #accessSlowly(va: VirtAddr, size: number, access: number): number {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    return this.loadAt(vpn, va - vpn * FRAME_BYTES, size, access);
+  /** Takes an interrupt: calls the handler in supervisor mode with interrupts disabled. The scheduler does this. */
+  takeInterrupt(vector: number): void {
+    if (this.trace !== null) this.trace({ kind: "interrupt", vector });
+    if (this.interruptHandler === null) return;
+    const enabled = this.interruptsEnabled;
+    const before = this.enterKernel();
+    this.interruptsEnabled = false;
+    try {
+      this.interruptHandler.interrupt(this, vector);
+    } finally {
+      this.interruptsEnabled = enabled;
+      this.leaveKernel(before);
+    }
   }
 
   /**
-   * Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`: the form for 5-level addresses that no VirtAddr can
-   * hold. Returns the value or −1: faulted.
+   * Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn` for `access`: the form for 5-level addresses that no
+   * VirtAddr can hold. Returns the value or −1: faulted.
    */
   loadAt(vpn: Vpn, offset: number, size: number, access: number): number {
-    const first = this.translate(vpn, offset, access);
-    if (first < 0) return -1;
-    const inside = FRAME_BYTES - offset;
-    if (size <= inside) {
-      const address = first * FRAME_BYTES + offset;
-      return address % size === 0 ? this.memory.read(address, size) : this.#readBytes(address, size);
-    }
-    const second = this.translate(vpn + 1, 0, access);
-    if (second < 0) return -1;
-    return (
-      this.#readBytes(first * FRAME_BYTES + offset, inside)
-      + this.#readBytes(second * FRAME_BYTES, size - inside) * 2 ** (8 * inside)
-    );
-  }
-
-  #readBytes(address: PhysAddr, count: number): number {
-    let value = 0;
-    for (let at = count - 1; at >= 0; at--) value = value * 256 + this.memory.read(address + at, 1);
-    return value;
-  }
-
-  #load64Slowly(va: VirtAddr): number {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    const offset = va - vpn * FRAME_BYTES;
-    if (offset <= FRAME_BYTES - 8) {
-      const low = this.loadAt(vpn, offset, 4, ACCESS_READ);
-      if (low < 0) return -1;
-      const high = this.loadAt(vpn, offset + 4, 4, ACCESS_READ);
-      if (high < 0) return -1;
-      this.high = high;
-      return low;
-    }
-    if (this.translate(vpn, offset, ACCESS_READ) < 0) return -1;
-    if (this.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
-    const low = this.load32(va);
-    this.high = this.load32(va + 4);
-    return low;
-  }
-
-  #storeSlowly(va: VirtAddr, size: number, value: number): boolean {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    return this.storeAt(vpn, va - vpn * FRAME_BYTES, size, value);
+    return this.slow.loadAt(vpn, offset, size, access);
   }
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */
   storeAt(vpn: Vpn, offset: number, size: number, value: number): boolean {
-    const first = this.translate(vpn, offset, ACCESS_WRITE);
-    if (first < 0) return false;
-    const inside = FRAME_BYTES - offset;
-    if (size <= inside) {
-      const address = first * FRAME_BYTES + offset;
-      if (address % size === 0) this.memory.write(address, size, value);
-      else this.#writeBytes(address, size, value >>> 0);
-      return true;
-    }
-    const second = this.translate(vpn + 1, 0, ACCESS_WRITE);
-    if (second < 0) return false;
-    this.#writeBytes(first * FRAME_BYTES + offset, inside, value >>> 0);
-    this.#writeBytes(second * FRAME_BYTES, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
-    return true;
+    return this.slow.storeAt(vpn, offset, size, value);
   }
 
-  #writeBytes(address: PhysAddr, count: number, value: number): void {
-    for (let at = 0; at < count; at++) this.memory.write(address + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
+  /** SFENCE: what write-combining buffers hold goes out. */
+  fence(): void {
+    this.slow.combiner.flush();
   }
 
-  #store64Slowly(va: VirtAddr, low: number, high: number): boolean {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    const offset = va - vpn * FRAME_BYTES;
-    if (this.translate(vpn, offset, ACCESS_WRITE) < 0) return false;
-    if (offset > FRAME_BYTES - 8 && this.translate(vpn + 1, 0, ACCESS_WRITE) < 0) return false;
-    return this.store32(va, low) && this.store32(va + 4, high);
+  /** Returns the effective memory type of `va`, PAT × MTRR, or null with `fault` set when it does not translate. */
+  memoryTypeOf(va: VirtAddr): MemoryType | null {
+    const address = this.physicalOf(va, ACCESS_READ);
+    return address < 0 ? null : this.slow.typeOf(address, (this.mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7);
+  }
+
+  /** Returns a copy of the state that a snapshot holds. */
+  saveState(): CpuState {
+    const { registers, cpl, ac, interruptsEnabled, mmu } = this;
+    const cr2 = [Math.floor(this.cr2 / FRAME_BYTES), this.cr2 & 0xfff] as const;
+    return { registers, cpl, ac, cr2, interruptsEnabled, tlb: mmu.tlb.save(), structures: mmu.structures.save() };
+  }
+
+  /** Puts a saved state back. Statistics go on. */
+  restoreState(state: CpuState): void {
+    this.mmu.setRegisters(state.registers);
+    this.setCpl(state.cpl);
+    this.setAc(state.ac);
+    this.setCr2(...state.cr2);
+    this.interruptsEnabled = state.interruptsEnabled;
+    this.mmu.tlb.restore(state.tlb);
+    this.mmu.structures.restore(state.structures);
   }
 
   /** Returns the figures. Counts are exact; an access that crosses a page counts for both. */

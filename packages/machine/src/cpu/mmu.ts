@@ -71,12 +71,14 @@ export interface MmuCounts {
 
 /** Called by the MMU where someone watches it (the adversary, the cost model). */
 export interface MmuObserver {
-  /** A translation was answered by the TLB for an access that it allows. */
-  hit(mmu: Mmu, vpn: Vpn, access: number): void;
+  /** A translation was answered by the TLB for an access that it allows; `found`: by its first level (1) or its second (2). */
+  hit(mmu: Mmu, vpn: Vpn, access: number, found: number): void;
   /** A walk read or wrote the paging-structure entry at byte `offset` of `table`. */
   entryRead(mmu: Mmu, table: Pfn, offset: number): void;
   /** A walk ended in a translation that is in the TLB now. */
   filled(mmu: Mmu, vpn: Vpn, access: number): void;
+  /** Translations were invalidated: of page `vpn`, or of all pages when it is NaN. */
+  invalidated(mmu: Mmu, vpn: Vpn): void;
 }
 
 /** How a CPU's MMU is made. */
@@ -107,6 +109,11 @@ export class Mmu {
   faultCode = 0;
   /** Who watches, or null. */
   observer: MmuObserver | null = null;
+  /**
+   * Whether a translation in the TLB that denies an access faults at once, though the tables may allow it by now. Hardware
+   * may do either; the default is to look at the tables first.
+   */
+  spuriousFaults = false;
   /** The PCID in force, 0 without CR4.PCIDE. */
   asid = 0;
   readonly #physicalBits: number;
@@ -224,11 +231,17 @@ export class Mmu {
       const flags = this.tlb.flags;
       if (this.allows(flags, access)) {
         if ((access & ACCESS_KIND) !== ACCESS_WRITE || (flags & FLAG_DIRTY) !== 0) {
-          if (this.observer !== null) this.observer.hit(this, vpn, access);
+          if (this.observer !== null) this.observer.hit(this, vpn, access, found);
           return this.tlb.pfn;
         }
         this.counts.dirtyAssists++;
-      } else this.forget(vpn);
+      } else {
+        this.forget(vpn);
+        if (this.spuriousFaults) {
+          this.faultCode = this.errorCode(access, true);
+          return -1;
+        }
+      }
     }
     return this.#fill(vpn, access, fetch);
   }
@@ -392,12 +405,30 @@ export class Mmu {
   invalidate(vpn: Vpn): void {
     this.tlb.dropPage(vpn, this.asid, true);
     this.structures.dropAll(this.asid);
+    if (this.observer !== null) this.observer.invalidated(this, vpn);
+  }
+
+  /** Invalidates one page of any PCID, not global translations: INVPCID type 0. */
+  invalidateOf(vpn: Vpn, asid: number): void {
+    this.tlb.dropPage(vpn, asid, false);
+    this.structures.dropPage(vpn, asid);
+    if (this.observer !== null) this.observer.invalidated(this, vpn);
+  }
+
+  /**
+   * Takes a translation into the TLB that no access asked for, as speculation may: only where the walk would succeed for a
+   * read at supervisor or user level. Sets accessed bits on the way. Returns whether it did.
+   */
+  prefetch(vpn: Vpn, access: number): boolean {
+    if (this.state.unrolled === 0 || this.tlb.find(vpn, this.asid, false) !== FOUND_NOWHERE) return false;
+    return this.#walkDown(vpn, access, false) >= 0;
   }
 
   /** Invalidates all of a PCID (−1: of every one); global translations only with `globals`. */
   flush(asid: number, globals: boolean): void {
     this.tlb.dropAll(asid, globals);
     this.structures.dropAll(asid);
+    if (this.observer !== null) this.observer.invalidated(this, NaN);
   }
 
   /** Throws `broken-invariant` unless TLB and caches hold. */

@@ -5,6 +5,7 @@
  */
 import type { Pfn, Vpn } from "../units.ts";
 import { TlbArray } from "./tlb-array.ts";
+import type { TlbArrayState } from "./tlb-array.ts";
 import type { TlbGeometry } from "./tlb-geometry.ts";
 
 function arrayOf(entries: number): TlbArray | null {
@@ -67,6 +68,21 @@ export class StructureCaches {
   /** Invalidates all entries of `asid` (−1: of every PCID). */
   dropAll(asid: number): void {
     for (const array of this.#levels) array?.dropAll(asid, true);
+  }
+
+  /** Returns a copy of everything they hold. */
+  save(): TlbArrayState[] {
+    return this.#levels.filter((array) => array !== null).map((array) => array.save());
+  }
+
+  /** Puts saved contents back. */
+  restore(states: readonly TlbArrayState[]): void {
+    this.#levels
+      .filter((array) => array !== null)
+      .forEach((array, at) => {
+        const state = states[at];
+        if (state !== undefined) array.restore(state);
+      });
   }
 
   /** Throws `broken-invariant` unless every array holds. */

@@ -34,6 +34,14 @@ export interface TlbShape {
   readonly ways: number;
 }
 
+/** The contents of a {@link TlbArray}. */
+export interface TlbArrayState {
+  /** Copies of the fields, in the order tags, asids, frames, flags, stamps. */
+  readonly fields: readonly [Float64Array, Int32Array, Float64Array, Int32Array, Float64Array];
+  /** The array's clock. */
+  readonly clock: number;
+}
+
 /** A set-associative array of translations. */
 export class TlbArray {
   /** Sets, a power of two. */
@@ -141,6 +149,26 @@ export class TlbArray {
       const global = (this.flags[entry]! & FLAG_GLOBAL) !== 0;
       if (global ? globals : asid < 0 || this.asids[entry]! === asid) this.tags[entry] = NaN;
     }
+  }
+
+  /** Returns a copy of the contents. */
+  save(): TlbArrayState {
+    const { tags, asids, frames, flags } = this;
+    return {
+      fields: [tags.slice(), asids.slice(), frames.slice(), flags.slice(), this.#stamps.slice()],
+      clock: this.#clock,
+    };
+  }
+
+  /** Puts saved contents back. */
+  restore(state: TlbArrayState): void {
+    const [tags, asids, frames, flags, stamps] = state.fields;
+    this.tags.set(tags);
+    this.asids.set(asids);
+    this.frames.set(frames);
+    this.flags.set(flags);
+    this.#stamps.set(stamps);
+    this.#clock = state.clock;
   }
 
   /** Calls `visit` for each entry in use. */

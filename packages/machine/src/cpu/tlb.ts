@@ -10,6 +10,7 @@ import type { Pfn, Vpn } from "../units.ts";
 import { FAST_MASK } from "./fast-view.ts";
 import type { FastView } from "./fast-view.ts";
 import { FLAG_LEVEL_SHIFT, TlbArray } from "./tlb-array.ts";
+import type { TlbArrayState } from "./tlb-array.ts";
 import type { TlbGeometry } from "./tlb-geometry.ts";
 
 /** Added to a 2M page number in the shared second level, so that sizes do not meet; a multiple of every set count. */
@@ -245,6 +246,24 @@ export class Tlb {
       this.#has1 = false;
       this.#has2 = false;
     }
+    this.#dropViews();
+  }
+
+  /** Returns a copy of everything it holds. */
+  save(): TlbArrayState[] {
+    return this.#arrays().map((array) => array.save());
+  }
+
+  /** Puts saved contents back; shortcuts are forgotten. */
+  restore(states: readonly TlbArrayState[]): void {
+    this.#arrays().forEach((array, at) => {
+      const state = states[at];
+      if (state !== undefined) array.restore(state);
+    });
+    this.#has1 = true;
+    this.#has2 = true;
+    this.#recentData.fill(-1);
+    this.#recentCode.fill(-1);
     this.#dropViews();
   }
 

@@ -9,6 +9,8 @@ import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-pagi
 import { MachineError } from "../errors.ts";
 import { FRAME_BYTES } from "../units.ts";
 import type { VirtAddr, Vpn } from "../units.ts";
+import type { CpuTrace } from "../system/events.ts";
+import type { CacheGuard } from "../system/mtrr-guard.ts";
 import type { Cpu } from "./cpu.ts";
 import { Mmu } from "./mmu.ts";
 import * as bits from "./registers.ts";
@@ -40,6 +42,10 @@ export abstract class WiredControl {
   readonly mmu: Mmu;
   /** What it needs to deliver an exception; null: nothing. */
   delivery: DeliveryPath | null = null;
+  /** Who watches how caches and TLB are handled while MTRRs change, or null. */
+  guard: CacheGuard | null = null;
+  /** Who is told of faults, interrupts and control-register writes; null: nobody. The machine sets it. */
+  trace: CpuTrace | null = null;
   /** Whether it runs; set by a fault that could not be delivered, cleared by {@link WiredControl.reset}. */
   outcome: CpuOutcome = "running";
   /** The bits that privilege and EFLAGS.AC add to an access. */
@@ -57,6 +63,7 @@ export abstract class WiredControl {
   }
 
   protected abstract modeChanged(): void;
+  protected abstract self(): Cpu;
 
   /** Current privilege level, 0 … 3. */
   get cpl(): number {
@@ -137,9 +144,10 @@ export abstract class WiredControl {
    */
   writeCr3(low: number, high = 0): void {
     const keep = has(high, NO_FLUSH) && has(this.registers.cr4, bits.CR4_PCIDE);
+    if (this.trace !== null) this.trace({ kind: "cr3", low: low >>> 0, high: high >>> 0 });
     this.mmu.setRoot(low >>> 0, (high & 0x7fffffff) >>> 0);
     if (!keep) this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
-    this.onFlush();
+    this.guard?.tlbFlushed(this.self());
   }
 
   /** MOV to CR0. A change of PG or WP flushes everything (WP needs not, hardware may). */
@@ -147,12 +155,12 @@ export abstract class WiredControl {
     const before = this.registers.cr0;
     this.mmu.setRegisters({ cr0: value >>> 0 });
     if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.#flushEverything();
-    this.cacheControlChanged(before, value >>> 0);
+    this.guard?.cacheControl(this.self(), before, value >>> 0);
   }
 
-  /** Called when CR0 changed, for whoever watches caching. */
-  protected cacheControlChanged(_before: number, _after: number): void {
-    // Nothing to do without a machine around it.
+  /** WBINVD: writes back and invalidates all caches. */
+  wbinvd(): void {
+    this.guard?.cachesFlushed(this.self());
   }
 
   /** MOV to CR4: a change of PGE, PAE, PSE, LA57 or SMEP, or clearing PCIDE, flushes everything, global translations too. */
@@ -193,16 +201,12 @@ export abstract class WiredControl {
 
   #flushEverything(): void {
     this.mmu.flush(-1, true);
-    this.onFlush();
-  }
-
-  /** Called after every flush of more than a page. */
-  protected onFlush(): void {
-    // Nothing to do without a machine around it.
+    this.guard?.tlbFlushed(this.self());
   }
 
   /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries of the PCID. */
   invlpg(va: VirtAddr): void {
+    if (this.trace !== null) this.trace({ kind: "invlpg", va });
     this.mmu.invalidate(Math.floor(va / FRAME_BYTES));
   }
 
@@ -214,18 +218,16 @@ export abstract class WiredControl {
     if (!Number.isInteger(pcid) || pcid < 0 || pcid > 4095 || (type !== 0 && type !== 1 && type !== 2 && type !== 3))
       throw new MachineError("bad-argument", `INVPCID has types 0 … 3 and PCIDs 0 … 4095 (#GP)`, { type, pcid });
     const vpn = Math.floor(va / FRAME_BYTES);
-    if (type === 0) {
-      this.mmu.tlb.dropPage(vpn, pcid, false);
-      this.mmu.structures.dropPage(vpn, pcid);
-    } else if (type === 1) this.mmu.flush(pcid, false);
+    if (type === 0) this.mmu.invalidateOf(vpn, pcid);
+    else if (type === 1) this.mmu.flush(pcid, false);
     else this.mmu.flush(-1, type === 2);
-    if (type !== 0) this.onFlush();
+    if (type !== 0) this.guard?.tlbFlushed(this.self());
   }
 
   /** Flushes this CPU's translations as a MOV to CR3 with the same value does. */
   flushTlb(): void {
     this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
-    this.onFlush();
+    this.guard?.tlbFlushed(this.self());
   }
 
   /**

@@ -29,6 +29,8 @@ export interface MmioDevice {
   read(offset: number, size: number): number;
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at `offset`. */
   write(offset: number, size: number, value: number): void;
+  /** Takes a burst of a whole line from a write-combining buffer; absent: it arrives as 32-bit writes. */
+  writeBurst?(offset: number, bytes: Uint8Array): void;
 }
 
 /** The properties of a region, apart from its place. */

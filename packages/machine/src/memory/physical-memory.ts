@@ -6,6 +6,7 @@
  *
  *   code > 0           memory; host slot code − 1, writable
  *   code < 0, > DEVICE read-only memory; host slot −code − 1
+ *   WATCHED            memory, but every access passes through a watch
  *   DEVICE             one device answers the whole frame
  *   MIXED              regions meet within the frame: every byte is looked up
  *   HOLE               nobody answers
@@ -15,7 +16,7 @@ import { MachineError } from "../errors.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import { isMemory } from "../map/region.ts";
 import type { Region } from "../map/region.ts";
-import { alignUp, FRAME_BYTES, FRAME_WORDS, formatAddress, PHYSICAL_LIMIT } from "../units.ts";
+import { alignUp, FRAME_BYTES, FRAME_WORDS, formatAddress, pfnOf, PHYSICAL_LIMIT } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 import { DEFAULT_HOST_BYTES, HostFrames } from "./host-frames.ts";
 import { SparseTable } from "./sparse-table.ts";
@@ -38,6 +39,14 @@ export interface FrameStore {
   save(pfn: Pfn, from: Uint8Array): void;
 }
 
+/** Sees every access to a watched frame. */
+export interface FrameWatch {
+  /** Returns what a read of `size` bytes at `address` gives, of which `stored` is kept. */
+  read(address: PhysAddr, size: number, stored: number): number;
+  /** Returns what a write of `value` leaves behind. */
+  write(address: PhysAddr, size: number, value: number): number;
+}
+
 /** Figures of a {@link PhysicalMemory}. */
 export interface MemoryStats {
   /** Frames that have a host slot. */
@@ -56,11 +65,12 @@ export interface MemoryStats {
   readonly deviceWrites: number;
 }
 
+const WATCHED = -0x7ffffffc;
 const DEVICE = -0x7ffffffd;
 const MIXED = -0x7ffffffe;
 const HOLE = -0x7fffffff;
 /** Codes of this value or below are no memory. */
-const LAST_SPECIAL = DEVICE;
+const LAST_SPECIAL = WATCHED;
 
 const ONES = new Uint32Array(FRAME_WORDS);
 
@@ -79,6 +89,7 @@ export class PhysicalMemory {
   readonly #slots = new SparseTable();
   readonly #store: FrameStore | null;
   readonly #listeners = new Set<() => void>();
+  readonly #watches = new Map<Pfn, FrameWatch>();
   readonly #counts = { holeReads: 0, holeWrites: 0, romWrites: 0, deviceReads: 0, deviceWrites: 0 };
 
   /** Creates memory over `map`; touches nothing. */
@@ -154,6 +165,7 @@ export class PhysicalMemory {
     const backing = pfn * FRAME_BYTES - region.start + region.backing;
     if (backing % FRAME_BYTES !== 0) return MIXED;
     const slot = this.#slotOf(backing / FRAME_BYTES, region.nonVolatile);
+    if (this.#watches.has(pfn)) return WATCHED;
     return region.kind === "rom" ? -slot - 1 : slot + 1;
   }
 
@@ -195,13 +207,42 @@ export class PhysicalMemory {
 
   /** `TableMemory`: the array that holds the frame's 1024 words; a fresh array of ones where no memory answers. */
   words(pfn: Pfn): Uint32Array {
-    return this.#code(pfn) > LAST_SPECIAL ? this.host.words : ONES.fill(0xffffffff);
+    return this.#code(pfn) >= LAST_SPECIAL ? this.host.words : ONES.fill(0xffffffff);
   }
 
   /** `TableMemory`: the index of the frame's first word in that array. */
   base(pfn: Pfn): number {
     const code = this.#code(pfn);
+    if (code === WATCHED) return (this.#slots.get(pfn) - 1) * FRAME_WORDS;
     return code > LAST_SPECIAL ? (Math.abs(code) - 1) * FRAME_WORDS : 0;
+  }
+
+  /** Lets `watch` see every access to a frame of memory kept at its own address; one watch per frame, the last one. */
+  watch(pfn: Pfn, watch: FrameWatch): void {
+    this.base(pfn);
+    this.#watches.set(pfn, watch);
+    this.#forgetCodes();
+    this.#announce();
+  }
+
+  /** Ends a watch. */
+  unwatch(pfn: Pfn): void {
+    if (!this.#watches.delete(pfn)) return;
+    this.#forgetCodes();
+    this.#announce();
+  }
+
+  /** Returns `size` (1, 2 or 4) bytes as they are kept, whatever a watch would make of them. */
+  readStored(address: PhysAddr, size: number): number {
+    const at = this.base(pfnOf(address)) * 4 + (address & 0xfff);
+    let value = 0;
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.host.bytes[at + i]!;
+    return value;
+  }
+
+  #writeStored(address: PhysAddr, size: number, value: number): void {
+    const at = this.base(pfnOf(address)) * 4 + (address & 0xfff);
+    for (let i = 0; i < size; i++) this.host.bytes[at + i] = Math.floor(value / 2 ** (8 * i)) & 0xff;
   }
 
   /** Returns `size` (1, 2 or 4) bytes at `address`, unsigned; `address` must be a multiple of `size`. Holes read as ones. */
@@ -223,6 +264,10 @@ export class PhysicalMemory {
         this.#counts.deviceReads++;
         return region.device.read(address - region.origin, size);
       }
+    }
+    if (code === WATCHED) {
+      const stored = this.readStored(address, size);
+      return this.#watches.get(pfnOf(address))?.read(address, size, stored) ?? stored;
     }
     if (code === MIXED) return this.#readMixed(address, size);
     this.#counts.holeReads++;
@@ -276,7 +321,10 @@ export class PhysicalMemory {
         return;
       }
     }
-    if (code > LAST_SPECIAL) this.#counts.romWrites++;
+    if (code === WATCHED) {
+      const watch = this.#watches.get(pfnOf(address));
+      this.#writeStored(address, size, watch?.write(address, size, value >>> 0) ?? value);
+    } else if (code > LAST_SPECIAL) this.#counts.romWrites++;
     else if (code === MIXED) {
       for (let at = 0; at < size; at++) this.#writeByte(address + at, Math.floor(value / 2 ** (8 * at)) & 0xff);
     } else this.#counts.holeWrites++;
@@ -293,6 +341,23 @@ export class PhysicalMemory {
       if (at >= 0) this.host.bytes[at] = value;
       else this.#counts.holeWrites++;
     }
+  }
+
+  /** Stores a whole line from a write-combining buffer: one burst for a device that takes bursts, else 32-bit writes. */
+  writeBurst(line: PhysAddr, bytes: Uint8Array): void {
+    const region = this.map.find(line);
+    const device = region?.device;
+    if (region !== undefined && device?.writeBurst !== undefined && region.end >= line + bytes.length) {
+      this.#counts.deviceWrites++;
+      device.writeBurst(line - region.origin, bytes);
+      return;
+    }
+    for (let at = 0; at < bytes.length; at += 4)
+      this.write(
+        line + at,
+        4,
+        bytes[at]! + bytes[at + 1]! * 2 ** 8 + bytes[at + 2]! * 2 ** 16 + bytes[at + 3]! * 2 ** 24,
+      );
   }
 
   /** Fills `into` with the bytes from `address` on, frame by frame; any length, any alignment. */
@@ -348,17 +413,34 @@ export class PhysicalMemory {
     });
   }
 
-  /**
-   * Forgets the contents of a frame: it reads as zero again and its host slot is free for another. What a balloon or a
-   * removed DIMM does. Nothing happens for a frame that was never touched.
-   */
+  /** Forgets the contents of one frame; see {@link PhysicalMemory.discardMany}. */
   discard(pfn: Pfn): void {
-    const slot = this.#slots.get(pfn);
-    if (slot === 0) return;
-    this.host.give(slot - 1);
-    this.#slots.set(pfn, 0);
-    this.#forgetCodes();
-    this.#announce();
+    this.discardMany([pfn]);
+  }
+
+  /**
+   * Forgets the contents of frames: they read as zero again and their host slots are free for others. What a balloon or a
+   * removed DIMM does. Nothing happens for frames that were never touched. Returns how many were.
+   */
+  discardMany(frames: Iterable<Pfn>): number {
+    let count = 0;
+    for (const pfn of frames) {
+      const slot = this.#slots.get(pfn);
+      if (slot === 0) continue;
+      this.host.give(slot - 1);
+      this.#slots.set(pfn, 0);
+      count++;
+    }
+    if (count > 0) {
+      this.#forgetCodes();
+      this.#announce();
+    }
+    return count;
+  }
+
+  /** Puts the bytes of a frame back as they were kept, whatever the map says of it now: for snapshots. */
+  restoreFrame(backing: Pfn, bytes: Uint8Array): void {
+    this.#bytesOf(this.#slotOf(backing, false)).set(bytes);
   }
 
   /** Gives the host back everything but the frames in use, by moving them to a new buffer. Returns the bytes given back. */

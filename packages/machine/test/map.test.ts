@@ -1,0 +1,136 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  firmwareMapFromJson,
+  firmwareMapOf,
+  LAYER,
+  PhysicalMap,
+  sanitiseEntries,
+  summariseMap,
+  traitsOf,
+} from "@pagewright/machine";
+import type { MapSummary, RawEntry } from "@pagewright/machine";
+import { withInputs } from "@pagewright/tooling/inputs";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+const entry = (base: number | bigint, length: number | bigint, type = 1): RawEntry => ({
+  base: BigInt(base),
+  length: BigInt(length),
+  type,
+});
+
+describe("sanitising", () => {
+  test("sorts, cuts and merges; the higher type wins; every change is told", () => {
+    const { entries, changes } = sanitiseEntries([
+      entry(0x3000, 0x1000),
+      entry(0x1000, 0x2000),
+      entry(0x1800, 0x400, 2),
+      entry(0x9000, 0),
+      entry(0x2000, 0x1800, 7),
+    ]);
+    expect(entries).toEqual([
+      { base: 0x1000, end: 0x1800, type: 1 },
+      { base: 0x1800, end: 0x1c00, type: 2 },
+      { base: 0x1c00, end: 0x2000, type: 1 },
+      { base: 0x2000, end: 0x3800, type: 7 },
+      { base: 0x3800, end: 0x4000, type: 1 },
+    ]);
+    expect(changes.map((change) => change.kind).toSorted()).toEqual([
+      "empty",
+      "overlap",
+      "overlap",
+      "overlap",
+      "unsorted",
+    ]);
+  });
+
+  test("a wrapping range is dropped when it claims to be RAM and cut when it does not", () => {
+    const top = 2n ** 64n - 0x1000n;
+    const { entries, changes } = sanitiseEntries([
+      entry(0, 0x1000),
+      entry(top, 0x2000n),
+      entry(0x10000n, 2n ** 64n, 2),
+    ]);
+    expect(entries).toEqual([
+      { base: 0, end: 0x1000, type: 1 },
+      { base: 0x10000, end: 2 ** 52, type: 2 },
+    ]);
+    expect(changes.map((change) => change.kind)).toEqual(["wraps", "wraps"]);
+  });
+
+  test("property: every byte has the highest type that covers it, whatever the order", () => {
+    const raw = fc.array(
+      fc.record({ base: fc.nat(60), length: fc.nat(20), type: fc.constantFrom(1, 2, 3, 4, 5, 7, 12) }),
+      { maxLength: 12 },
+    );
+    fc.assert(
+      fc.property(raw, (list) => {
+        const { entries } = sanitiseEntries(list.map(({ base, length, type }) => entry(base, length, type)));
+        for (let byte = 0; byte < 90; byte++) {
+          const wanted = list
+            .filter((one) => byte >= one.base && byte < one.base + one.length)
+            .reduce((most, one) => Math.max(most, one.type), 0);
+          const got = entries.filter((one) => byte >= one.base && byte < one.end);
+          expect(got.map((one) => one.type)).toEqual(wanted === 0 ? [] : [wanted]);
+        }
+      }),
+      { seed: 3 },
+    );
+  });
+
+  test("unreadable documents are refused with the place", () => {
+    const refused =
+      (json: unknown): (() => unknown) =>
+      () =>
+        firmwareMapFromJson(json);
+    expect(refused([])).toThrow(/map: is not an object/);
+    expect(refused({})).toThrow(/entries: is missing/);
+    expect(refused({ entries: [{ base: "x", type: 1 }] })).toThrow(/entries\[0\]\.base/);
+    expect(refused({ entries: [{ base: "0x0", length: "0x0", type: 1 }] })).toThrow(/no entry with any bytes/);
+  });
+});
+
+describe("the physical map", () => {
+  test("a higher layer is seen until it is removed", () => {
+    const map = new PhysicalMap(firmwareMapOf([entry(0, 0x100000)]));
+    const node = map.overlay(0x4000, 0x5000, traitsOf("faulty", "test"), LAYER.faulty);
+    expect(map.find(0x4800)?.kind).toBe("faulty");
+    expect(map.frameRanges()).toEqual([{ start: 0, end: 256, node: 0, rank: 0, hotPluggable: false, faulty: [4] }]);
+    map.check();
+    expect(map.remove(node)).toBe(true);
+    expect(map.find(0x4800)?.kind).toBe("ram");
+    expect(map.remove(node)).toBe(false);
+  });
+
+  test("frame ranges are split by rank, and a faulty tail is not part of any", () => {
+    const map = new PhysicalMap(firmwareMapOf([entry(0, 0x8000), entry(0x8000, 0x2000, 5)]));
+    expect(map.frameRanges({ rankBytes: 0x4000 }).map(({ start, end, rank }) => [start, end, rank])).toEqual([
+      [0, 4, 0],
+      [4, 8, 1],
+    ]);
+  });
+});
+
+withInputs("all shared firmware maps", (dir) => {
+  const reference = JSON.parse(readFileSync(join(dir, "maps-reference.json"), "utf8")) as Record<
+    string,
+    Record<string, unknown>
+  >;
+  const skipped = new Set(["mtrr", "realMtrr", "set", "of", "barsOverlappingEntries", "barsOverlappingRAM"]);
+  test("there are seventeen of them", () => {
+    expect(readdirSync(join(dir, "maps"))).toHaveLength(17);
+  });
+  for (const [key, expected] of Object.entries(reference))
+    test(`${key}: the summary equals the reference`, () => {
+      const [name, user] = key.split("#");
+      const json: unknown = JSON.parse(readFileSync(join(dir, "maps", `${name ?? ""}.json`), "utf8"));
+      const firmware = firmwareMapFromJson(json, { list: user === undefined ? "entries" : "userEntries" });
+      const summary: MapSummary = summariseMap(firmware);
+      const wanted = Object.fromEntries(Object.entries(expected).filter(([field]) => !skipped.has(field)));
+      expect(summary).toEqual(wanted);
+      const map = new PhysicalMap(firmware);
+      map.check();
+      expect(map.frameRanges().reduce((sum, range) => sum + range.end - range.start, 0)).toBe(summary.usablePages);
+    });
+});
