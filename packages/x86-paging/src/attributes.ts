@@ -179,6 +179,7 @@ export function leafFrameHigh(level: PagingLevel, pfn: Pfn): number {
 export function attributesOf(mode: PagingMode, level: PagingLevel, low: number, high: number, encryption = -1): number {
   let packed = entryRights(mode, level, low, high);
   if (mode.userExecuteMask === 0) packed &= ~RIGHT_USER_EXECUTE;
+  if (mode.userMask === 0) packed &= ~RIGHT_USER;
   if ((low & mode.globalMask) !== 0) packed |= ATTR_GLOBAL;
   if ((low & mode.accessedMask) !== 0) packed |= ATTR_ACCESSED;
   if ((low & mode.dirtyMask) !== 0) packed |= ATTR_DIRTY;

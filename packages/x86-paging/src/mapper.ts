@@ -53,6 +53,8 @@ const ALL_ATTRIBUTE_RIGHTS = RIGHT_READ | RIGHT_WRITE | RIGHT_USER | RIGHT_EXECU
 
 /** Changes the tables under one root. */
 export class Mapper {
+  /** Tells a mapper from the refusal that `create` may return. */
+  readonly ok = true as const;
   readonly mode: PagingMode;
   /** The frame of the root table. */
   readonly root: Pfn;

@@ -1,5 +1,5 @@
 /**
- * The walk as hardware does it: accessed bits in every entry used, the dirty bit in the leaf of a write, each set by
+ * The walk as hardware does it: accessed bits in every entry used (RISC-V: in the leaf), the dirty bit in the leaf of a write, each set by
  * compare-exchange. Needs live memory.
  */
 
@@ -41,7 +41,7 @@ export function walkMarking(
 function markEntries(state: PagingState, memory: TableMemory, access: number, into: Walk): boolean {
   const mode = state.mode;
   const leaf = into.level;
-  for (let n = mode.depth; n >= leaf; n--) {
+  for (let n = mode.definition.inherit === "leaf" ? leaf : mode.depth; n >= leaf; n--) {
     if (mode.levels[n]?.inRegisters === true) continue;
     const seen = into.lows[n]!;
     const dirty = n === leaf && (access & ACCESS_KIND) === ACCESS_WRITE ? mode.dirtyMask : 0;

@@ -202,7 +202,7 @@ export function moveTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, to
     if (table === NO_FRAME) continue;
     const index = indexAt(unit, start + offset);
     from.editor.replace(table, index, 0, 0);
-    const { low, high } = from.editor;
+    const { low, high, isPresent } = from.editor;
     if (low === 0 && high === 0) continue;
     to.editor.write(
       makePath(to.editor, to.root, target + offset, unit.level),
@@ -211,7 +211,7 @@ export function moveTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, to
       high,
     );
     if (unit.inRegisters) plan.reloadRoot = true;
-    if (from.editor.isPresent)
+    if (isPresent)
       plan.addRange(from.editor.vpnOf(start + offset), unit.pages, 1, FLUSH_REQUIRED, from.mode.globalMask !== 0);
   }
   to.editor.releaseReserve();

@@ -167,7 +167,7 @@ export class TableEditor {
   tableLow(level: PagingLevel, pfn: Pfn): number {
     const mode = this.mode;
     let low = mode.presentMask | this.#tableLow | ((pfn / level.tableScale) & level.tableLow);
-    if (!level.withoutRights && mode.levels[1]?.leafKind !== LEAF_RIGHTS) {
+    if (!level.withoutRights && level.leafKind !== LEAF_RIGHTS) {
       low |= mode.readMask | mode.writeMask | mode.userMask | mode.executeMask | mode.userExecuteMask;
     }
     return low >>> 0;
@@ -189,7 +189,7 @@ export class TableEditor {
     );
   }
 
-  /** Takes `count` frames aside. False, and none kept, where the source has fewer. */
+  /** Takes `count` frames aside, to be used in the order they came. False, and none kept, where the source has fewer. */
   reserve(count: number): boolean {
     while (this.#stash.length < count) {
       const pfn = this.frames.take();
@@ -199,6 +199,7 @@ export class TableEditor {
       }
       this.#stash.push(pfn);
     }
+    this.#stash.reverse();
     return true;
   }
 

@@ -234,7 +234,7 @@ export function walkExact(
         ? EPT_MISCONFIGURATION
         : fault(state, into, rights, access, FAULT_PRESENT | FAULT_RESERVED);
     }
-    if (!level.withoutRights) into.all &= entryLow;
+    if (leaf || (!level.withoutRights && mode.definition.inherit === "all-levels")) into.all &= entryLow;
     const aboveWritable = (rights & RIGHT_WRITE) !== 0;
     if (mode.definition.inherit === "all-levels") rights &= entryRights(mode, level, entryLow, entryHigh);
     else if (leaf) rights = entryRights(mode, level, entryLow, entryHigh);
