@@ -7,7 +7,7 @@ import { PAGE_REFERENCED } from "./pages/pages.ts";
 import type { EntrySink } from "./ports.ts";
 import { ACCESSED, DIRTY } from "./rights.ts";
 import type { AddressSpace } from "./space/space.ts";
-import type { Vpn, Pfn } from "./units.ts";
+import { TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
 
 /** Receives entries whose accessed and dirty bits were cleared: marks the pages. */
 export class Marker implements EntrySink {
@@ -54,7 +54,30 @@ export class Change implements EntrySink {
     if (space === null) return;
     this.#locked = locked;
     this.plan.asid = space.asid;
-    space.tables.unmap(start, end, this.plan, this);
+    if (this.#core.interleaving === null) space.tables.unmap(start, end, this.plan, this);
+    else this.#eachEntry(space, start, end, (vpn) => space.tables.unmap(vpn, vpn + 1, this.plan, this));
+  }
+
+  /** Sets the attributes of the translations of `[start, end)`. */
+  protect(start: Vpn, end: Vpn, attributes: number): void {
+    const space = this.#space;
+    if (space === null) return;
+    this.plan.asid = space.asid;
+    if (this.#core.interleaving === null) space.tables.protect(start, end, attributes, this.plan);
+    else this.#eachEntry(space, start, end, (vpn) => space.tables.protect(vpn, vpn + 1, attributes, this.plan));
+  }
+
+  /** Entry by entry, with a yield point after each. */
+  #eachEntry(space: AddressSpace, start: Vpn, end: Vpn, change: (vpn: Vpn) => void): void {
+    const found: Vpn[] = [];
+    space.sheets.forEach(start, end, (_sheet, base) => {
+      for (let vpn = Math.max(start, base); vpn < Math.min(end, base + TABLE_PAGES); vpn++) found.push(vpn);
+    });
+    for (const vpn of found) {
+      if (space.tables.query(vpn) === 0) continue;
+      change(vpn);
+      this.#core.yieldPoint("entry");
+    }
   }
 
   /** Removes the translation of one page; what is left to do goes to another change's plan. */
@@ -65,6 +88,7 @@ export class Change implements EntrySink {
     this.#locked = region !== null && region.locked !== "none";
     plan.asid = space.asid;
     space.tables.unmap(vpn, vpn + 1, plan, this);
+    this.#core.yieldPoint("entry");
   }
 
   /** See {@link EntrySink.entry}: a translation was removed. */

@@ -11,11 +11,12 @@ import type { FlushPlan, PlanTarget } from "./flush-plan.ts";
 import { FrameKeeper } from "./frames/frame-keeper.ts";
 import { FrameMap } from "./frames/frame-map.ts";
 import { Mappings } from "./pages/mappings.ts";
-import { PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
+import { PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
 import type {
   Clock,
   FrameSource,
   FrameWindow,
+  Interleaving,
   Random,
   ReplacementPolicy,
   TlbControl,
@@ -54,6 +55,8 @@ export interface CoreParts {
   readonly clock: Clock;
   /** Placement of regions. */
   readonly random: Random;
+  /** Who may run at yield points; null: nobody. */
+  readonly interleaving: Interleaving | null;
 }
 
 /** Shared state and page life. */
@@ -82,6 +85,10 @@ export class Core implements PlanTarget {
   readonly buffer: Uint8Array = new Uint8Array(PAGE_SIZE);
   /** Frames that hold pages at most. */
   residentLimit: number;
+  /** Who may run at yield points; null: nobody. */
+  readonly interleaving: Interleaving | null;
+  /** Yield points passed: where this has changed, everything may have. */
+  yields = 0;
   readonly #idle: Change[] = [];
   #policySlots = 0;
   #objectNumber = 0;
@@ -97,6 +104,7 @@ export class Core implements PlanTarget {
     this.clock = parts.clock;
     this.random = parts.random;
     this.residentLimit = parts.residentLimit;
+    this.interleaving = parts.interleaving;
     this.keeper = new FrameKeeper(this);
     this.swapper = new Swapper(this);
     this.reclaimer = new Reclaimer(this, parts.policyFrames);
@@ -114,6 +122,13 @@ export class Core implements PlanTarget {
     const number = ++this.#objectNumber;
     this.objects.set(number, object);
     return number;
+  }
+
+  /** Other processors may run now. */
+  yieldPoint(reason: "entry" | "invalidate" | "wait"): void {
+    if (this.interleaving === null) return;
+    this.yields++;
+    this.interleaving.yieldPoint(reason);
   }
 
   // ------------------------------------------------------------ changes of translations
@@ -207,6 +222,25 @@ export class Core implements PlanTarget {
     if (pages.has(page, PAGE_OBJECT)) this.objects.get(pages.owner[page]!)?.dirtied(page);
   }
 
+  /** Keeps a page that the policy has let go from being destroyed or named again while it is being evicted or moved. */
+  freeze(page: number): void {
+    const { pages } = this;
+    pages.pins[page] = pages.pins[page]! + 1;
+    pages.holds[page] = pages.holds[page]! + 1;
+    pages.mark(page, PAGE_FROZEN);
+  }
+
+  /** Ends {@link freeze}; false: the page lost its last owner meanwhile and is gone, its frame in the plan. */
+  thaw(page: number, plan: FlushPlan): boolean {
+    const { pages } = this;
+    pages.pins[page] = pages.pins[page]! - 1;
+    pages.holds[page] = pages.holds[page]! - 1;
+    pages.unmark(page, PAGE_FROZEN);
+    if (pages.refs[page] !== 0 || pages.pins[page] !== 0) return true;
+    this.#destroy(page, plan);
+    return false;
+  }
+
   /** Drops the copy in swap: the frame is newer, or nobody needs the page. */
   dropSwap(page: number): void {
     const { pages, swap } = this;
@@ -283,7 +317,7 @@ export class Core implements PlanTarget {
       const vpn = sheet.base + mappings.entryOf(at);
       change.removeInto(vpn, plan);
       this.end(change);
-      if (mappings.first(page) === at)
+      if (mappings.first(page) === at && this.interleaving === null)
         throw new VmmError("port-contract", "A mapped page has no translation.", { page, vpn });
     }
   }

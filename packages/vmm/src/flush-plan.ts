@@ -20,6 +20,8 @@ export interface PlanTarget {
   readonly frames: FrameSource;
   /** Translation look-aside buffers; null where there are none. */
   readonly tlb: TlbControl | null;
+  /** Other processors may run now. */
+  yieldPoint(reason: "invalidate"): void;
 }
 
 /** Pages to invalidate and frames to give back afterwards. Reusable: after {@link complete} it is empty. */
@@ -84,6 +86,7 @@ export class FlushPlan implements FlushSink {
   /** Invalidates on all processors; the frames stay in the plan. */
   flush(): void {
     const tlb = this.#target.tlb;
+    if (this.#pages > 0 || this.#full.length > 0) this.#target.yieldPoint("invalidate");
     if (tlb !== null) {
       for (const asid of this.#full) tlb.shootdown(asid, this.#vpns, -1);
       if (this.#pages > 0) this.#flushPages(tlb);

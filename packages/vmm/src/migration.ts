@@ -60,10 +60,25 @@ export class Migrator {
     const core = this.#core;
     const { pages } = core;
     if (pages.pins[page]! > 0) throw new VmmError("bad-argument", "A pinned page was moved.", { page });
-    const places = this.#places(page);
+    const places = [];
+    const { yields } = core;
     const change = core.begin(null);
-    core.unmapEverywhere(page, change.plan);
-    change.plan.flush();
+    core.freeze(page);
+    do {
+      places.push(...this.#places(page));
+      core.unmapEverywhere(page, change.plan);
+      change.plan.flush();
+    } while (core.mappings.first(page) >= 0);
+    if (!core.thaw(page, change.plan)) {
+      core.end(change);
+      core.frames.give(target);
+      return;
+    }
+    if (core.yields !== yields && pages.holds[page] === 0) {
+      // Reclaim may have named the page meanwhile and let it go.
+      core.policy.remove(page);
+      core.policy.insert(page);
+    }
     const source = pages.pfn[page]!;
     core.window.copy(source, target);
     core.frameMap.clear(source);
@@ -72,7 +87,8 @@ export class Migrator {
     for (const { sheet, vpn, rights } of places) {
       const owner = core.sheets.get(sheet);
       const region = owner.space.regions.find(vpn);
-      if (region !== null) core.map(owner.space, region, owner, vpn, page, rights, change.plan);
+      if (region !== null && owner.space.tables.query(vpn) === 0)
+        core.map(owner.space, region, owner, vpn, page, rights, change.plan);
     }
     change.plan.dataFrame(source);
     core.end(change);

@@ -19,6 +19,7 @@
  * | `not-anonymous`, `not-shared`, `locked`, `mixed` | the advice or move does not apply to a region of the range |
  * | `bus` | a page of the range lies beyond the end of its object or cannot be read |
  * | `pending` | a page of the range must be awaited: use the asynchronous form |
+ * | `busy` | another processor changes the space's regions: try again |
  */
 export type Refusal =
   | "unmapped"
@@ -41,6 +42,7 @@ export type Refusal =
   | "overlap"
   | "bus"
   | "failed"
+  | "busy"
   | "pending";
 
 /** `ok`, or why not. */
@@ -62,6 +64,7 @@ export type Outcome = "ok" | Refusal;
  * | `bus` | beyond the end of the object, or the content is lost |
  * | `no-memory` | no frame could be had |
  * | `pending` | wait for `space.pending`, then try again |
+ * | `busy` | another processor moves the space's pages: try again |
  */
 export type FaultOutcome =
   | "minor"
@@ -77,6 +80,7 @@ export type FaultOutcome =
   | "guard"
   | "bus"
   | "no-memory"
+  | "busy"
   | "pending";
 
 /** Whether the access that faulted can be tried again at once. */

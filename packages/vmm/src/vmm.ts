@@ -23,6 +23,7 @@ import type {
   FramePressure,
   FrameSource,
   FrameWindow,
+  Interleaving,
   MemoryTypes,
   Pager,
   Random,
@@ -84,6 +85,8 @@ export interface VmmOptions {
   readonly clock?: ClockPort;
   /** Placement of regions. */
   readonly random?: Random;
+  /** Who may run at yield points; nobody by default. */
+  readonly interleaving?: Interleaving;
 }
 
 /** The virtual memory manager. */
@@ -131,6 +134,7 @@ export class Vmm {
       residentLimit,
       clock: options.clock ?? new ManualClock(),
       random: options.random ?? new SeededRandom(1),
+      interleaving: options.interleaving ?? null,
     });
     this.faults = new FaultHandler(this.core);
     this.faults.faultAround = faultAround;

@@ -31,10 +31,13 @@ export class FrameKeeper {
     return this.#stocked;
   }
 
-  /** A frame with unknown bytes for a page, −1 if none can be had. */
+  /**
+   * A frame with unknown bytes for a page, −1 if none can be had. Also −1 where other processors ran while one was made free: what the caller
+   * knew may be wrong, and it has to start over (`yields` of the core tells).
+   */
   take(): Pfn {
     const core = this.#core;
-    while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
+    if (core.resident >= core.residentLimit) return this.#takeSlowly();
     const pfn = core.frames.take();
     if (pfn >= 0) return pfn;
     return this.#takeSlowly();
@@ -85,11 +88,14 @@ export class FrameKeeper {
 
   #takeSlowly(): Pfn {
     const core = this.#core;
+    const { yields } = core;
+    while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
+    if (core.yields !== yields) return NO_FRAME;
     if (this.#stocked > 0) return this.#stock[--this.#stocked]!;
     for (let tries = 0; tries < 16; tries++) {
-      if (!this.reclaim()) return NO_FRAME;
       const pfn = core.frames.take();
       if (pfn >= 0) return pfn;
+      if (!this.reclaim() || core.yields !== yields) return NO_FRAME;
     }
     return NO_FRAME;
   }

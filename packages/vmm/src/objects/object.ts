@@ -120,6 +120,7 @@ export abstract class MemoryObject {
   /** Removes all translations of the object's pages `[start, end)`; private copies stay unless `copies`. */
   unmapPages(start: number, end: number, copies: boolean): void {
     for (const [region, space] of [...this.regions]) {
+      if (!this.regions.has(region)) continue; // Unmapped at a yield point.
       const from = Math.max(start, region.offset);
       const to = Math.min(end, region.offset + region.pages);
       if (from < to)
@@ -162,8 +163,8 @@ export abstract class MemoryObject {
   discard(page: number): void {
     const { core } = this;
     const change = core.begin(null);
-    core.unmapEverywhere(page, change.plan);
     this.pages.remove(core.pages.index[page]!);
+    core.unmapEverywhere(page, change.plan);
     core.dropReference(page, change.plan);
     core.end(change);
   }

@@ -25,10 +25,8 @@ export const PAGE_POISONED = 4;
 export const PAGE_REFERENCED = 8;
 /** Advised away: may be dropped without being saved while it stays clean. */
 export const PAGE_LAZY_FREE = 16;
-/** Stores through windows or translations make it dirty again only after the next protection; set while it is being written back. */
-export const PAGE_WRITEBACK = 32;
-/** A store was noticed by software since the page was last cleaned for its file. */
-export const PAGE_FRESH = 64;
+/** Its pin is reclaim's or migration's own, not a transfer's: it may be shared meanwhile. */
+export const PAGE_FROZEN = 32;
 
 /** No page. */
 export const NO_PAGE = -1;

@@ -96,8 +96,15 @@ export class Reclaimer {
   #evict(page: number, plan: FlushPlan): boolean {
     const core = this.#core;
     const { pages } = core;
+    core.freeze(page);
     core.unmapEverywhere(page, plan);
     plan.flush();
+    if (!core.thaw(page, plan)) return true;
+    if (core.mappings.first(page) >= 0 || pages.holds[page]! > 0) {
+      // Used again at a yield point.
+      if (pages.holds[page] === 0) core.policy.insert(page);
+      return false;
+    }
     const object = pages.has(page, PAGE_OBJECT) ? core.objects.get(pages.owner[page]!) : undefined;
     const inFile = object?.hasStoreFor(page) === true;
     const saved = inFile ? !pages.has(page, PAGE_DIRTY) || object.writeBack(page) === "ok" : core.swapper.save(page);

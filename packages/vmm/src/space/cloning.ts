@@ -5,7 +5,7 @@
  * Cost: one array copy per 512 pages, one increment per page, one entry change per writable page.
  */
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
-import { NO_PAGE } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_FROZEN } from "../pages/pages.ts";
 import { WRITE } from "../rights.ts";
 import { TABLE_PAGES } from "../units.ts";
 import { addRegion } from "./mapping.ts";
@@ -31,7 +31,7 @@ export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
     if (!copyPages(from, clone, region)) complete = false;
     if ((region.rights & WRITE) !== 0) {
       const attributes = region.rights - WRITE + from.attributes + (region.type << 4);
-      from.tables.protect(region.start, region.end, attributes, change.plan);
+      change.protect(region.start, region.end, attributes);
     }
   }
   core.end(change);
@@ -60,9 +60,12 @@ function copySheet(from: AddressSpace, sheet: Sheet, copy: Sheet, first: number,
     const page = anons[at]!;
     if (page === NO_PAGE) continue;
     if (page !== GUARD_PAGE) {
-      if (pins[page]! > 0) {
+      if (pins[page]! > 0 && !core.pages.has(page, PAGE_FROZEN)) {
         const own = copyPinned(from, page);
-        if (own < 0) return false;
+        if (own < 0) {
+          copy.used += used;
+          return false;
+        }
         into[at] = own;
         used++;
         continue;

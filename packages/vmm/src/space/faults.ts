@@ -59,7 +59,10 @@ export class FaultHandler {
     if (region === null) return this.#failed("unmapped");
     const lacking = access & ~region.rights & RIGHTS_MASK;
     if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
-    const outcome = this.resolve(space, region, vpn, access);
+    if (space.isMoving) return "busy";
+    const { yields } = this.#core;
+    let outcome = this.resolve(space, region, vpn, access);
+    if (outcome === "no-memory" && this.#core.yields !== yields) outcome = "spurious"; // Others ran meanwhile: start over.
     this.#count(outcome);
     return outcome;
   }
@@ -86,7 +89,7 @@ export class FaultHandler {
     if (page < 0) return "bus";
     if (action === MAP_COPY) return this.#mapCopy(space, region, sheet, vpn, page, outcome);
     const rights = action === MAP_READ_ONLY || (region.writeNotify && !write) ? region.rights & ~WRITE : region.rights;
-    if (state !== 0) this.#unmapOld(space, vpn);
+    if (state !== 0 && !this.#unmapOld(space, vpn)) return "spurious";
     if (!this.#map(space, region, sheet, vpn, page, rights)) return "no-memory";
     if (anon < 0 && this.faultAround > 1 && region.object !== null)
       this.#mapAround(space, region, sheet, vpn, region.object);
@@ -117,7 +120,7 @@ export class FaultHandler {
     core.place(page, pfn);
     sheet.anons[vpn & (TABLE_PAGES - 1)] = page;
     sheet.used++;
-    if (present) this.#unmapOld(space, vpn);
+    if (present && !this.#unmapOld(space, vpn)) return "spurious";
     if (this.#map(space, region, sheet, vpn, page, region.rights)) return "zero";
     space.dropAnon(sheet, vpn);
     return "no-memory";
@@ -162,26 +165,28 @@ export class FaultHandler {
     brought: FaultOutcome,
   ): FaultOutcome {
     const core = this.#core;
-    core.hold(from);
+    const change = core.begin(space);
+    core.pin(from);
     const pfn = core.keeper.take();
     if (pfn < 0) {
-      core.unhold(from);
+      core.releasePinned(from, change.plan);
+      core.end(change);
       return "no-memory";
     }
     core.window.copy(core.pages.pfn[from]!, pfn);
     const page = core.pages.create();
     core.place(page, pfn);
     core.dirty(page);
-    core.unhold(from);
-    const change = core.begin(space);
-    change.remove(vpn, vpn + 1, region.locked !== "none");
+    core.releasePinned(from, change.plan);
     const at = vpn & (TABLE_PAGES - 1);
     const before = sheet.anons[at]!;
     sheet.anons[at] = page;
+    if (before < 0) sheet.used++;
+    const { yields } = core;
+    change.remove(vpn, vpn + 1, region.locked !== "none");
     if (before >= 0) core.dropReference(before, change.plan);
-    else sheet.used++;
     change.plan.flush();
-    const mapped = core.map(space, region, sheet, vpn, page, region.rights, change.plan);
+    const mapped = core.yields !== yields || core.map(space, region, sheet, vpn, page, region.rights, change.plan);
     core.end(change);
     if (!mapped) return "no-memory";
     return brought === "major" ? "major" : "copy";
@@ -232,11 +237,14 @@ export class FaultHandler {
     if (change !== null) core.end(change);
   }
 
-  #unmapOld(space: AddressSpace, vpn: Vpn): void {
+  /** Removes the translation that is in the way; false: others ran meanwhile, and the fault starts over. */
+  #unmapOld(space: AddressSpace, vpn: Vpn): boolean {
     const core = this.#core;
+    const { yields } = core;
     const change = core.begin(space);
     change.removeInto(vpn, change.plan);
     core.end(change);
+    return core.yields === yields;
   }
 
   #map(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number, rights: number): boolean {

@@ -128,8 +128,10 @@ export function dropRegion(space: AddressSpace, region: Region): void {
   space.mappedPages -= end - start;
   if (region.locked !== "none") space.lockedPages -= end - start;
   const change = core.begin(space);
+  const doomed = space.takeAnons(start, end, true);
   change.remove(start, end, region.locked !== "none");
-  space.dropAnons(start, end, true);
+  for (const page of doomed) core.dropReference(page, change.plan);
+  space.dropEmptySheets(start, end);
   core.end(change);
   if (region.accounted) space.vmm.commit.uncharge(end - start);
   if (object !== null) object.detach(region);

@@ -82,7 +82,7 @@ function protectEntries(space: AddressSpace, region: Region, before: number): vo
   if ((after & READ) === 0 && (after & (WRITE | EXECUTE)) === 0) {
     change.remove(region.start, region.end, region.locked !== "none");
   } else if ((after & WRITE) === 0 || region.object?.kind === "device") {
-    space.tables.protect(region.start, region.end, attributes, change.plan);
+    change.protect(region.start, region.end, attributes);
   } else if ((after & ~before & RIGHTS_MASK) !== WRITE || (before & ~after) !== 0) {
     protectEach(space, region, attributes, (before & WRITE) !== 0, change.plan);
   }

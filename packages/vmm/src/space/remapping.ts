@@ -3,7 +3,7 @@ import { VmmError } from "../errors.ts";
 import type { Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { addRegion, findGap, isFree, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
+import { addRegion, findGap, isFree, mapRegion, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
 import { populateLocked } from "./locking.ts";
@@ -140,7 +140,9 @@ function moveTo(
       if (region.locked !== "none") space.lockedPages -= region.pages;
     }
     addRegion(space, copy);
+    space.isMoving = true;
     moveEntries(space, region, copy, region.start, region.end, copy.start);
+    space.isMoving = false;
     if (!keepSource && region.object !== null) region.object.detach(region);
     if (copy.locked === "all") populateLocked(space, copy.start, copy.end);
   }
@@ -180,7 +182,7 @@ function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapReq
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
   if (!region.shared || region.object === null) return "not-shared";
-  return space.map({
+  return mapRegion(space, {
     bytes: pages * PAGE_SIZE,
     rights: region.rights,
     ceiling: region.ceiling,

@@ -9,15 +9,20 @@ import { coverOf } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
+/** Faults on one page that others undo, before it is left as it is. */
+const MAX_TRIES = 8;
+
 /** Faults in every page of `[start, end)` that an access would fault on. Pages done before a failure stay. */
 export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access: number): Outcome {
   const { faults } = space.vmm;
   const needed = (access & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);
   for (let vpn = start; vpn < end; vpn++) {
-    const state = space.tables.query(vpn);
-    if (state !== 0 && (needed & ~state) === 0) continue;
-    const outcome = faults.fault(space, vpn * PAGE_SIZE, needed);
-    if (!isResolved(outcome)) return refusalOf(outcome);
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const state = space.tables.query(vpn);
+      if (state !== 0 && (needed & ~state) === 0) break;
+      const outcome = faults.fault(space, vpn * PAGE_SIZE, needed);
+      if (!isResolved(outcome)) return refusalOf(outcome);
+    }
   }
   return "ok";
 }
@@ -26,7 +31,7 @@ export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access:
 export function refusalOf(outcome: FaultOutcome): Outcome {
   if (outcome === "unmapped") return "unmapped";
   if (outcome === "no-memory") return "no-memory";
-  if (outcome === "pending") return "pending";
+  if (outcome === "pending" || outcome === "busy") return outcome;
   return outcome === "bus" || outcome === "guard" ? "bus" : "rights";
 }
 

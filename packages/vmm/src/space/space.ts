@@ -70,7 +70,11 @@ export class AddressSpace {
   mappedPages = 0;
   /** Pages of locked regions. */
   lockedPages = 0;
+  /** Whether private pages are between two places: faults have to wait. */
+  isMoving = false;
   #destroyed = false;
+  /** Whether an operation on regions is under way. */
+  #isBusy = false;
 
   /** The space of these tables. */
   constructor(vmm: Vmm, asid: number, tables: TranslationTables, kernel: boolean) {
@@ -93,7 +97,7 @@ export class AddressSpace {
   /** Maps a new region; its first address, or why not. */
   map(request: MapRequest): VirtAddr | Refusal {
     this.#demandAlive();
-    return mapRegion(this, request);
+    return this.#exclusively(() => mapRegion(this, request));
   }
 
   /** Unmaps every page of a range of at least one byte; pages that are not mapped do not matter. */
@@ -101,43 +105,43 @@ export class AddressSpace {
     if (bytes === 0) throw new VmmError("out-of-range", "A range to unmap has at least one byte.", { bytes });
     const end = this.#range(address, bytes);
     if (this.attributes === 0 && (address < 0 || end > this.high)) return "out-of-bounds";
-    return unmapRange(this, address / PAGE_SIZE, end);
+    return this.#exclusively(() => unmapRange(this, address / PAGE_SIZE, end));
   }
 
   /** Sets the rights of a range that is mapped without holes. */
   protect(address: VirtAddr, bytes: number, rights: number): Outcome {
     const end = this.#range(address, bytes);
-    return protectRange(this, address / PAGE_SIZE, end, rights);
+    return this.#exclusively(() => protectRange(this, address / PAGE_SIZE, end, rights));
   }
 
   /** Moves, grows or shrinks a range; its new address, or why not. */
   remap(request: RemapRequest): VirtAddr | Refusal {
     this.#demandAlive();
-    return remapRange(this, request);
+    return this.#exclusively(() => remapRange(this, request));
   }
 
   /** Says how a range is going to be used. */
   advise(address: VirtAddr, bytes: number, advice: Advice): Outcome {
     const end = this.#range(address, bytes);
-    return advise(this, address / PAGE_SIZE, end, advice);
+    return this.#exclusively(() => advise(this, address / PAGE_SIZE, end, advice));
   }
 
   /** Keeps a range in frames: now, or (`touched`) from each page's first use on. Locks do not nest. */
   lock(address: VirtAddr, bytes: number, state: "all" | "touched" = "all"): Outcome {
     const end = this.#range(address, bytes);
-    return lockRange(this, address / PAGE_SIZE, end, state);
+    return this.#exclusively(() => lockRange(this, address / PAGE_SIZE, end, state));
   }
 
   /** Ends {@link lock}. */
   unlock(address: VirtAddr, bytes: number): Outcome {
     const end = this.#range(address, bytes);
-    return unlockRange(this, address / PAGE_SIZE, end);
+    return this.#exclusively(() => unlockRange(this, address / PAGE_SIZE, end));
   }
 
   /** Locks all regions there are (`now`), and, unless `none`, all that come. */
   lockAll(now: boolean, future: LockState): Outcome {
     this.#demandAlive();
-    return lockAll(this, now, future);
+    return this.#exclusively(() => lockAll(this, now, future));
   }
 
   /** Unlocks everything, also what comes. */
@@ -161,13 +165,13 @@ export class AddressSpace {
   /** Makes every page of the range present: maps where nothing is mapped, gives frames where none are. Idempotent; costs what is missing. */
   makeUsable(address: VirtAddr, bytes: number, rights: number): Outcome {
     const end = this.#range(address, bytes);
-    return makeUsable(this, address / PAGE_SIZE, end, rights);
+    return this.#exclusively(() => makeUsable(this, address / PAGE_SIZE, end, rights));
   }
 
   /** The opposite: no page of the range is mapped afterwards. Idempotent; costs what is there. */
   makeUnusable(address: VirtAddr, bytes: number): Outcome {
     const end = this.#range(address, bytes);
-    return makeUnusable(this, address / PAGE_SIZE, end);
+    return this.#exclusively(() => makeUnusable(this, address / PAGE_SIZE, end));
   }
 
   /** Faults in every page of a range for `access`, so that the next access finds it. `pending`: await {@link populate} instead. */
@@ -197,15 +201,15 @@ export class AddressSpace {
   /** Forbids every later change of a range's regions: unmapping, replacing, moving, other rights, advice that destroys. For good. */
   seal(address: VirtAddr, bytes: number): Outcome {
     const end = this.#range(address, bytes);
-    return sealRange(this, address / PAGE_SIZE, end);
+    return this.#exclusively(() => sealRange(this, address / PAGE_SIZE, end));
   }
 
   /** A copy of the space in which private memory is shared until one side stores to it. Null: no frames for the tables, or the commit limit. */
   clone(): AddressSpace | null {
     this.#demandAlive();
-    const clone = this.vmm.createSpace();
+    const clone = this.#isBusy ? null : this.vmm.createSpace();
     if (clone === null) return null;
-    if (cloneInto(this, clone)) return clone;
+    if (this.#exclusively(() => cloneInto(this, clone)) === true) return clone;
     clone.destroy();
     return null;
   }
@@ -294,23 +298,24 @@ export class AddressSpace {
   transfer(address: VirtAddr, bytes: number, into: AddressSpace, to?: VirtAddr): VirtAddr | Refusal {
     this.#demandAlive();
     into.#demandAlive();
-    return transferRange(this, address, bytes, into, to);
+    return this.#exclusively(() =>
+      into.#exclusively(() => moving(this, into, () => transferRange(this, address, bytes, into, to))),
+    );
   }
 
   /** Removes the translations of part of a region, and with `copies` its private pages too. */
   dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean): void {
     const { core } = this.vmm;
     const change = core.begin(this);
+    const doomed = copies ? this.takeAnons(start, end, false) : [];
     change.remove(start, end, region.locked !== "none");
-    if (copies) this.dropAnons(start, end, false);
+    for (const page of doomed) core.dropReference(page, change.plan);
     core.end(change);
   }
 
-  /** Drops the private pages of a range that has no translations; guards stay unless `guards`. Sheets that become empty go. */
-  dropAnons(start: Vpn, end: Vpn, guards: boolean): void {
-    const { core } = this.vmm;
-    const change = core.begin(this);
-    const empty: Vpn[] = [];
+  /** Takes the private pages out of a range and returns them, each with the reference that the range held; guards stay unless `guards`. */
+  takeAnons(start: Vpn, end: Vpn, guards: boolean): number[] {
+    const taken: number[] = [];
     this.sheets.forEach(start, end, (sheet, base) => {
       const from = Math.max(start, base) - base;
       const to = Math.min(end, base + TABLE_PAGES) - base;
@@ -319,13 +324,29 @@ export class AddressSpace {
         if (page === NO_PAGE || (page === GUARD_PAGE && !guards)) continue;
         sheet.anons[at] = NO_PAGE;
         sheet.used--;
-        if (page >= 0) core.dropReference(page, change.plan);
+        if (page >= 0) taken.push(page);
       }
+    });
+    return taken;
+  }
+
+  /** Drops the private pages of a range that has no translations; guards stay unless `guards`. Sheets that become empty go. */
+  dropAnons(start: Vpn, end: Vpn, guards: boolean): void {
+    const { core } = this.vmm;
+    const change = core.begin(this);
+    for (const page of this.takeAnons(start, end, guards)) core.dropReference(page, change.plan);
+    this.dropEmptySheets(start, end);
+    core.end(change);
+  }
+
+  /** Forgets the sheets of a range that hold nothing and lie in no region. */
+  dropEmptySheets(start: Vpn, end: Vpn): void {
+    const empty: Vpn[] = [];
+    this.sheets.forEach(start, end, (sheet, base) => {
       if (sheet.used === 0 && sheet.mapped === 0 && sheet.sharers === null && isFree(this, base, base + TABLE_PAGES))
         empty.push(base);
     });
     for (const base of empty) this.dropEmptySheet(base);
-    core.end(change);
   }
 
   /** Walks everything of the space; throws with the sentence of the broken invariant. */
@@ -357,6 +378,17 @@ export class AddressSpace {
     if (this.#destroyed) throw new VmmError("destroyed", "The space was destroyed.", { asid: this.asid });
   }
 
+  /** One operation on regions at a time: another one that comes at a yield point is `busy` and has to be tried again. */
+  #exclusively<T>(operation: () => T): T | "busy" {
+    if (this.#isBusy) return "busy";
+    this.#isBusy = true;
+    try {
+      return operation();
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
   /** End page of a byte range; throws `unaligned` or `out-of-range` for what is no page range. */
   #range(address: VirtAddr, bytes: number): Vpn {
     this.#demandAlive();
@@ -369,3 +401,15 @@ export class AddressSpace {
 }
 
 const HERE = new Float64Array(1);
+
+/** Lets faults of two spaces wait while pages are between them. */
+function moving<T>(from: AddressSpace, into: AddressSpace, operation: () => T): T {
+  from.isMoving = true;
+  into.isMoving = true;
+  try {
+    return operation();
+  } finally {
+    from.isMoving = false;
+    into.isMoving = false;
+  }
+}

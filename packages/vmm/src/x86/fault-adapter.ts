@@ -46,8 +46,9 @@ export class X86FaultHandler {
       this.outcome = "no-user";
       return false;
     }
+    const { yields } = vmm.core;
     this.outcome = space.fault(va, kind + user);
-    if (this.outcome !== "spurious") {
+    if (this.outcome !== "spurious" || vmm.core.yields !== yields) {
       this.#spuriousAt = NaN;
       return isResolved(this.outcome);
     }
