@@ -39,7 +39,7 @@ export class DmaTransfer {
   readonly #special: SpecialFrames | null;
   #done = false;
 
-  /** A transfer whose pages are pinned. Made by {@link beginTransfer}. */
+  /** A transfer whose pages are pinned. Made by `Vmm.beginTransfer`. */
   constructor(
     core: Core,
     pages: readonly number[],

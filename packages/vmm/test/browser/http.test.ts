@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { HttpBacking, isStoreFailure, type HttpBackingOptions } from "@pagewright/vmm/browser";
 
+import { asyncBackingStoreSuite } from "@pagewright/vmm/testing";
+
 import { parseContentRange } from "../../src/browser/content-range.ts";
 import { serveRanges, type Misbehaviour, type RangeServer } from "./range-server.ts";
 
@@ -217,3 +219,7 @@ test("Content-Range is read exactly or not at all", () => {
   for (const bad of [null, "", "bytes", "items 0-1/2", "bytes 5-4/10", "bytes 0-10/10", "bytes 0-9007199254740992/*"])
     expect(parseContentRange(bad)).toBeNull();
 });
+
+for (const each of asyncBackingStoreSuite)
+  test(`as every asynchronous store: ${each.name}`, () =>
+    each.run(async () => ({ store: await HttpBacking.open(server.url, QUICK), content: CONTENT })));

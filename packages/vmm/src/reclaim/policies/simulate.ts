@@ -23,7 +23,7 @@ const DIRTY = 2;
  * @param requests `slot * 2 + (1 for a store)`
  * @param slots slots are 0 … slots − 1
  * @param frames pages that may be resident at once, at least 1
- * @throws {@link VmmError} `port-contract` where the policy evicts what is not resident
+ * @throws `VmmError` `port-contract` where the policy evicts what is not resident
  */
 export function simulate(policy: SimulatedPolicy, requests: Uint32Array, slots: number, frames: number): Simulation {
   /** ABSENT, CLEAN, or CLEAN and DIRTY, by slot. */
