@@ -33,6 +33,8 @@ export const REFILL_MASKS = 8;
 
 /** Blocks that a search for one colour looks into before it breaks a whole block. */
 const COLOUR_TRIES = 32;
+/** As many tries as there are blocks. */
+const NO_LIMIT = 1 << 30;
 
 /** One worker's stacks: nodes × kinds × colours. */
 export class PageStacks {
@@ -107,20 +109,21 @@ export class PageStacks {
     return this.pop(base, code);
   }
 
-  /** Fills a stack with up to `limit` frames of a zone's blocks; returns the frames gained, 0 when there are none for it. */
+  /**
+   * Fills a stack with up to `limit` frames of a zone's blocks; returns the frames gained, 0 when there are none for it.
+   * Partial blocks of the kind come first, then a whole block; blocks of the other kind are the last resort, so that pinned
+   * frames stay together.
+   */
   refill(base: number, zone: Zone, kind: number, colour: number, limit: number): number {
     this.#limit = Math.min(limit, BATCH_FRAMES);
     if (this.#limit <= 0) return 0;
     const exact = this.#colours > 1;
-    const gained = this.#refillPartial(base, zone, kind, colour, exact ? COLOUR_TRIES : 1 << 30);
+    const gained = this.#refillPartial(base, zone, kind, colour, exact ? COLOUR_TRIES : NO_LIMIT);
     if (gained > 0) return gained;
     const broken = this.#refillWhole(base, zone, kind, colour);
     if (broken > 0) return broken;
-    if (exact) {
-      const searched = this.#refillPartial(base, zone, kind, colour, 1 << 30);
-      if (searched > 0) return searched;
-    }
-    return kind === 0 ? 0 : this.#refillFrom(base, zone, 0, colour, 1 << 30);
+    const searched = exact ? this.#refillPartial(base, zone, kind, colour, NO_LIMIT) : 0;
+    return searched > 0 ? searched : this.#refillPartial(base, zone, 1 - kind, colour, NO_LIMIT);
   }
 
   /** Moves the `count` coldest frames of a stack to the blocks. Reports a double free seen here after doing the rest. */
@@ -185,15 +188,8 @@ export class PageStacks {
     });
   }
 
-  /** Partial blocks: own ones, other workers', and for movable frames those of pinned ones. */
-  #refillPartial(base: number, zone: Zone, kind: number, colour: number, tries: number): number {
-    const gained = this.#refillFrom(base, zone, kind, colour, tries);
-    if (gained > 0 || kind === PINNED) return gained;
-    return this.#refillFrom(base, zone, PINNED, colour, tries);
-  }
-
   /** Partial blocks whose kind is `blockKind`, of every home, this worker's first. */
-  #refillFrom(base: number, zone: Zone, blockKind: number, colour: number, tries: number): number {
+  #refillPartial(base: number, zone: Zone, blockKind: number, colour: number, tries: number): number {
     const homes = this.#arena.layout.geometry.workers;
     let left = tries;
     for (let turn = 0; turn < homes; turn += 1) {

@@ -36,12 +36,11 @@ class Model {
 
   /** Every frame of [pfn, pfn + frames) is there, not retired and nobody's, and becomes somebody's. */
   claim(pfn: Pfn, frames: number): void {
-    for (let at = pfn; at < pfn + frames; at += 1) {
-      expect(this.present.has(at) && !this.retired.has(at)).toBe(true);
-    }
-    for (const [start, length] of [...this.taken, ...this.grants]) {
-      expect(start + length <= pfn || start >= pfn + frames).toBe(true);
-    }
+    let sound = true;
+    for (let at = pfn; at < pfn + frames; at += 1) sound &&= this.present.has(at) && !this.retired.has(at);
+    for (const [start, length] of this.taken) sound &&= start + length <= pfn || start >= pfn + frames;
+    for (const [start, length] of this.grants) sound &&= start + length <= pfn || start >= pfn + frames;
+    expect(sound).toBe(true);
   }
 
   take(): void {
@@ -173,14 +172,16 @@ class Model {
     this.pmm.check();
     expect(this.pmm.retiredFrames()).toEqual([...this.retired].sort((a, b) => a - b));
     const seen = new Set<Pfn>();
+    let twice = false;
     for (;;) {
       const pfn = this.pmm.take({ order: 0, node: -1, colour: -1, movable: 1, borrow: true });
       if (pfn === NO_FRAME) break;
-      expect(seen.has(pfn)).toBe(false);
+      twice ||= seen.has(pfn);
       seen.add(pfn);
     }
     const wanted = [...this.present].filter((pfn) => !this.retired.has(pfn));
     const missing = wanted.filter((pfn) => !seen.has(pfn)).map((pfn) => `${pfn} ${this.pmm.useOf(pfn)}`);
+    expect(twice).toBe(false);
     expect(missing).toEqual([]);
     expect(seen.size).toBe(wanted.length);
     this.pmm.check();
@@ -195,9 +196,9 @@ for (const [seed, colours] of [
 ] as const) {
   test(`any sequence of operations keeps every frame in one place (seed ${seed}, ${colours} colours)`, () => {
     const model = new Model(seed, colours);
-    for (let turn = 0; turn < 900; turn += 1) {
+    for (let turn = 0; turn < 500; turn += 1) {
       model.step();
-      if (turn % 50 === 0) model.pmm.check();
+      if (turn % 100 === 0) model.pmm.check();
     }
     model.finish();
   });

@@ -1,0 +1,95 @@
+import { expect, test } from "vitest";
+
+import { ISA_DMA, ORDER_1G, ORDER_2M, Pmm, PmmError } from "../src/index.ts";
+import type { PmmErrorCode } from "../src/index.ts";
+import { range } from "./ranges.ts";
+
+/** The error that an action throws. */
+function errorOf(action: () => void): PmmError {
+  try {
+    action();
+  } catch (error) {
+    if (PmmError.is(error)) return error;
+    throw error;
+  }
+  throw new Error("Nothing was thrown");
+}
+
+function codeOf(action: () => void): PmmErrorCode {
+  return errorOf(action).code;
+}
+
+const make = (): Pmm =>
+  new Pmm({ ranges: [range(0, 159), range(256, 2 ** 19)], tables: { owners: true, counts: true }, clients: ["disk"] });
+
+test("every misuse has its code, and nothing changes", () => {
+  const pmm = make();
+  const frame = pmm.take();
+  const block = pmm.take({ order: ORDER_2M, node: -1, colour: -1, movable: 1 });
+  const run = pmm.request({ frames: 4, ...ISA_DMA });
+  if (!run.ok) throw new Error("The low zone has four frames");
+  const free = pmm.freeFrames;
+  expect(codeOf(() => pmm.give(frame, ORDER_2M))).toBe("wrong-order");
+  expect(codeOf(() => pmm.give(block))).toBe("wrong-order");
+  expect(codeOf(() => pmm.give(block + 1))).toBe("wrong-order");
+  expect(codeOf(() => pmm.give(block, ORDER_1G))).toBe("wrong-order");
+  expect(codeOf(() => pmm.give(run.start))).toBe("wrong-zone");
+  expect(codeOf(() => pmm.give(200))).toBe("not-managed");
+  expect(codeOf(() => pmm.give(NaN))).toBe("not-managed");
+  expect(codeOf(() => pmm.give(-1))).toBe("not-managed");
+  expect(codeOf(() => pmm.give(frame + 0.5))).toBe("not-managed");
+  expect(codeOf(() => pmm.give(400_000))).toBe("never-given");
+  expect(codeOf(() => pmm.release(run.start, 3))).toBe("wrong-order");
+  expect(codeOf(() => pmm.release(run.start + 1, 3))).toBe("never-given");
+  expect(pmm.freeFrames).toBe(free);
+  pmm.give(frame);
+  expect(codeOf(() => pmm.give(frame))).toBe("double-free");
+  pmm.give(block, ORDER_2M);
+  expect(codeOf(() => pmm.give(block, ORDER_2M))).toBe("double-free");
+  pmm.release(run.start, 4);
+  expect(codeOf(() => pmm.release(run.start, 4))).toBe("double-free");
+  pmm.check();
+});
+
+test("an error names the frame in hexadecimal, its zone and its owner", () => {
+  const pmm = make();
+  const pfn = pmm.take({ order: 0, node: -1, colour: -1, movable: 1, owner: pmm.client("disk") });
+  pmm.wire(pfn);
+  const error = errorOf(() => pmm.give(pfn));
+  expect(error).toMatchObject({ code: "wired", pfn, zone: "normal", owner: "disk" });
+  expect(error.message).toBe(`The frame is wired (frame 0x${pfn.toString(16)}, zone normal, owner disk)`);
+  pmm.unwire(pfn);
+  pmm.addUsers(pfn, 1);
+  expect(codeOf(() => pmm.give(pfn))).toBe("counted");
+  expect(pmm.addUsers(pfn, -1)).toBe(1);
+  pmm.give(pfn);
+  pmm.check();
+});
+
+test("a frame that two workers give at once is found out when the second one takes or drains it", () => {
+  const maker = new Pmm({ ranges: [range(4096, 8192)], workers: 2 });
+  const other = new Pmm({ share: maker.share, worker: 1 });
+  const pfn = maker.take();
+  const state = new Uint8Array(maker.share.buffer, maker.share.layout.state);
+  const frame = state.indexOf(16);
+  maker.give(pfn);
+  state[frame] = 16;
+  other.give(pfn);
+  expect(codeOf(() => maker.take())).toBe("double-free");
+  other.drain();
+  maker.drain();
+  maker.check();
+});
+
+test("a bulk give that names one frame twice throws before any is given", () => {
+  const pmm = make();
+  const frames = new Float64Array(10);
+  pmm.takeMany(frames, 10);
+  const listed = Float64Array.from(frames);
+  listed[9] = listed[2]!;
+  const free = pmm.freeFrames;
+  expect(codeOf(() => pmm.giveMany(listed, 10))).toBe("double-free");
+  expect(pmm.freeFrames).toBe(free);
+  pmm.giveMany(frames, 10);
+  pmm.check();
+});
