@@ -13,16 +13,16 @@ const LINE = 64;
 
 /** Bulk operations of one CPU. */
 export class Bulk {
-  readonly #cpu: Cpu;
+  declare private readonly cpu: Cpu;
 
   /** Creates the operations of `cpu`. */
   constructor(cpu: Cpu) {
-    this.#cpu = cpu;
+    this.cpu = cpu;
   }
 
-  #frame(va: VirtAddr, access: number): Pfn {
-    const cpu = this.#cpu;
-    if (!cpu.slow.combiner.isEmpty) cpu.fence();
+  private frame(va: VirtAddr, access: number): Pfn {
+    const cpu = this.cpu;
+    if (cpu.slow.gathering) cpu.fence();
     const pfn = cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
     const { meter } = cpu;
     if (pfn >= 0 && meter !== null)
@@ -34,26 +34,26 @@ export class Bulk {
    * How many bytes from `va` on lie in pages that follow one another in host memory and need no walk, starting at host byte
    * `first`; at most `limit`. Only pages that are sure not to fault are taken in, so that no handler runs in between.
    */
-  #run(va: VirtAddr, first: number, limit: number, access: number): number {
+  private run(va: VirtAddr, first: number, limit: number, access: number): number {
     let length = Math.min(limit, FRAME_BYTES - (va & 0xfff));
-    while (length < limit && this.#cpu.shortcutOf(va + length, access) === first + length)
+    while (length < limit && this.cpu.shortcutOf(va + length, access) === first + length)
       length = Math.min(limit, length + FRAME_BYTES);
     return length;
   }
 
   /** Copies `from` into memory at `va`. Returns whether all of it was. */
   copyIn(va: VirtAddr, from: Uint8Array): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     cpu.progress = 0;
     while (cpu.progress < from.length) {
       const done = cpu.progress;
       const at = va + done;
-      const pfn = this.#frame(at, ACCESS_WRITE);
+      const pfn = this.frame(at, ACCESS_WRITE);
       if (pfn < 0) return false;
       const base = cpu.memory.writableBase(pfn);
       const first = base * 4 + (at & 0xfff);
       const left = from.length - done;
-      const count = base >= 0 ? this.#run(at, first, left, ACCESS_WRITE) : Math.min(left, FRAME_BYTES - (at & 0xfff));
+      const count = base >= 0 ? this.run(at, first, left, ACCESS_WRITE) : Math.min(left, FRAME_BYTES - (at & 0xfff));
       const part = count === from.length ? from : from.subarray(done, done + count);
       if (base >= 0) cpu.bytes.set(part, first);
       else cpu.memory.writeBytes(pfn * FRAME_BYTES + (at & 0xfff), part);
@@ -64,17 +64,17 @@ export class Bulk {
 
   /** Copies memory at `va` out into `into`. Returns whether all of it was. */
   copyOut(va: VirtAddr, into: Uint8Array): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     cpu.progress = 0;
     while (cpu.progress < into.length) {
       const done = cpu.progress;
       const at = va + done;
-      const pfn = this.#frame(at, ACCESS_READ);
+      const pfn = this.frame(at, ACCESS_READ);
       if (pfn < 0) return false;
       const base = cpu.memory.readableBase(pfn);
       const first = base * 4 + (at & 0xfff);
       const left = into.length - done;
-      const count = base >= 0 ? this.#run(at, first, left, ACCESS_READ) : Math.min(left, FRAME_BYTES - (at & 0xfff));
+      const count = base >= 0 ? this.run(at, first, left, ACCESS_READ) : Math.min(left, FRAME_BYTES - (at & 0xfff));
       if (base >= 0) into.set(cpu.bytes.subarray(first, first + count), done);
       else cpu.memory.readBytes(pfn * FRAME_BYTES + (at & 0xfff), into.subarray(done, done + count));
       cpu.progress = done + count;
@@ -84,12 +84,12 @@ export class Bulk {
 
   /** Fills `count` bytes at `va` with `byte`. Returns whether all of them were. */
   fill(va: VirtAddr, count: number, byte: number): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     cpu.progress = 0;
     while (cpu.progress < count) {
       const at = va + cpu.progress;
       const part = Math.min(count - cpu.progress, FRAME_BYTES - (at & 0xfff));
-      const pfn = this.#frame(at, ACCESS_WRITE);
+      const pfn = this.frame(at, ACCESS_WRITE);
       if (pfn < 0) return false;
       const base = cpu.memory.writableBase(pfn);
       const first = base * 4 + (at & 0xfff);
@@ -102,7 +102,7 @@ export class Bulk {
 
   /** Copies `count` bytes from `from` to `to` within virtual memory; ranges that overlap move as if through a buffer a page long. */
   move(from: VirtAddr, to: VirtAddr, count: number): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     const buffer = new Uint8Array(Math.min(count, FRAME_BYTES));
     const backwards = to > from && to < from + count;
     for (let done = 0; done < count;) {
@@ -121,13 +121,13 @@ export class Bulk {
 
   /** Compares memory at `va` with `bytes`: −1 when equal, the first differing place otherwise, −2 when it faulted. */
   compare(va: VirtAddr, bytes: Uint8Array): number {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     cpu.progress = 0;
     while (cpu.progress < bytes.length) {
       const done = cpu.progress;
       const at = va + done;
       const count = Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
-      const pfn = this.#frame(at, ACCESS_READ);
+      const pfn = this.frame(at, ACCESS_READ);
       if (pfn < 0) return -2;
       const base = cpu.memory.readableBase(pfn);
       const first = base * 4 + (at & 0xfff);

@@ -63,7 +63,7 @@ const MOST_RETRIES = 64;
 /** A logical CPU. */
 export class Cpu extends WiredControl {
   /** Physical memory. */
-  readonly memory: PhysicalMemory;
+  declare readonly memory: PhysicalMemory;
   /** Who is called on a page fault; null: every fault ends its access. */
   faultHandler: FaultHandler | null = null;
   /** Who is called on an interrupt; null: interrupts are acknowledged and forgotten. */
@@ -77,9 +77,9 @@ export class Cpu extends WiredControl {
   /** The last fault that ended an access. Overwritten by the next one. */
   readonly fault: AccessFault = new AccessFault();
   /** Copies, fills and comparisons through translation. */
-  readonly bulk: Bulk;
+  declare readonly bulk: Bulk;
   /** Accesses that cannot take the short way. */
-  readonly slow: SlowPath;
+  declare readonly slow: SlowPath;
   /** This CPU's page attribute table. */
   readonly pat: Pat = new Pat();
   /** This CPU's memory type range registers. Change them through {@link MtrrUpdate} where a machine checks it. */
@@ -89,21 +89,21 @@ export class Cpu extends WiredControl {
   /** Bytes that the last bulk operation has done: all, or those before the fault. */
   progress = 0;
 
-  #words: Uint32Array;
-  #halves: Uint16Array;
-  #bytes: Uint8Array;
-  #view: FastView;
-  #load: Float64Array;
-  #store: Float64Array;
-  #fetch: Float64Array;
-  #host: Int32Array;
-  #dataCount = 0;
-  #codeCount = 0;
-  #dataTotal = 0;
-  #codeTotal = 0;
-  #pageFaults = 0;
-  #protectionFaults = 0;
-  #shortcuts = true;
+  declare private hostWords: Uint32Array;
+  declare private hostHalves: Uint16Array;
+  declare private hostBytes: Uint8Array;
+  declare private view: FastView;
+  declare private loadTags: Float64Array;
+  declare private storeTags: Float64Array;
+  declare private fetchTags: Float64Array;
+  declare private hostIndex: Int32Array;
+  private dataCount = 0;
+  private codeCount = 0;
+  private dataTotal = 0;
+  private codeTotal = 0;
+  private pageFaults = 0;
+  private protectionFaults = 0;
+  private open = true;
 
   /** Creates CPU number `id` on `memory`; the machine does this. */
   constructor(id: number, memory: PhysicalMemory, options: MmuOptions) {
@@ -111,40 +111,40 @@ export class Cpu extends WiredControl {
     this.memory = memory;
     this.bulk = new Bulk(this);
     this.slow = new SlowPath(this);
-    this.#words = memory.host.words;
-    this.#halves = memory.host.halves;
-    this.#bytes = memory.host.bytes;
-    this.#view = this.mmu.views[0];
-    this.#load = this.#view.load;
-    this.#store = this.#view.store;
-    this.#fetch = this.#view.fetch;
-    this.#host = this.#view.host;
+    this.hostWords = memory.host.words;
+    this.hostHalves = memory.host.halves;
+    this.hostBytes = memory.host.bytes;
+    this.view = this.mmu.views[0];
+    this.loadTags = this.view.load;
+    this.storeTags = this.view.store;
+    this.fetchTags = this.view.fetch;
+    this.hostIndex = this.view.host;
     memory.onMove(() => {
-      this.#words = memory.host.words;
-      this.#halves = memory.host.halves;
-      this.#bytes = memory.host.bytes;
+      this.hostWords = memory.host.words;
+      this.hostHalves = memory.host.halves;
+      this.hostBytes = memory.host.bytes;
       this.mmu.dropViews();
     });
   }
 
   /** The words of host memory into which {@link Cpu.viewOf} indexes. Replaced when memory is compacted. */
   get words(): Uint32Array {
-    return this.#words;
+    return this.hostWords;
   }
 
   /** The bytes of host memory; byte index = 4 × word index. */
   get bytes(): Uint8Array {
-    return this.#bytes;
+    return this.hostBytes;
   }
 
   /** Whether hits may take the short way. Off: every access is seen by observers, cost model and caches. */
   get shortcuts(): boolean {
-    return this.#shortcuts;
+    return this.open;
   }
 
   /** Switches the short way on or off; the machine does this when someone watches. */
   set shortcuts(on: boolean) {
-    this.#shortcuts = on;
+    this.open = on;
     this.mmu.dropViews();
   }
 
@@ -153,58 +153,58 @@ export class Cpu extends WiredControl {
   }
 
   protected override modeChanged(): void {
-    this.#view = this.user ? this.mmu.views[1] : this.mmu.views[0];
-    this.#load = this.#view.load;
-    this.#store = this.#view.store;
-    this.#fetch = this.#view.fetch;
-    this.#host = this.#view.host;
+    this.view = this.user ? this.mmu.views[1] : this.mmu.views[0];
+    this.loadTags = this.view.load;
+    this.storeTags = this.view.store;
+    this.fetchTags = this.view.fetch;
+    this.hostIndex = this.view.host;
   }
 
   /** Loads 8 bits; −1: faulted. */
   load8(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xfff;
-    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 1, ACCESS_READ);
-    this.#dataCount++;
-    return this.#bytes[this.#host[slot]! * 4 + offset]!;
+    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 1, ACCESS_READ);
+    this.dataCount++;
+    return this.hostBytes[this.hostIndex[slot]! * 4 + offset]!;
   }
 
   /** Loads 16 bits, little-endian, any alignment; −1: faulted. */
   load16(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffe;
-    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 2, ACCESS_READ);
-    this.#dataCount++;
-    return this.#halves[this.#host[slot]! * 2 + (offset >>> 1)]!;
+    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 2, ACCESS_READ);
+    this.dataCount++;
+    return this.hostHalves[this.hostIndex[slot]! * 2 + (offset >>> 1)]!;
   }
 
   /** Loads 32 bits, little-endian, any alignment; −1: faulted. A hit: one tag, one count, two array reads. */
   load32(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#load[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_READ);
-    this.#dataCount++;
-    return this.#words[this.#host[slot]! + (offset >>> 2)]!;
+    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_READ);
+    this.dataCount++;
+    return this.hostWords[this.hostIndex[slot]! + (offset >>> 2)]!;
   }
 
   /** Loads 64 bits, any alignment: returns the low word (`high` has the other), or −1: faulted. */
   load64(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xff8;
-    if (this.#load[slot]! !== va - offset) return this.slow.load64(va);
-    this.#dataCount++;
-    const at = this.#host[slot]! + (offset >>> 2);
-    this.high = this.#words[at + 1]!;
-    return this.#words[at]!;
+    if (this.loadTags[slot]! !== va - offset) return this.slow.load64(va);
+    this.dataCount++;
+    const at = this.hostIndex[slot]! + (offset >>> 2);
+    this.high = this.hostWords[at + 1]!;
+    return this.hostWords[at]!;
   }
 
   /** Stores the low 8 bits of `value`; false: faulted. */
   store8(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xfff;
-    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 1, value);
-    this.#dataCount++;
-    this.#bytes[this.#host[slot]! * 4 + offset] = value;
+    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 1, value);
+    this.dataCount++;
+    this.hostBytes[this.hostIndex[slot]! * 4 + offset] = value;
     return true;
   }
 
@@ -212,9 +212,9 @@ export class Cpu extends WiredControl {
   store16(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffe;
-    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 2, value);
-    this.#dataCount++;
-    this.#halves[this.#host[slot]! * 2 + (offset >>> 1)] = value;
+    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 2, value);
+    this.dataCount++;
+    this.hostHalves[this.hostIndex[slot]! * 2 + (offset >>> 1)] = value;
     return true;
   }
 
@@ -222,9 +222,9 @@ export class Cpu extends WiredControl {
   store32(va: VirtAddr, value: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#store[slot]! !== va - offset) return this.slow.store(va, 4, value);
-    this.#dataCount++;
-    this.#words[this.#host[slot]! + (offset >>> 2)] = value;
+    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 4, value);
+    this.dataCount++;
+    this.hostWords[this.hostIndex[slot]! + (offset >>> 2)] = value;
     return true;
   }
 
@@ -232,11 +232,11 @@ export class Cpu extends WiredControl {
   store64(va: VirtAddr, low: number, high: number): boolean {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xff8;
-    if (this.#store[slot]! !== va - offset) return this.slow.store64(va, low, high);
-    this.#dataCount++;
-    const at = this.#host[slot]! + (offset >>> 2);
-    this.#words[at] = low;
-    this.#words[at + 1] = high;
+    if (this.storeTags[slot]! !== va - offset) return this.slow.store64(va, low, high);
+    this.dataCount++;
+    const at = this.hostIndex[slot]! + (offset >>> 2);
+    this.hostWords[at] = low;
+    this.hostWords[at + 1] = high;
     return true;
   }
 
@@ -244,9 +244,9 @@ export class Cpu extends WiredControl {
   fetch32(va: VirtAddr): number {
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
-    if (this.#fetch[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_FETCH);
-    this.#codeCount++;
-    return this.#words[this.#host[slot]! + (offset >>> 2)]!;
+    if (this.fetchTags[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_FETCH);
+    this.codeCount++;
+    return this.hostWords[this.hostIndex[slot]! + (offset >>> 2)]!;
   }
 
   /** Fetches one byte of code; −1: faulted. */
@@ -265,11 +265,11 @@ export class Cpu extends WiredControl {
    */
   compareExchange32(va: VirtAddr, expected: number, desired: number): number {
     const at = this.viewOf(va, ACCESS_WRITE);
-    if (at < 0) return this.fault.kind === "none" ? this.#exchangeSlowly(va, expected, desired) : -1;
-    return Atomics.compareExchange(this.#words, at, expected, desired);
+    if (at < 0) return this.fault.kind === "none" ? this.exchangeSlowly(va, expected, desired) : -1;
+    return Atomics.compareExchange(this.hostWords, at, expected, desired);
   }
 
-  #exchangeSlowly(va: VirtAddr, expected: number, desired: number): number {
+  private exchangeSlowly(va: VirtAddr, expected: number, desired: number): number {
     const old = this.load32(va);
     if (old === expected >>> 0) this.store32(va, desired);
     return old;
@@ -282,11 +282,11 @@ export class Cpu extends WiredControl {
   compareExchange64(va: VirtAddr, expectedLow: number, expectedHigh: number, low: number, high: number): number {
     const at = this.viewOf(va, ACCESS_WRITE);
     if (at < 0) return -1;
-    this.low = this.#words[at]!;
-    this.high = this.#words[at + 1]!;
+    this.low = this.hostWords[at]!;
+    this.high = this.hostWords[at + 1]!;
     if (this.low !== expectedLow >>> 0 || this.high !== expectedHigh >>> 0) return 0;
-    this.#words[at] = low;
-    this.#words[at + 1] = high;
+    this.hostWords[at] = low;
+    this.hostWords[at + 1] = high;
     return 1;
   }
 
@@ -296,12 +296,12 @@ export class Cpu extends WiredControl {
    * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables.
    */
   viewOf(va: VirtAddr, access: number): number {
-    const tags = access === ACCESS_WRITE ? this.#store : this.#load;
+    const tags = access === ACCESS_WRITE ? this.storeTags : this.loadTags;
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xffc;
     if (tags[slot]! === va - (va & 0xfff)) {
-      this.#dataCount++;
-      return this.#host[slot]! + (offset >>> 2);
+      this.dataCount++;
+      return this.hostIndex[slot]! + (offset >>> 2);
     }
     this.fault.clear();
     const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
@@ -316,12 +316,12 @@ export class Cpu extends WiredControl {
    * so that the access cannot fault; −1 where it would have to be looked up. Counts as an access when it is open.
    */
   shortcutOf(va: VirtAddr, access: number): number {
-    const tags = access === ACCESS_WRITE ? this.#store : this.#load;
+    const tags = access === ACCESS_WRITE ? this.storeTags : this.loadTags;
     const slot = (va >>> 12) & FAST_MASK;
     const offset = va & 0xfff;
     if (tags[slot]! !== va - offset) return -1;
-    this.#dataCount++;
-    return this.#host[slot]! * 4 + offset;
+    this.dataCount++;
+    return this.hostIndex[slot]! * 4 + offset;
   }
 
   /** Fills a range with one byte; see {@link Bulk.fill}. */
@@ -348,10 +348,10 @@ export class Cpu extends WiredControl {
     for (let attempt = 0; ; attempt++) {
       const pfn = this.mmu.translate(vpn, full);
       if (pfn >= 0) {
-        if (this.#shortcuts) this.#openShortcut(vpn, pfn, access);
+        if (this.open) this.openShortcut(vpn, pfn, access);
         return pfn;
       }
-      if (!this.#raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
+      if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
     }
   }
 
@@ -361,7 +361,7 @@ export class Cpu extends WiredControl {
     return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
   }
 
-  #openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
+  private openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
     const { tlb } = this.mmu;
     const flags = tlb.flags;
     if (!tlb.mayShortcut(flags)) return;
@@ -369,7 +369,7 @@ export class Cpu extends WiredControl {
     if (place === 0) return;
     const slot = vpn & FAST_MASK;
     const page = vpn * FRAME_BYTES;
-    const view = this.#view;
+    const view = this.view;
     view.claim(slot, page, place > 0 ? place - 1 : -place - 1);
     if (access === ACCESS_FETCH) {
       view.fetch[slot] = page;
@@ -386,15 +386,15 @@ export class Cpu extends WiredControl {
   }
 
   /** Delivers a fault; returns whether the access is to be tried again. */
-  #raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
+  private raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
     const va = vpn * FRAME_BYTES + offset;
     if (Mmu.isNonCanonical(code)) {
-      this.#protectionFaults++;
+      this.protectionFaults++;
       if (this.trace !== null) this.trace({ kind: "protection-fault", va });
       this.fault.set("protection", va, 0);
       return false;
     }
-    this.#pageFaults++;
+    this.pageFaults++;
     if (this.meter !== null) this.meter.pageFault();
     if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
     this.setCr2(vpn, offset);
@@ -439,7 +439,7 @@ export class Cpu extends WiredControl {
 
   /** SFENCE: what write-combining buffers hold goes out. */
   fence(): void {
-    this.slow.combiner.flush();
+    this.slow.fence();
   }
 
   /** Returns the effective memory type of `va`, PAT × MTRR, or null with `fault` set when it does not translate. */
@@ -468,21 +468,21 @@ export class Cpu extends WiredControl {
 
   /** Returns the figures. Counts are exact; an access that crosses a page counts for both. */
   stats(): CpuStats {
-    this.#dataTotal += this.#dataCount;
-    this.#codeTotal += this.#codeCount;
-    this.#dataCount = 0;
-    this.#codeCount = 0;
+    this.dataTotal += this.dataCount;
+    this.codeTotal += this.codeCount;
+    this.dataCount = 0;
+    this.codeCount = 0;
     const { counts } = this.mmu;
     return {
-      dataHits: this.#dataTotal + counts.dataHits + counts.dataSecondHits,
+      dataHits: this.dataTotal + counts.dataHits + counts.dataSecondHits,
       dataSecondHits: counts.dataSecondHits,
       dataMisses: counts.dataMisses,
-      codeHits: this.#codeTotal + counts.codeHits + counts.codeSecondHits,
+      codeHits: this.codeTotal + counts.codeHits + counts.codeSecondHits,
       codeSecondHits: counts.codeSecondHits,
       codeMisses: counts.codeMisses,
       walkReads: counts.walkReads,
-      pageFaults: this.#pageFaults,
-      protectionFaults: this.#protectionFaults,
+      pageFaults: this.pageFaults,
+      protectionFaults: this.protectionFaults,
     };
   }
 

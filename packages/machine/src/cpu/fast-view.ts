@@ -29,8 +29,8 @@ export class FastView {
   readonly fetch: Float64Array = new Float64Array(FAST_SLOTS).fill(NaN);
   /** Word index of the page in the host buffer. */
   readonly host: Int32Array = new Int32Array(FAST_SLOTS);
-  readonly #filled: Int32Array = new Int32Array(FAST_SLOTS);
-  #count = 0;
+  private readonly filled: Int32Array = new Int32Array(FAST_SLOTS);
+  private count = 0;
 
   /** Makes sure that a slot speaks of `page`: tags of another page are dropped. */
   claim(slot: number, page: VirtAddr, host: number): void {
@@ -38,8 +38,8 @@ export class FastView {
       this.load[slot] = NaN;
       this.store[slot] = NaN;
       this.fetch[slot] = NaN;
-      if (this.#count < FAST_SLOTS) this.#filled[this.#count] = slot;
-      this.#count++;
+      if (this.count < FAST_SLOTS) this.filled[this.count] = slot;
+      this.count++;
     }
     this.host[slot] = host;
   }
@@ -57,17 +57,17 @@ export class FastView {
 
   /** Forgets everything. Cost: proportional to the slots filled since the last time. */
   dropAll(): void {
-    if (this.#count >= FAST_SLOTS) {
+    if (this.count >= FAST_SLOTS) {
       this.load.fill(NaN);
       this.store.fill(NaN);
       this.fetch.fill(NaN);
     } else
-      for (let at = 0; at < this.#count; at++) {
-        const slot = this.#filled[at]!;
+      for (let at = 0; at < this.count; at++) {
+        const slot = this.filled[at]!;
         this.load[slot] = NaN;
         this.store[slot] = NaN;
         this.fetch[slot] = NaN;
       }
-    this.#count = 0;
+    this.count = 0;
   }
 }

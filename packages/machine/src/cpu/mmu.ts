@@ -94,17 +94,17 @@ export interface MmuOptions {
 /** The memory management unit of one CPU. */
 export class Mmu {
   /** Memory that holds the tables. */
-  readonly memory: PhysicalMemory;
+  declare readonly memory: PhysicalMemory;
   /** Translations. */
-  readonly tlb: Tlb;
+  declare readonly tlb: Tlb;
   /** Upper-level entries. */
-  readonly structures: StructureCaches;
+  declare readonly structures: StructureCaches;
   /** Shortcuts of CPL 0–2 [0] and CPL 3 [1]. */
-  readonly views: readonly [FastView, FastView];
+  declare readonly views: readonly [FastView, FastView];
   /** What decides walks, compiled from the registers. */
-  readonly state: PagingState;
+  declare readonly state: PagingState;
   /** Figures. */
-  readonly counts: MmuCounts;
+  declare readonly counts: MmuCounts;
   /** The result of a failed translation: a page-fault error code, or `NON_CANONICAL`. */
   faultCode = 0;
   /** Who watches, or null. */
@@ -117,9 +117,9 @@ export class Mmu {
   /** The PCID in force, 0 without CR4.PCIDE. */
   asid = 0;
   readonly #physicalBits: number;
-  readonly #walk = new Walk();
+  private readonly walk = new Walk();
   #registers: Registers;
-  #globals = false;
+  private globals = false;
 
   /** Creates an MMU with empty caches. */
   constructor(memory: PhysicalMemory, options: MmuOptions) {
@@ -140,7 +140,7 @@ export class Mmu {
       walkReads: 0,
       dirtyAssists: 0,
     };
-    this.#compile();
+    this.compile();
   }
 
   /** The registers in force. */
@@ -150,10 +150,10 @@ export class Mmu {
 
   /** The walk record of the last fill or fault: for diagnosis. */
   get lastWalk(): Walk {
-    return this.#walk;
+    return this.walk;
   }
 
-  #mode(): PagingMode {
+  private mode(): PagingMode {
     const { cr0, cr4, efer } = this.#registers;
     if (!has(cr0, bits.CR0_PG)) return MODE_UNPAGED;
     if (!has(cr4, bits.CR4_PAE)) return has(cr4, bits.CR4_PSE) ? MODE_32_BIT : MODE_32_BIT_NO_PSE;
@@ -161,11 +161,11 @@ export class Mmu {
     return has(cr4, bits.CR4_LA57) ? MODE_5_LEVEL : MODE_4_LEVEL;
   }
 
-  #compile(): void {
+  private compile(): void {
     const { cr0, cr3Low, cr3High, cr4, efer, pkru, pkrs } = this.#registers;
-    const mode = this.#mode();
+    const mode = this.mode();
     const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
-    this.#globals = has(cr4, bits.CR4_PGE);
+    this.globals = has(cr4, bits.CR4_PGE);
     this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
     this.state.configure({
       mode,
@@ -180,11 +180,11 @@ export class Mmu {
       pkru,
       pkrs,
     });
-    if (mode === MODE_PAE) this.#loadPointers(cr3Low);
+    if (mode === MODE_PAE) this.loadPointers(cr3Low);
   }
 
   /** Loads the four PAE page-directory pointers. Source: SDM 3A, PDPTE Registers. */
-  #loadPointers(cr3Low: number): void {
+  private loadPointers(cr3Low: number): void {
     const base = Math.floor(cr3Low / 32) * 32;
     for (let word = 0; word < 8; word++) this.state.rootEntries[word] = this.memory.read(base + word * 4, 4);
   }
@@ -192,7 +192,7 @@ export class Mmu {
   /** Changes registers without any invalidation but of the shortcuts; the CPU's register writes invalidate as the manual says. */
   setRegisters(change: Partial<Registers>): void {
     this.#registers = { ...this.#registers, ...change };
-    this.#compile();
+    this.compile();
     this.dropViews();
   }
 
@@ -201,7 +201,7 @@ export class Mmu {
     this.#registers = { ...this.#registers, cr3Low, cr3High };
     this.state.root = (cr3High & 0xfffff) * 2 ** 20 + Math.floor(cr3Low / 4096);
     this.asid = has(this.#registers.cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
-    if (this.state.mode === MODE_PAE) this.#loadPointers(cr3Low);
+    if (this.state.mode === MODE_PAE) this.loadPointers(cr3Low);
     this.dropViews();
   }
 
@@ -223,10 +223,10 @@ export class Mmu {
    * dirty bits, or −1 with `faultCode` set. After success `tlb.flags` holds the translation's flags.
    */
   translate(vpn: Vpn, access: number): Pfn {
-    if (this.state.mode.depth === 0) return this.#unpaged(vpn);
+    if (this.state.mode.depth === 0) return this.unpaged(vpn);
     const fetch = (access & ACCESS_KIND) === ACCESS_FETCH;
     const found = this.tlb.find(vpn, this.asid, fetch);
-    this.#count(found, fetch);
+    this.count(found, fetch);
     if (found !== FOUND_NOWHERE) {
       const flags = this.tlb.flags;
       if (this.allows(flags, access)) {
@@ -243,17 +243,17 @@ export class Mmu {
         }
       }
     }
-    return this.#fill(vpn, access, fetch);
+    return this.fill(vpn, access, fetch);
   }
 
-  #unpaged(vpn: Vpn): Pfn {
+  private unpaged(vpn: Vpn): Pfn {
     const low = vpn & 0xfffff;
     this.tlb.flags = FLAG_RIGHTS + FLAG_DIRTY + 2 ** FLAG_LEVEL_SHIFT;
     this.tlb.pfn = low;
     return low;
   }
 
-  #count(found: number, fetch: boolean): void {
+  private count(found: number, fetch: boolean): void {
     const counts = this.counts;
     if (found === FOUND_FIRST) {
       if (fetch) counts.codeHits++;
@@ -272,16 +272,16 @@ export class Mmu {
     return this.state.keyed === 0 || !isKeyDenied(this.state, rights, (flags >>> FLAG_KEY_SHIFT) & 15, access);
   }
 
-  #fill(vpn: Vpn, access: number, fetch: boolean): Pfn {
+  private fill(vpn: Vpn, access: number, fetch: boolean): Pfn {
     if (this.state.unrolled !== 0 && this.state.accessedDirty) {
-      const pfn = this.#walkDown(vpn, access, fetch);
+      const pfn = this.walkDown(vpn, access, fetch);
       if (pfn >= 0) return pfn;
     }
-    return this.#walkFromRoot(vpn, access, fetch);
+    return this.walkFromRoot(vpn, access, fetch);
   }
 
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; −1 where anything is odd. */
-  #walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
+  private walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
     const state = this.state;
     const limit = state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
     if (vpn >= limit || vpn < -limit) return -1;
@@ -304,9 +304,9 @@ export class Mmu {
       this.counts.walkReads++;
       if (this.observer !== null) this.observer.entryRead(this, table, index * 8);
       const leaf = level === 1 || (level <= 3 && (low & LARGE) !== 0);
-      if ((low & 1) === 0 || this.#isReserved(level, leaf, low, high)) return -1;
+      if ((low & 1) === 0 || this.isReserved(level, leaf, low, high)) return -1;
       rights &= (low & 6) + 1 + ((high >>> 28) & 8 ? 0 : 8) + 16;
-      if (leaf) return this.#finish(vpn, access, fetch, words, at, level, rights);
+      if (leaf) return this.finish(vpn, access, fetch, words, at, level, rights);
       if ((low & ACCESSED) === 0 && Atomics.compareExchange(words, at, low, low | ACCESSED) !== low) continue;
       table = (high & 0xfffff) * 0x100000 + (low >>> 12);
       this.structures.fill(level, vpn, this.asid, table, rights);
@@ -314,14 +314,14 @@ export class Mmu {
     }
   }
 
-  #isReserved(level: number, leaf: boolean, low: number, high: number): boolean {
+  private isReserved(level: number, leaf: boolean, low: number, high: number): boolean {
     const { reservedLeafLow, reservedLeafHigh, reservedTableLow, reservedTableHigh } = this.state;
     return leaf
       ? (low & reservedLeafLow[level]!) !== 0 || (high & reservedLeafHigh[level]!) !== 0
       : (low & reservedTableLow[level]!) !== 0 || (high & reservedTableHigh[level]!) !== 0;
   }
 
-  #finish(
+  private finish(
     vpn: Vpn,
     access: number,
     fetch: boolean,
@@ -338,14 +338,14 @@ export class Mmu {
     const marked = (low | ACCESSED | (write ? DIRTY : 0)) >>> 0;
     if (marked !== low && Atomics.compareExchange(words, at, low, marked) !== low) return -1;
     const frame = (high & 0xfffff) * 0x100000 + (low >>> 12);
-    this.#enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
+    this.enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
     if (this.observer !== null) this.observer.filled(this, vpn, access);
     return this.tlb.pfn;
   }
 
-  #enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
+  private enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
     const pat = (level === 1 ? (low >>> 7) & 1 : (low >>> 12) & 1) * 4 + ((low >>> 3) & 3);
-    const global = (low & GLOBAL) !== 0 && this.#globals;
+    const global = (low & GLOBAL) !== 0 && this.globals;
     const flags =
       rights
       + ((low & DIRTY) === 0 ? 0 : FLAG_DIRTY)
@@ -357,8 +357,8 @@ export class Mmu {
   }
 
   /** The exact walk: decides faults, and serves the modes that have no caches of their own. */
-  #walkFromRoot(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    const walk = this.#walk;
+  private walkFromRoot(vpn: Vpn, access: number, fetch: boolean): Pfn {
+    const walk = this.walk;
     const low = (vpn & 0xfffff) * 4096;
     const high = Math.floor(vpn / 2 ** 20) >>> 0;
     const code = walkMarking(this.state, this.memory, low, high, access, walk);
@@ -368,17 +368,17 @@ export class Mmu {
       return -1;
     }
     this.structures.dropPage(vpn, this.asid);
-    this.#enterWalk(vpn, walk, fetch);
+    this.enterWalk(vpn, walk, fetch);
     if (this.observer !== null) this.observer.filled(this, vpn, access);
     return this.tlb.pfn;
   }
 
   /** A 4M page of 32-bit paging is held as two 2M pieces. */
-  #enterWalk(vpn: Vpn, walk: Walk, fetch: boolean): void {
+  private enterWalk(vpn: Vpn, walk: Walk, fetch: boolean): void {
     const level = walk.level;
     const pages = level === 1 ? 1 : level === 2 ? PAGES_2M : PAGES_1G;
     const first = walk.pfn - (vpn - Math.floor(vpn / pages) * pages);
-    this.#enter(vpn, level, first, walk.low, walk.high, walk.rights, fetch);
+    this.enter(vpn, level, first, walk.low, walk.high, walk.rights, fetch);
   }
 
   /** The page-fault error code that a denied or missing translation gives for `access`, by the bits P, W, U and I/D. */
@@ -421,7 +421,7 @@ export class Mmu {
    */
   prefetch(vpn: Vpn, access: number): boolean {
     if (this.state.unrolled === 0 || this.tlb.find(vpn, this.asid, false) !== FOUND_NOWHERE) return false;
-    return this.#walkDown(vpn, access, false) >= 0;
+    return this.walkDown(vpn, access, false) >= 0;
   }
 
   /** Invalidates all of a PCID (−1: of every one); global translations only with `globals`. */

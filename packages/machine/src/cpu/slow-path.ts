@@ -16,12 +16,14 @@ import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
 /** The slow path of one CPU. */
 export class SlowPath {
   /** Line buffers for stores to write-combining device memory. */
-  readonly combiner: WriteCombiner;
-  readonly #cpu: Cpu;
+  declare readonly combiner: WriteCombiner;
+  /** Whether line buffers may hold something. */
+  gathering = false;
+  declare private readonly cpu: Cpu;
 
   /** Creates the slow path of `cpu`. */
   constructor(cpu: Cpu) {
-    this.#cpu = cpu;
+    this.cpu = cpu;
     const { memory } = cpu;
     this.combiner = new WriteCombiner({
       burst: (line, bytes) => {
@@ -41,25 +43,33 @@ export class SlowPath {
 
   /** Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`; −1: faulted. */
   loadAt(vpn: Vpn, offset: number, size: number, access: number): number {
-    const first = this.#cpu.translate(vpn, offset, access);
+    const first = this.cpu.translate(vpn, offset, access);
     if (first < 0) return -1;
     const inside = FRAME_BYTES - offset;
-    if (size <= inside) return this.#read(first, offset, size);
-    const second = this.#cpu.translate(vpn + 1, 0, access);
+    if (size <= inside) return this.read(first, offset, size);
+    const second = this.cpu.translate(vpn + 1, 0, access);
     if (second < 0) return -1;
-    return this.#bytes(first, offset, inside) + this.#bytes(second, 0, size - inside) * 2 ** (8 * inside);
+    return this.bytes(first, offset, inside) + this.bytes(second, 0, size - inside) * 2 ** (8 * inside);
   }
 
-  #read(pfn: Pfn, offset: number, size: number): number {
-    const { memory, meter } = this.#cpu;
-    const address = pfn * FRAME_BYTES + offset;
-    if (meter !== null) meter.access(address);
-    if (!this.combiner.isEmpty && memory.place(pfn) === 0) this.combiner.flush();
-    return (offset & (size - 1)) === 0 ? memory.read(address, size) : this.#bytes(pfn, offset, size);
+  private read(pfn: Pfn, offset: number, size: number): number {
+    const { memory, meter } = this.cpu;
+    if (meter !== null) meter.access(pfn * FRAME_BYTES + offset);
+    const place = memory.place(pfn);
+    if (place === 0 && this.gathering) this.fence();
+    if ((offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
+    if (size !== 4 || place === 0) return memory.read(pfn * FRAME_BYTES + offset, size);
+    return memory.host.words[(place > 0 ? place : -place) - 1 + (offset >>> 2)]!;
   }
 
-  #bytes(pfn: Pfn, offset: number, count: number): number {
-    const { memory } = this.#cpu;
+  /** SFENCE: what the line buffers hold goes out. */
+  fence(): void {
+    this.gathering = false;
+    this.combiner.flush();
+  }
+
+  private bytes(pfn: Pfn, offset: number, count: number): number {
+    const { memory } = this.cpu;
     let value = 0;
     for (let at = count - 1; at >= 0; at--) value = value * 256 + memory.read(pfn * FRAME_BYTES + offset + at, 1);
     return value;
@@ -67,7 +77,7 @@ export class SlowPath {
 
   /** Loads 64 bits: the low word (`cpu.high` has the other), or −1: faulted. */
   load64(va: VirtAddr): number {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     const vpn = Math.floor(va / FRAME_BYTES);
     const offset = va - vpn * FRAME_BYTES;
     if (cpu.translate(vpn, offset, ACCESS_READ) < 0) return -1;
@@ -87,54 +97,60 @@ export class SlowPath {
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */
   storeAt(vpn: Vpn, offset: number, size: number, value: number): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     const first = cpu.translate(vpn, offset, ACCESS_WRITE);
     if (first < 0) return false;
     const inside = FRAME_BYTES - offset;
     if (size <= inside) {
-      this.#write(first, offset, size, value);
+      this.write(first, offset, size, value);
       return true;
     }
     const second = cpu.translate(vpn + 1, 0, ACCESS_WRITE);
     if (second < 0) return false;
-    this.#writeBytes(first, offset, inside, value >>> 0);
-    this.#writeBytes(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
+    this.writeBytes(first, offset, inside, value >>> 0);
+    this.writeBytes(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
     return true;
   }
 
-  #write(pfn: Pfn, offset: number, size: number, value: number): void {
-    const { memory, meter } = this.#cpu;
+  private write(pfn: Pfn, offset: number, size: number, value: number): void {
+    const { memory, meter } = this.cpu;
     const address = pfn * FRAME_BYTES + offset;
     if (meter !== null) meter.access(address);
-    if ((offset & (size - 1)) !== 0) this.#writeBytes(pfn, offset, size, value >>> 0);
-    else if (memory.place(pfn) !== 0) memory.write(address, size, value);
-    else this.#writeDevice(address, size, value);
+    if ((offset & (size - 1)) !== 0) {
+      this.writeBytes(pfn, offset, size, value >>> 0);
+      return;
+    }
+    const place = memory.place(pfn);
+    if (place === 0) this.writeDevice(address, size, value);
+    else if (place > 0 && size === 4) memory.host.words[place - 1 + (offset >>> 2)] = value;
+    else memory.write(address, size, value);
   }
 
   /** A store to a device: gathered where the type is WC; otherwise what was gathered goes first. */
-  #writeDevice(address: PhysAddr, size: number, value: number): void {
-    if (this.typeOf(address, (this.#cpu.mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7) === "WC") {
+  private writeDevice(address: PhysAddr, size: number, value: number): void {
+    if (this.typeOf(address, (this.cpu.mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7) === "WC") {
+      this.gathering = true;
       this.combiner.store(address, size, value >>> 0);
       return;
     }
-    this.combiner.flush();
-    this.#cpu.memory.write(address, size, value >>> 0);
+    if (this.gathering) this.fence();
+    this.cpu.memory.write(address, size, value >>> 0);
   }
 
   /** The effective type of an address under PAT index `index` of this CPU: PAT × MTRR; UC where overlaps are undefined. */
   typeOf(address: PhysAddr, index: number): MemoryType {
-    const { pat, mtrrs } = this.#cpu;
+    const { pat, mtrrs } = this.cpu;
     return combineTypes(pat.type(index), mtrrs.typeAt(address) ?? "UC");
   }
 
-  #writeBytes(pfn: Pfn, offset: number, count: number, value: number): void {
+  private writeBytes(pfn: Pfn, offset: number, count: number, value: number): void {
     for (let at = 0; at < count; at++)
-      this.#cpu.memory.write(pfn * FRAME_BYTES + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
+      this.cpu.memory.write(pfn * FRAME_BYTES + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
   }
 
   /** Stores 64 bits given as words; false: faulted, nothing stored. */
   store64(va: VirtAddr, low: number, high: number): boolean {
-    const cpu = this.#cpu;
+    const cpu = this.cpu;
     const vpn = Math.floor(va / FRAME_BYTES);
     const offset = va - vpn * FRAME_BYTES;
     if (cpu.translate(vpn, offset, ACCESS_WRITE) < 0) return false;

@@ -23,12 +23,12 @@ export class StructureCaches {
   table: Pfn = 0;
   /** After a find: rights accumulated down to it. */
   rights = 0;
-  readonly #levels: readonly (TlbArray | null)[];
+  private readonly levels: readonly (TlbArray | null)[];
 
   /** Creates empty caches of the sizes that `geometry` names. */
   constructor(geometry: TlbGeometry) {
     const { pd, pdpt, pml4 } = geometry.structures;
-    this.#levels = [null, null, arrayOf(pd), arrayOf(pdpt), arrayOf(pml4)];
+    this.levels = [null, null, arrayOf(pd), arrayOf(pdpt), arrayOf(pml4)];
   }
 
   /**
@@ -37,7 +37,7 @@ export class StructureCaches {
    */
   find(vpn: Vpn, asid: number): number {
     for (let level = 2; level <= 4; level++) {
-      const array = this.#levels[level];
+      const array = this.levels[level];
       if (array === null || array === undefined) continue;
       const entry = array.find(Math.floor(vpn / COVER[level]!), asid);
       if (entry < 0) continue;
@@ -51,7 +51,7 @@ export class StructureCaches {
 
   /** Takes in the entry of `level` (2–4) on the way to `vpn`. */
   fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
-    const array = this.#levels[level];
+    const array = this.levels[level];
     if (array === null || array === undefined) return;
     const page = Math.floor(vpn / COVER[level]!);
     const known = array.find(page, asid);
@@ -60,24 +60,24 @@ export class StructureCaches {
 
   /** Invalidates what INVLPG does: entries of `asid` for the address, whatever their level (−1: of every PCID). */
   dropPage(vpn: Vpn, asid: number): void {
-    this.#levels.forEach((array, level) => {
+    this.levels.forEach((array, level) => {
       array?.dropPage(Math.floor(vpn / COVER[level]!), asid, true);
     });
   }
 
   /** Invalidates all entries of `asid` (−1: of every PCID). */
   dropAll(asid: number): void {
-    for (const array of this.#levels) array?.dropAll(asid, true);
+    for (const array of this.levels) array?.dropAll(asid, true);
   }
 
   /** Returns a copy of everything they hold. */
   save(): TlbArrayState[] {
-    return this.#levels.filter((array) => array !== null).map((array) => array.save());
+    return this.levels.filter((array) => array !== null).map((array) => array.save());
   }
 
   /** Puts saved contents back. */
   restore(states: readonly TlbArrayState[]): void {
-    this.#levels
+    this.levels
       .filter((array) => array !== null)
       .forEach((array, at) => {
         const state = states[at];
@@ -87,6 +87,6 @@ export class StructureCaches {
 
   /** Throws `broken-invariant` unless every array holds. */
   check(): void {
-    for (const array of this.#levels) array?.check();
+    for (const array of this.levels) array?.check();
   }
 }

@@ -45,20 +45,20 @@ export interface TlbArrayState {
 /** A set-associative array of translations. */
 export class TlbArray {
   /** Sets, a power of two. */
-  readonly sets: number;
+  declare readonly sets: number;
   /** Entries of a set. */
-  readonly ways: number;
+  declare readonly ways: number;
   /** Page number, NaN when empty. */
-  readonly tags: Float64Array;
+  declare readonly tags: Float64Array;
   /** PCID. */
-  readonly asids: Int32Array;
+  declare readonly asids: Int32Array;
   /** First 4K frame. */
-  readonly frames: Float64Array;
+  declare readonly frames: Float64Array;
   /** Flags. */
-  readonly flags: Int32Array;
-  readonly #stamps: Float64Array;
-  readonly #lru: boolean;
-  #clock = 0;
+  declare readonly flags: Int32Array;
+  declare private readonly stamps: Float64Array;
+  declare private readonly lru: boolean;
+  private clock = 0;
 
   /** Creates an empty array; with `lru` the least recently used entry of a set goes first, otherwise the oldest. */
   constructor(shape: TlbShape, lru: boolean) {
@@ -75,8 +75,8 @@ export class TlbArray {
     this.asids = new Int32Array(entries);
     this.frames = new Float64Array(entries);
     this.flags = new Int32Array(entries);
-    this.#stamps = new Float64Array(entries);
-    this.#lru = lru;
+    this.stamps = new Float64Array(entries);
+    this.lru = lru;
   }
 
   /** Returns the entry that translates `page` (a number in units of this array's page size) for `asid`, or −1. */
@@ -91,7 +91,7 @@ export class TlbArray {
 
   /** Notes a use of an entry. */
   touch(entry: number): void {
-    if (this.#lru) this.#stamps[entry] = ++this.#clock;
+    if (this.lru) this.stamps[entry] = ++this.clock;
   }
 
   /** Returns the entry that the next fill for `page` would overwrite: an empty one, else the one that has waited longest. */
@@ -102,7 +102,7 @@ export class TlbArray {
     let least = Infinity;
     for (let entry = first; entry < end; entry++) {
       if (Number.isNaN(this.tags[entry]!)) return entry;
-      const stamp = this.#stamps[entry]!;
+      const stamp = this.stamps[entry]!;
       if (stamp < least) {
         least = stamp;
         best = entry;
@@ -117,7 +117,7 @@ export class TlbArray {
     this.asids[entry] = asid;
     this.frames[entry] = frame;
     this.flags[entry] = flags;
-    this.#stamps[entry] = ++this.#clock;
+    this.stamps[entry] = ++this.clock;
   }
 
   /** Empties an entry. */
@@ -155,8 +155,8 @@ export class TlbArray {
   save(): TlbArrayState {
     const { tags, asids, frames, flags } = this;
     return {
-      fields: [tags.slice(), asids.slice(), frames.slice(), flags.slice(), this.#stamps.slice()],
-      clock: this.#clock,
+      fields: [tags.slice(), asids.slice(), frames.slice(), flags.slice(), this.stamps.slice()],
+      clock: this.clock,
     };
   }
 
@@ -167,8 +167,8 @@ export class TlbArray {
     this.asids.set(asids);
     this.frames.set(frames);
     this.flags.set(flags);
-    this.#stamps.set(stamps);
-    this.#clock = state.clock;
+    this.stamps.set(stamps);
+    this.clock = state.clock;
   }
 
   /** Calls `visit` for each entry in use. */

@@ -32,89 +32,93 @@ export const FOUND_SECOND = 2;
 /** A translation lookaside buffer. */
 export class Tlb {
   /** Its shape. */
-  readonly geometry: TlbGeometry;
+  declare readonly geometry: TlbGeometry;
   /** After a find: the 4K frame that holds the page asked for. */
   pfn: Pfn = 0;
   /** After a find: the entry's flags. */
   flags = 0;
-  readonly #data4: TlbArray;
-  readonly #data2: TlbArray;
-  readonly #data1: TlbArray;
-  readonly #code4: TlbArray;
-  readonly #code2: TlbArray;
-  readonly #shared: TlbArray | null;
-  readonly #second1: TlbArray | null;
-  readonly #kernel: FastView;
-  readonly #user: FastView;
-  readonly #lru: boolean;
-  readonly #recentData: Int32Array;
-  readonly #recentCode: Int32Array;
-  #has2 = false;
-  #has1 = false;
-  #array: TlbArray;
-  #entry = -1;
+  declare private readonly data4: TlbArray;
+  declare private readonly data2: TlbArray;
+  declare private readonly data1: TlbArray;
+  declare private readonly code4: TlbArray;
+  declare private readonly code2: TlbArray;
+  declare private readonly shared: TlbArray | null;
+  declare private readonly second1: TlbArray | null;
+  declare private readonly kernel: FastView;
+  declare private readonly user: FastView;
+  declare private readonly lru: boolean;
+  declare private readonly recentData: Int32Array;
+  declare private readonly recentCode: Int32Array;
+  /** The page that the last find did not find, until the next fill: its set need not be searched again. */
+  private missed: Vpn = NaN;
+  private has2 = false;
+  private has1 = false;
+  declare private array: TlbArray;
+  private entry = -1;
 
   /** Creates an empty TLB whose first level is mirrored by `views`. */
   constructor(geometry: TlbGeometry, views: readonly [FastView, FastView]) {
     this.geometry = geometry;
     const lru = geometry.replacement === "lru";
-    this.#data4 = new TlbArray(geometry.data["4K"], lru);
-    this.#data2 = new TlbArray(geometry.data["2M"], lru);
-    this.#data1 = new TlbArray(geometry.data["1G"], lru);
-    this.#code4 = new TlbArray(geometry.code["4K"], lru);
-    this.#code2 = new TlbArray(geometry.code["2M"], lru);
-    this.#shared = geometry.second.shared === null ? null : new TlbArray(geometry.second.shared, lru);
-    this.#second1 = geometry.second["1G"] === null ? null : new TlbArray(geometry.second["1G"], lru);
-    [this.#kernel, this.#user] = views;
-    this.#lru = lru;
-    this.#recentData = new Int32Array(this.#data4.sets).fill(-1);
-    this.#recentCode = new Int32Array(this.#code4.sets).fill(-1);
-    this.#array = this.#data4;
+    this.data4 = new TlbArray(geometry.data["4K"], lru);
+    this.data2 = new TlbArray(geometry.data["2M"], lru);
+    this.data1 = new TlbArray(geometry.data["1G"], lru);
+    this.code4 = new TlbArray(geometry.code["4K"], lru);
+    this.code2 = new TlbArray(geometry.code["2M"], lru);
+    this.shared = geometry.second.shared === null ? null : new TlbArray(geometry.second.shared, lru);
+    this.second1 = geometry.second["1G"] === null ? null : new TlbArray(geometry.second["1G"], lru);
+    [this.kernel, this.user] = views;
+    this.lru = lru;
+    this.recentData = new Int32Array(this.data4.sets).fill(-1);
+    this.recentCode = new Int32Array(this.code4.sets).fill(-1);
+    this.array = this.data4;
   }
 
   /** Looks `vpn` up for `asid`; returns one of the FOUND_ constants and sets `pfn` and `flags`. */
   find(vpn: Vpn, asid: number, fetch: boolean): number {
-    const array = fetch ? this.#code4 : this.#data4;
+    const array = fetch ? this.code4 : this.data4;
     const entry = array.find(vpn, asid);
     if (entry >= 0) {
       array.touch(entry);
-      if (this.#lru) this.#noteRecent(vpn, fetch);
-      this.#array = array;
-      this.#entry = entry;
+      if (this.lru) this.noteRecent(vpn, fetch);
+      this.array = array;
+      this.entry = entry;
       this.pfn = array.frames[entry]!;
       this.flags = array.flags[entry]!;
       return FOUND_FIRST;
     }
-    if (this.#has2 && this.#findLarge(fetch ? this.#code2 : this.#data2, vpn, PAGES_2M, asid)) return FOUND_FIRST;
-    if (this.#has1 && !fetch && this.#findLarge(this.#data1, vpn, PAGES_1G, asid)) return FOUND_FIRST;
-    return this.#shared === null ? FOUND_NOWHERE : this.#findSecond(vpn, asid, fetch);
+    if (this.has2 && this.findLarge(fetch ? this.code2 : this.data2, vpn, PAGES_2M, asid)) return FOUND_FIRST;
+    if (this.has1 && !fetch && this.findLarge(this.data1, vpn, PAGES_1G, asid)) return FOUND_FIRST;
+    if (this.shared !== null) return this.findSecond(vpn, asid, fetch);
+    this.missed = vpn;
+    return FOUND_NOWHERE;
   }
 
-  #findLarge(array: TlbArray, vpn: Vpn, pages: number, asid: number): boolean {
+  private findLarge(array: TlbArray, vpn: Vpn, pages: number, asid: number): boolean {
     const page = Math.floor(vpn / pages);
     const entry = array.find(page, asid);
     if (entry < 0) return false;
     array.touch(entry);
-    this.#array = array;
-    this.#entry = entry;
+    this.array = array;
+    this.entry = entry;
     this.pfn = array.frames[entry]! + (vpn - page * pages);
     this.flags = array.flags[entry]!;
     return true;
   }
 
-  #findSecond(vpn: Vpn, asid: number, fetch: boolean): number {
-    const shared = this.#shared;
+  private findSecond(vpn: Vpn, asid: number, fetch: boolean): number {
+    const shared = this.shared;
     if (shared === null) return FOUND_NOWHERE;
     let from = shared;
     let entry = shared.find(vpn, asid);
-    if (entry < 0 && this.#has2) entry = shared.find(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid);
-    if (entry < 0 && this.#has1 && this.#second1 !== null) {
-      from = this.#second1;
+    if (entry < 0 && this.has2) entry = shared.find(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid);
+    if (entry < 0 && this.has1 && this.second1 !== null) {
+      from = this.second1;
       entry = from.find(Math.floor(vpn / PAGES_1G), asid);
     }
     if (entry < 0) return FOUND_NOWHERE;
     from.touch(entry);
-    this.#fillFirst(vpn, from.asids[entry]!, from.frames[entry]!, from.flags[entry]!, fetch);
+    this.fillFirst(vpn, from.asids[entry]!, from.frames[entry]!, from.flags[entry]!, fetch);
     return FOUND_SECOND;
   }
 
@@ -124,64 +128,65 @@ export class Tlb {
    */
   fill(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     const level = (flags >>> FLAG_LEVEL_SHIFT) & 3;
-    if (level === 2) this.#has2 = true;
+    if (level === 2) this.has2 = true;
     if (level === 3) {
-      this.#has1 = true;
-      if (fetch) this.#has2 = true;
+      this.has1 = true;
+      if (fetch) this.has2 = true;
     }
-    this.#fillFirst(vpn, asid, frame, flags, fetch);
-    if (level === 3) this.#put(this.#second1, Math.floor(vpn / PAGES_1G), asid, frame, flags);
-    else if (level === 2) this.#put(this.#shared, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
-    else this.#put(this.#shared, vpn, asid, frame, flags);
+    this.fillFirst(vpn, asid, frame, flags, fetch);
+    if (level === 3) this.put(this.second1, Math.floor(vpn / PAGES_1G), asid, frame, flags);
+    else if (level === 2) this.put(this.shared, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
+    else this.put(this.shared, vpn, asid, frame, flags);
   }
 
-  #put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
+  private put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
     if (array === null) return;
     const known = array.find(page, asid);
     array.put(known >= 0 ? known : array.victim(page), page, asid, frame, flags);
   }
 
-  #fillFirst(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
+  private fillFirst(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     const level = (flags >>> FLAG_LEVEL_SHIFT) & 3;
     if (level === 1) {
-      this.#fillSmall(fetch ? this.#code4 : this.#data4, vpn, asid, frame, flags, fetch);
+      this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
       return;
     }
     const pages = level === 2 || fetch ? PAGES_2M : PAGES_1G;
-    const array = fetch ? this.#code2 : level === 2 ? this.#data2 : this.#data1;
+    const array = fetch ? this.code2 : level === 2 ? this.data2 : this.data1;
     const page = Math.floor(vpn / pages);
     const piece = level === 3 && fetch ? frame + (page - Math.floor(page / 512) * 512) * PAGES_2M : frame;
     const known = array.find(page, asid);
     const entry = known >= 0 ? known : array.victim(page);
-    if (!Number.isNaN(array.tags[entry]!)) this.#dropViews();
+    if (!Number.isNaN(array.tags[entry]!)) this.dropViews();
     array.put(entry, page, asid, piece, flags);
-    this.#array = array;
-    this.#entry = entry;
+    this.array = array;
+    this.entry = entry;
     this.pfn = piece + (vpn - page * pages);
     this.flags = flags;
   }
 
-  #fillSmall(array: TlbArray, vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
-    const known = array.find(vpn, asid);
+  private fillSmall(array: TlbArray, vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
+    const known = this.missed === vpn ? -1 : array.find(vpn, asid);
+    this.missed = NaN;
     const entry = known >= 0 ? known : array.victim(vpn);
-    if (this.#lru) this.#noteRecent(vpn, fetch);
+    if (this.lru) this.noteRecent(vpn, fetch);
     else if (known < 0) {
       const gone = array.tags[entry]!;
-      if (!Number.isNaN(gone)) this.#dropSlot(gone & FAST_MASK, fetch);
+      if (!Number.isNaN(gone)) this.dropSlot(gone & FAST_MASK, fetch);
     }
     array.put(entry, vpn, asid, frame, flags);
-    this.#array = array;
-    this.#entry = entry;
+    this.array = array;
+    this.entry = entry;
     this.pfn = frame;
     this.flags = flags;
   }
 
   /** Sets flag bits of the entry found or filled last (and of the second level's, if it holds the page). */
   addFlags(vpn: Vpn, asid: number, bits: number): void {
-    this.#array.flags[this.#entry] = this.#array.flags[this.#entry]! | bits;
+    this.array.flags[this.entry] = this.array.flags[this.entry]! | bits;
     this.flags |= bits;
     const level = (this.flags >>> FLAG_LEVEL_SHIFT) & 3;
-    const array = level === 3 ? this.#second1 : this.#shared;
+    const array = level === 3 ? this.second1 : this.shared;
     if (array === null) return;
     const page = level === 3 ? Math.floor(vpn / PAGES_1G) : level === 2 ? Math.floor(vpn / PAGES_2M) + SIZE_2M : vpn;
     const entry = array.find(page, asid);
@@ -190,85 +195,85 @@ export class Tlb {
 
   /** Whether pages of this size may have shortcuts: under LRU only 4K pages, since use within a large page is not seen. */
   mayShortcut(flags: number): boolean {
-    return !this.#lru || ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 1;
+    return !this.lru || ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 1;
   }
 
-  #noteRecent(vpn: Vpn, fetch: boolean): void {
-    const recent = fetch ? this.#recentCode : this.#recentData;
+  private noteRecent(vpn: Vpn, fetch: boolean): void {
+    const recent = fetch ? this.recentCode : this.recentData;
     const set = vpn & (recent.length - 1);
     const slot = vpn & FAST_MASK;
     const before = recent[set]!;
     if (before === slot) return;
-    if (before >= 0) this.#dropSlot(before, fetch);
+    if (before >= 0) this.dropSlot(before, fetch);
     recent[set] = slot;
   }
 
-  #dropSlot(slot: number, fetch: boolean): void {
+  private dropSlot(slot: number, fetch: boolean): void {
     if (fetch) {
-      this.#kernel.dropFetch(slot);
-      this.#user.dropFetch(slot);
+      this.kernel.dropFetch(slot);
+      this.user.dropFetch(slot);
     } else {
-      this.#kernel.dropData(slot);
-      this.#user.dropData(slot);
+      this.kernel.dropData(slot);
+      this.user.dropData(slot);
     }
   }
 
-  #dropViews(): void {
-    this.#kernel.dropAll();
-    this.#user.dropAll();
+  private dropViews(): void {
+    this.kernel.dropAll();
+    this.user.dropAll();
   }
 
   /** Invalidates the translations of one page of `asid` in every array; with `globals` global ones of any PCID too. */
   dropPage(vpn: Vpn, asid: number, globals: boolean): void {
     const slot = vpn & FAST_MASK;
-    this.#data4.dropPage(vpn, asid, globals);
-    this.#code4.dropPage(vpn, asid, globals);
-    this.#dropSlot(slot, false);
-    this.#dropSlot(slot, true);
-    this.#shared?.dropPage(vpn, asid, globals);
-    if (this.#has2) {
+    this.data4.dropPage(vpn, asid, globals);
+    this.code4.dropPage(vpn, asid, globals);
+    this.dropSlot(slot, false);
+    this.dropSlot(slot, true);
+    this.shared?.dropPage(vpn, asid, globals);
+    if (this.has2) {
       const page = Math.floor(vpn / PAGES_2M);
-      const gone = this.#data2.dropPage(page, asid, globals) + this.#code2.dropPage(page, asid, globals);
-      this.#shared?.dropPage(page + SIZE_2M, asid, globals);
-      if (gone > 0) this.#dropViews();
+      const gone = this.data2.dropPage(page, asid, globals) + this.code2.dropPage(page, asid, globals);
+      this.shared?.dropPage(page + SIZE_2M, asid, globals);
+      if (gone > 0) this.dropViews();
     }
-    if (this.#has1) {
+    if (this.has1) {
       const page = Math.floor(vpn / PAGES_1G);
-      if (this.#data1.dropPage(page, asid, globals) > 0) this.#dropViews();
-      this.#second1?.dropPage(page, asid, globals);
+      if (this.data1.dropPage(page, asid, globals) > 0) this.dropViews();
+      this.second1?.dropPage(page, asid, globals);
     }
   }
 
   /** Invalidates everything of `asid` (−1: of every PCID); global translations only with `globals`. */
   dropAll(asid: number, globals: boolean): void {
-    for (const array of this.#arrays()) array.dropAll(asid, globals);
+    for (const array of this.arrays()) array.dropAll(asid, globals);
     if (asid < 0 && globals) {
-      this.#has1 = false;
-      this.#has2 = false;
+      this.has1 = false;
+      this.has2 = false;
     }
-    this.#dropViews();
+    this.dropViews();
   }
 
   /** Returns a copy of everything it holds. */
   save(): TlbArrayState[] {
-    return this.#arrays().map((array) => array.save());
+    return this.arrays().map((array) => array.save());
   }
 
   /** Puts saved contents back; shortcuts are forgotten. */
   restore(states: readonly TlbArrayState[]): void {
-    this.#arrays().forEach((array, at) => {
+    this.arrays().forEach((array, at) => {
       const state = states[at];
       if (state !== undefined) array.restore(state);
     });
-    this.#has1 = true;
-    this.#has2 = true;
-    this.#recentData.fill(-1);
-    this.#recentCode.fill(-1);
-    this.#dropViews();
+    this.has1 = true;
+    this.has2 = true;
+    this.recentData.fill(-1);
+    this.recentCode.fill(-1);
+    this.dropViews();
   }
 
-  #arrays(): readonly TlbArray[] {
-    const all = [this.#data4, this.#data2, this.#data1, this.#code4, this.#code2, this.#shared, this.#second1];
+  private arrays(): readonly TlbArray[] {
+    const all = [this.data4, this.data2, this.data1, this.code4, this.code2, this.shared, this.second1];
     return all.filter((array) => array !== null);
   }
 
@@ -281,13 +286,13 @@ export class Tlb {
         visit(array.tags[entry]! * pages, pages, array.frames[entry]!, array.asids[entry]!, array.flags[entry]!);
       });
     };
-    of(this.#data4, 1);
-    of(this.#code4, 1);
-    of(this.#data2, PAGES_2M);
-    of(this.#code2, PAGES_2M);
-    of(this.#data1, PAGES_1G);
-    of(this.#second1, PAGES_1G);
-    const shared = this.#shared;
+    of(this.data4, 1);
+    of(this.code4, 1);
+    of(this.data2, PAGES_2M);
+    of(this.code2, PAGES_2M);
+    of(this.data1, PAGES_1G);
+    of(this.second1, PAGES_1G);
+    const shared = this.shared;
     shared?.forEach((entry) => {
       const tag = shared.tags[entry]!;
       const large = tag >= SIZE_2M / 2;
@@ -299,10 +304,10 @@ export class Tlb {
 
   /** Throws `broken-invariant` unless every array holds, and every shortcut belongs to a translation in the first level. */
   check(): void {
-    for (const array of this.#arrays()) array.check();
-    const data = [new Set(this.#data4.tags), new Set(this.#data2.tags), new Set(this.#data1.tags)];
-    const code = [new Set(this.#code4.tags), new Set(this.#code2.tags)];
-    for (const view of [this.#kernel, this.#user]) {
+    for (const array of this.arrays()) array.check();
+    const data = [new Set(this.data4.tags), new Set(this.data2.tags), new Set(this.data1.tags)];
+    const code = [new Set(this.code4.tags), new Set(this.code2.tags)];
+    for (const view of [this.kernel, this.user]) {
       for (const tag of view.load) checkTag(tag, data);
       for (const tag of view.store) checkTag(tag, data);
       for (const tag of view.fetch) checkTag(tag, code);

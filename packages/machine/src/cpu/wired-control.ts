@@ -37,9 +37,9 @@ export type CpuOutcome = "running" | "double" | "triple";
 /** Registers, privilege, invalidation and fault delivery of a CPU. */
 export abstract class WiredControl {
   /** Its number, from 0. */
-  readonly id: number;
+  declare readonly id: number;
   /** Its memory management unit. */
-  readonly mmu: Mmu;
+  declare readonly mmu: Mmu;
   /** What it needs to deliver an exception; null: nothing. */
   delivery: DeliveryPath | null = null;
   /** Who watches how caches and TLB are handled while MTRRs change, or null. */

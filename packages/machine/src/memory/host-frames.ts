@@ -25,20 +25,20 @@ function lazyBuffer(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBu
 /** The host's side of physical memory. */
 export class HostFrames {
   /** The buffer's words. Replaced by {@link HostFrames.compact}. */
-  words: Uint32Array;
+  declare words: Uint32Array;
   /** The same bytes as half-words. */
-  halves: Uint16Array;
+  declare halves: Uint16Array;
   /** The same bytes. */
-  bytes: Uint8Array;
+  declare bytes: Uint8Array;
   /** Slots that there are. */
-  capacity: number;
-  readonly #shared: boolean;
-  readonly #free: number[] = [];
-  #used = 0;
+  declare capacity: number;
+  declare private readonly isShared: boolean;
+  private readonly free: number[] = [];
+  private used = 0;
 
   /** Reserves `bytes` (or, where the host refuses, the largest half, quarter … that it grants) without touching them. */
   constructor(bytes: number, shared: boolean) {
-    this.#shared = shared;
+    this.isShared = shared;
     const buffer = lazyBuffer(Math.max(bytes, FRAME_BYTES), shared);
     this.words = new Uint32Array(buffer);
     this.halves = new Uint16Array(buffer);
@@ -48,38 +48,38 @@ export class HostFrames {
 
   /** Whether the buffer is a SharedArrayBuffer. */
   get shared(): boolean {
-    return this.#shared;
+    return this.isShared;
   }
 
   /** Slots in use. */
   get inUse(): number {
-    return this.#used - this.#free.length;
+    return this.used - this.free.length;
   }
 
   /** Slots that were ever in use: what the host has committed, in frames. */
   get committed(): number {
-    return this.#used;
+    return this.used;
   }
 
   /** Returns a slot whose bytes read as zero. Throws `host-memory-exhausted` when all are in use. */
   take(): number {
-    const again = this.#free.pop();
+    const again = this.free.pop();
     if (again !== undefined) {
       this.words.fill(0, again * FRAME_WORDS, (again + 1) * FRAME_WORDS);
       return again;
     }
-    if (this.#used === this.capacity)
+    if (this.used === this.capacity)
       throw new MachineError(
         "host-memory-exhausted",
         `All ${this.capacity} host frames are in use; create the memory with more hostBytes`,
         { capacity: this.capacity },
       );
-    return this.#used++;
+    return this.used++;
   }
 
   /** Gives a slot back. Its bytes stay committed until they are used again or {@link HostFrames.compact} runs. */
   give(slot: number): void {
-    this.#free.push(slot);
+    this.free.push(slot);
   }
 
   /**
@@ -87,7 +87,7 @@ export class HostFrames {
    * gets everything else back; `inUse[i]` becomes slot i. Refused (`bad-argument`) for a shared buffer, which others hold.
    */
   compact(inUse: readonly number[]): void {
-    if (this.#shared)
+    if (this.isShared)
       throw new MachineError("bad-argument", "A shared host buffer cannot be replaced: other threads hold it");
     invariant(inUse.length === this.inUse, "every slot in use is known when the buffer is replaced");
     const buffer = lazyBuffer(this.capacity * FRAME_BYTES, false);
@@ -99,17 +99,17 @@ export class HostFrames {
     this.halves = new Uint16Array(buffer);
     this.bytes = bytes;
     this.capacity = Math.floor(buffer.byteLength / FRAME_BYTES);
-    this.#free.length = 0;
-    this.#used = inUse.length;
+    this.free.length = 0;
+    this.used = inUse.length;
   }
 
   /** Throws `broken-invariant` unless free slots are distinct and below the used mark. */
   check(): void {
-    invariant(new Set(this.#free).size === this.#free.length, "no host slot is free twice");
+    invariant(new Set(this.free).size === this.free.length, "no host slot is free twice");
     invariant(
-      this.#free.every((slot) => slot >= 0 && slot < this.#used),
+      this.free.every((slot) => slot >= 0 && slot < this.used),
       "free host slots were in use once",
     );
-    invariant(this.#used <= this.capacity, "used host slots fit the buffer");
+    invariant(this.used <= this.capacity, "used host slots fit the buffer");
   }
 }

@@ -80,13 +80,13 @@ const RECENT = 4096;
 /** Physical memory: implements the `TableMemory` port of `@pagewright/x86-paging`. */
 export class PhysicalMemory {
   /** The map that decides who answers. */
-  readonly map: PhysicalMap;
+  declare readonly map: PhysicalMap;
   /** The host's side. */
-  readonly host: HostFrames;
-  readonly #codes = new SparseTable();
-  readonly #recentPfns: Float64Array = new Float64Array(RECENT).fill(NaN);
-  readonly #recentCodes: Int32Array = new Int32Array(RECENT);
-  readonly #slots = new SparseTable();
+  declare readonly host: HostFrames;
+  private readonly codes = new SparseTable();
+  private readonly recentPfns: Float64Array = new Float64Array(RECENT).fill(NaN);
+  private readonly recentCodes: Int32Array = new Int32Array(RECENT);
+  private readonly slots = new SparseTable();
   readonly #store: FrameStore | null;
   readonly #listeners = new Set<() => void>();
   readonly #watches = new Map<Pfn, FrameWatch>();
@@ -100,8 +100,8 @@ export class PhysicalMemory {
     this.host = new HostFrames(alignUp(bytes, FRAME_BYTES), options.shared ?? false);
     this.#store = options.nonVolatile ?? null;
     map.onChange(() => {
-      this.#forgetCodes();
-      this.#announce();
+      this.forgetCodes();
+      this.announce();
     });
   }
 
@@ -111,43 +111,43 @@ export class PhysicalMemory {
     return () => this.#listeners.delete(listener);
   }
 
-  #announce(): void {
+  private announce(): void {
     for (const listener of this.#listeners) listener();
   }
 
   /** Returns the frame's code (see the top of this file), resolving it on first use. */
-  #code(pfn: Pfn): number {
+  private code(pfn: Pfn): number {
     const at = pfn & (RECENT - 1);
-    return this.#recentPfns[at]! === pfn ? this.#recentCodes[at]! : this.#lookUp(pfn, at);
+    return this.recentPfns[at]! === pfn ? this.recentCodes[at]! : this.lookUp(pfn, at);
   }
 
-  #lookUp(pfn: Pfn, at: number): number {
-    const known = this.#codes.get(pfn);
-    const code = known === 0 ? this.#resolve(pfn) : known;
-    this.#recentPfns[at] = pfn;
-    this.#recentCodes[at] = code;
+  private lookUp(pfn: Pfn, at: number): number {
+    const known = this.codes.get(pfn);
+    const code = known === 0 ? this.resolve(pfn) : known;
+    this.recentPfns[at] = pfn;
+    this.recentCodes[at] = code;
     return code;
   }
 
-  #forgetCodes(): void {
-    this.#codes.clear();
-    this.#recentPfns.fill(NaN);
+  private forgetCodes(): void {
+    this.codes.clear();
+    this.recentPfns.fill(NaN);
   }
 
-  #resolve(pfn: Pfn): number {
+  private resolve(pfn: Pfn): number {
     const start = pfn * FRAME_BYTES;
     if (pfn < 0 || start >= PHYSICAL_LIMIT || !Number.isSafeInteger(pfn)) return HOLE;
     const first = this.map.find(start);
     const whole = first !== undefined && first.end >= start + FRAME_BYTES;
     let code = HOLE;
-    if (whole) code = this.#codeOf(first, pfn);
-    else if (this.map.overlapping(start, start + FRAME_BYTES).length > 0) code = this.#mixedCode(pfn);
-    this.#codes.set(pfn, code);
+    if (whole) code = this.codeOf(first, pfn);
+    else if (this.map.overlapping(start, start + FRAME_BYTES).length > 0) code = this.mixedCode(pfn);
+    this.codes.set(pfn, code);
     return code;
   }
 
   /** A frame in which regions meet is plain memory when all of it is writable memory kept at its own address. */
-  #mixedCode(pfn: Pfn): number {
+  private mixedCode(pfn: Pfn): number {
     const start = pfn * FRAME_BYTES;
     const parts = this.map.overlapping(start, start + FRAME_BYTES);
     let at = start;
@@ -156,29 +156,29 @@ export class PhysicalMemory {
       if (!plain || part.start > at || part.nonVolatile) return MIXED;
       at = part.end;
     }
-    return at >= start + FRAME_BYTES ? this.#slotOf(pfn, false) + 1 : MIXED;
+    return at >= start + FRAME_BYTES ? this.slotOf(pfn, false) + 1 : MIXED;
   }
 
-  #codeOf(region: Region, pfn: Pfn): number {
+  private codeOf(region: Region, pfn: Pfn): number {
     if (region.kind === "mmio") return region.device === null ? HOLE : DEVICE;
     if (region.kind === "absent") return HOLE;
     const backing = pfn * FRAME_BYTES - region.start + region.backing;
     if (backing % FRAME_BYTES !== 0) return MIXED;
-    const slot = this.#slotOf(backing / FRAME_BYTES, region.nonVolatile);
+    const slot = this.slotOf(backing / FRAME_BYTES, region.nonVolatile);
     if (this.#watches.has(pfn)) return WATCHED;
     return region.kind === "rom" ? -slot - 1 : slot + 1;
   }
 
-  #slotOf(backing: Pfn, nonVolatile: boolean): number {
-    const known = this.#slots.get(backing);
+  private slotOf(backing: Pfn, nonVolatile: boolean): number {
+    const known = this.slots.get(backing);
     if (known !== 0) return known - 1;
     const slot = this.host.take();
-    this.#slots.set(backing, slot + 1);
-    if (nonVolatile) this.#store?.load(backing, this.#bytesOf(slot));
+    this.slots.set(backing, slot + 1);
+    if (nonVolatile) this.#store?.load(backing, this.bytesOf(slot));
     return slot;
   }
 
-  #bytesOf(slot: number): Uint8Array {
+  private bytesOf(slot: number): Uint8Array {
     return this.host.bytes.subarray(slot * FRAME_BYTES, (slot + 1) * FRAME_BYTES);
   }
 
@@ -187,33 +187,33 @@ export class PhysicalMemory {
    * negative where only loads may, 0 where no plain memory answers.
    */
   place(pfn: Pfn): number {
-    const code = this.#code(pfn);
+    const code = this.code(pfn);
     if (code > 0) return (code - 1) * FRAME_WORDS + 1;
     return code > LAST_SPECIAL ? (code + 1) * FRAME_WORDS - 1 : 0;
   }
 
   /** Returns the index of the frame's first word in `host.words` when loads may go there, else −1. */
   readableBase(pfn: Pfn): number {
-    const code = this.#code(pfn);
+    const code = this.code(pfn);
     if (code <= LAST_SPECIAL) return -1;
     return (Math.abs(code) - 1) * FRAME_WORDS;
   }
 
   /** Returns the index of the frame's first word in `host.words` when stores may go there, else −1. */
   writableBase(pfn: Pfn): number {
-    const code = this.#code(pfn);
+    const code = this.code(pfn);
     return code > 0 ? (code - 1) * FRAME_WORDS : -1;
   }
 
   /** `TableMemory`: the array that holds the frame's 1024 words; a fresh array of ones where no memory answers. */
   words(pfn: Pfn): Uint32Array {
-    return this.#code(pfn) >= LAST_SPECIAL ? this.host.words : ONES.fill(0xffffffff);
+    return this.code(pfn) >= LAST_SPECIAL ? this.host.words : ONES.fill(0xffffffff);
   }
 
   /** `TableMemory`: the index of the frame's first word in that array. */
   base(pfn: Pfn): number {
-    const code = this.#code(pfn);
-    if (code === WATCHED) return (this.#slots.get(pfn) - 1) * FRAME_WORDS;
+    const code = this.code(pfn);
+    if (code === WATCHED) return (this.slots.get(pfn) - 1) * FRAME_WORDS;
     return code > LAST_SPECIAL ? (Math.abs(code) - 1) * FRAME_WORDS : 0;
   }
 
@@ -221,15 +221,15 @@ export class PhysicalMemory {
   watch(pfn: Pfn, watch: FrameWatch): void {
     this.base(pfn);
     this.#watches.set(pfn, watch);
-    this.#forgetCodes();
-    this.#announce();
+    this.forgetCodes();
+    this.announce();
   }
 
   /** Ends a watch. */
   unwatch(pfn: Pfn): void {
     if (!this.#watches.delete(pfn)) return;
-    this.#forgetCodes();
-    this.#announce();
+    this.forgetCodes();
+    this.announce();
   }
 
   /** Returns `size` (1, 2 or 4) bytes as they are kept, whatever a watch would make of them. */
@@ -240,7 +240,7 @@ export class PhysicalMemory {
     return value;
   }
 
-  #writeStored(address: PhysAddr, size: number, value: number): void {
+  private writeStored(address: PhysAddr, size: number, value: number): void {
     const at = this.base(pfnOf(address)) * 4 + (address & 0xfff);
     for (let i = 0; i < size; i++) this.host.bytes[at + i] = Math.floor(value / 2 ** (8 * i)) & 0xff;
   }
@@ -248,16 +248,16 @@ export class PhysicalMemory {
   /** Returns `size` (1, 2 or 4) bytes at `address`, unsigned; `address` must be a multiple of `size`. Holes read as ones. */
   read(address: PhysAddr, size: number): number {
     const pfn = Math.floor(address / FRAME_BYTES);
-    const code = this.#code(pfn);
+    const code = this.code(pfn);
     if (code > LAST_SPECIAL) {
       const at = (Math.abs(code) - 1) * FRAME_BYTES + (address & 0xfff);
       if (size === 4) return this.host.words[at / 4]!;
       return size === 2 ? this.host.halves[at / 2]! : this.host.bytes[at]!;
     }
-    return this.#readSlowly(address, size, code);
+    return this.readSlowly(address, size, code);
   }
 
-  #readSlowly(address: PhysAddr, size: number, code: number): number {
+  private readSlowly(address: PhysAddr, size: number, code: number): number {
     if (code === DEVICE) {
       const region = this.map.find(address);
       if (region?.device !== undefined && region.device !== null) {
@@ -269,39 +269,39 @@ export class PhysicalMemory {
       const stored = this.readStored(address, size);
       return this.#watches.get(pfnOf(address))?.read(address, size, stored) ?? stored;
     }
-    if (code === MIXED) return this.#readMixed(address, size);
+    if (code === MIXED) return this.readMixed(address, size);
     this.#counts.holeReads++;
     return 2 ** (8 * size) - 1;
   }
 
-  #readMixed(address: PhysAddr, size: number): number {
+  private readMixed(address: PhysAddr, size: number): number {
     let value = 0;
-    for (let at = size - 1; at >= 0; at--) value = value * 256 + this.#readByte(address + at);
+    for (let at = size - 1; at >= 0; at--) value = value * 256 + this.readByte(address + at);
     return value;
   }
 
-  #readByte(address: PhysAddr): number {
+  private readByte(address: PhysAddr): number {
     const region = this.map.find(address);
     if (region?.kind === "mmio" && region.device !== null) {
       this.#counts.deviceReads++;
       return region.device.read(address - region.origin, 1);
     }
-    const at = this.#byteAt(region, address);
+    const at = this.byteAt(region, address);
     if (at >= 0) return this.host.bytes[at]!;
     this.#counts.holeReads++;
     return 0xff;
   }
 
-  #byteAt(region: Region | undefined, address: PhysAddr): number {
+  private byteAt(region: Region | undefined, address: PhysAddr): number {
     if (region === undefined || !isMemory(region.kind)) return -1;
     const backing = address - region.start + region.backing;
-    return this.#slotOf(Math.floor(backing / FRAME_BYTES), region.nonVolatile) * FRAME_BYTES + (backing & 0xfff);
+    return this.slotOf(Math.floor(backing / FRAME_BYTES), region.nonVolatile) * FRAME_BYTES + (backing & 0xfff);
   }
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value`; `address` must be a multiple of `size`. Holes and ROM lose it. */
   write(address: PhysAddr, size: number, value: number): void {
     const pfn = Math.floor(address / FRAME_BYTES);
-    const code = this.#code(pfn);
+    const code = this.code(pfn);
     if (code > 0) {
       const at = (code - 1) * FRAME_BYTES + (address & 0xfff);
       if (size === 4) this.host.words[at / 4] = value;
@@ -309,10 +309,10 @@ export class PhysicalMemory {
       else this.host.bytes[at] = value;
       return;
     }
-    this.#writeSlowly(address, size, value, code);
+    this.writeSlowly(address, size, value, code);
   }
 
-  #writeSlowly(address: PhysAddr, size: number, value: number, code: number): void {
+  private writeSlowly(address: PhysAddr, size: number, value: number, code: number): void {
     if (code === DEVICE) {
       const region = this.map.find(address);
       if (region?.device !== undefined && region.device !== null) {
@@ -323,21 +323,21 @@ export class PhysicalMemory {
     }
     if (code === WATCHED) {
       const watch = this.#watches.get(pfnOf(address));
-      this.#writeStored(address, size, watch?.write(address, size, value >>> 0) ?? value);
+      this.writeStored(address, size, watch?.write(address, size, value >>> 0) ?? value);
     } else if (code > LAST_SPECIAL) this.#counts.romWrites++;
     else if (code === MIXED) {
-      for (let at = 0; at < size; at++) this.#writeByte(address + at, Math.floor(value / 2 ** (8 * at)) & 0xff);
+      for (let at = 0; at < size; at++) this.writeByte(address + at, Math.floor(value / 2 ** (8 * at)) & 0xff);
     } else this.#counts.holeWrites++;
   }
 
-  #writeByte(address: PhysAddr, value: number): void {
+  private writeByte(address: PhysAddr, value: number): void {
     const region = this.map.find(address);
     if (region?.kind === "mmio" && region.device !== null) {
       this.#counts.deviceWrites++;
       region.device.write(address - region.origin, 1, value);
     } else if (region?.kind === "rom") this.#counts.romWrites++;
     else {
-      const at = this.#byteAt(region, address);
+      const at = this.byteAt(region, address);
       if (at >= 0) this.host.bytes[at] = value;
       else this.#counts.holeWrites++;
     }
@@ -362,7 +362,7 @@ export class PhysicalMemory {
 
   /** Fills `into` with the bytes from `address` on, frame by frame; any length, any alignment. */
   readBytes(address: PhysAddr, into: Uint8Array): void {
-    this.#requireInside(address, into.length);
+    this.requireInside(address, into.length);
     for (let done = 0; done < into.length;) {
       const at = address + done;
       const count = Math.min(into.length - done, FRAME_BYTES - (at & 0xfff));
@@ -377,7 +377,7 @@ export class PhysicalMemory {
 
   /** Stores `from` at `address`, frame by frame; any length, any alignment. */
   writeBytes(address: PhysAddr, from: Uint8Array): void {
-    this.#requireInside(address, from.length);
+    this.requireInside(address, from.length);
     for (let done = 0; done < from.length;) {
       const at = address + done;
       const count = Math.min(from.length - done, FRAME_BYTES - (at & 0xfff));
@@ -390,14 +390,14 @@ export class PhysicalMemory {
 
   /** Programs read-only memory, as a flasher does; like {@link PhysicalMemory.writeBytes} but ROM takes the bytes. */
   program(address: PhysAddr, from: Uint8Array): void {
-    this.#requireInside(address, from.length);
+    this.requireInside(address, from.length);
     from.forEach((value, i) => {
-      const at = this.#byteAt(this.map.find(address + i), address + i);
+      const at = this.byteAt(this.map.find(address + i), address + i);
       if (at >= 0) this.host.bytes[at] = value;
     });
   }
 
-  #requireInside(address: PhysAddr, length: number): void {
+  private requireInside(address: PhysAddr, length: number): void {
     if (!Number.isSafeInteger(address) || address < 0 || address + length > PHYSICAL_LIMIT)
       throw new MachineError(
         "beyond-map",
@@ -408,7 +408,7 @@ export class PhysicalMemory {
 
   /** Calls `visit` for each frame that has a host slot, with its backing frame number. */
   forEachTouched(visit: (pfn: Pfn, slot: number) => void): void {
-    this.#slots.forEach((pfn, value) => {
+    this.slots.forEach((pfn, value) => {
       visit(pfn, value - 1);
     });
   }
@@ -425,22 +425,22 @@ export class PhysicalMemory {
   discardMany(frames: Iterable<Pfn>): number {
     let count = 0;
     for (const pfn of frames) {
-      const slot = this.#slots.get(pfn);
+      const slot = this.slots.get(pfn);
       if (slot === 0) continue;
       this.host.give(slot - 1);
-      this.#slots.set(pfn, 0);
+      this.slots.set(pfn, 0);
       count++;
     }
     if (count > 0) {
-      this.#forgetCodes();
-      this.#announce();
+      this.forgetCodes();
+      this.announce();
     }
     return count;
   }
 
   /** Puts the bytes of a frame back as they were kept, whatever the map says of it now: for snapshots. */
   restoreFrame(backing: Pfn, bytes: Uint8Array): void {
-    this.#bytesOf(this.#slotOf(backing, false)).set(bytes);
+    this.bytesOf(this.slotOf(backing, false)).set(bytes);
   }
 
   /** Gives the host back everything but the frames in use, by moving them to a new buffer. Returns the bytes given back. */
@@ -454,10 +454,10 @@ export class PhysicalMemory {
     });
     this.host.compact(slots);
     owners.forEach((pfn, at) => {
-      this.#slots.set(pfn, at + 1);
+      this.slots.set(pfn, at + 1);
     });
-    this.#forgetCodes();
-    this.#announce();
+    this.forgetCodes();
+    this.announce();
     return (before - this.host.committed) * FRAME_BYTES;
   }
 
@@ -465,14 +465,14 @@ export class PhysicalMemory {
   saveNonVolatile(): number {
     if (this.#store === null) return 0;
     let saved = 0;
-    this.#forEachNonVolatile((pfn, slot) => {
-      this.#store?.save(pfn, this.#bytesOf(slot));
+    this.forEachNonVolatile((pfn, slot) => {
+      this.#store?.save(pfn, this.bytesOf(slot));
       saved++;
     });
     return saved;
   }
 
-  #forEachNonVolatile(visit: (pfn: Pfn, slot: number) => void): void {
+  private forEachNonVolatile(visit: (pfn: Pfn, slot: number) => void): void {
     this.forEachTouched((pfn, slot) => {
       if (this.map.find(pfn * FRAME_BYTES)?.nonVolatile === true) visit(pfn, slot);
     });
@@ -482,17 +482,17 @@ export class PhysicalMemory {
   powerCycle(): void {
     this.saveNonVolatile();
     const kept = new Set<Pfn>();
-    this.#forEachNonVolatile((pfn) => kept.add(pfn));
+    this.forEachNonVolatile((pfn) => kept.add(pfn));
     const lost: Pfn[] = [];
     this.forEachTouched((pfn) => {
       if (!kept.has(pfn)) lost.push(pfn);
     });
     for (const pfn of lost) {
-      this.host.give(this.#slots.get(pfn) - 1);
-      this.#slots.set(pfn, 0);
+      this.host.give(this.slots.get(pfn) - 1);
+      this.slots.set(pfn, 0);
     }
-    this.#forgetCodes();
-    this.#announce();
+    this.forgetCodes();
+    this.announce();
   }
 
   /** Returns the figures. */

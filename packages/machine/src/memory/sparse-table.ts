@@ -16,18 +16,18 @@ type Branch = (Int32Array | undefined)[];
  * Invariant: a leaf that exists holds exactly 1024 numbers. Look-up: three array reads below 16 TiB.
  */
 export class SparseTable {
-  readonly #low: (Branch | undefined)[] = [];
-  readonly #high = new Map<number, Branch>();
+  private readonly low: (Branch | undefined)[] = [];
+  private readonly high = new Map<number, Branch>();
 
-  #branch(leaf: number): Branch | undefined {
+  private branch(leaf: number): Branch | undefined {
     const branch = Math.floor(leaf / BRANCH);
-    return branch < FLAT_BRANCHES ? this.#low[branch] : this.#high.get(branch);
+    return branch < FLAT_BRANCHES ? this.low[branch] : this.high.get(branch);
   }
 
   /** Returns the number stored for a frame, or 0. */
   get(pfn: Pfn): number {
     const leaf = Math.floor(pfn / LEAF);
-    const words = this.#branch(leaf)?.[leaf & (BRANCH - 1)];
+    const words = this.branch(leaf)?.[leaf & (BRANCH - 1)];
     return words === undefined ? 0 : words[pfn & (LEAF - 1)]!;
   }
 
@@ -35,13 +35,13 @@ export class SparseTable {
   set(pfn: Pfn, value: number): void {
     const leaf = Math.floor(pfn / LEAF);
     const at = Math.floor(leaf / BRANCH);
-    let branch = this.#branch(leaf);
+    let branch = this.branch(leaf);
     if (branch === undefined) {
       branch = new Array<Int32Array | undefined>(BRANCH).fill(undefined);
       if (at < FLAT_BRANCHES) {
-        while (this.#low.length <= at) this.#low.push(undefined);
-        this.#low[at] = branch;
-      } else this.#high.set(at, branch);
+        while (this.low.length <= at) this.low.push(undefined);
+        this.low[at] = branch;
+      } else this.high.set(at, branch);
     }
     const words = (branch[leaf & (BRANCH - 1)] ??= new Int32Array(LEAF));
     words[pfn & (LEAF - 1)] = value;
@@ -49,8 +49,8 @@ export class SparseTable {
 
   /** Forgets everything. */
   clear(): void {
-    this.#low.length = 0;
-    this.#high.clear();
+    this.low.length = 0;
+    this.high.clear();
   }
 
   /** Calls `visit` for every frame with a number other than 0; in ascending order below 16 TiB. */
@@ -62,7 +62,7 @@ export class SparseTable {
         });
       });
     };
-    this.#low.forEach(visitBranch);
-    for (const [at, branch] of this.#high) visitBranch(branch, at);
+    this.low.forEach(visitBranch);
+    for (const [at, branch] of this.high) visitBranch(branch, at);
   }
 }
