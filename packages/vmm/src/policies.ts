@@ -18,5 +18,6 @@ export { Lirs } from "./reclaim/policies/lirs.ts";
 export { S3Fifo } from "./reclaim/policies/s3-fifo.ts";
 export { Sieve } from "./reclaim/policies/sieve.ts";
 export { Generations } from "./reclaim/policies/generations.ts";
+export { GroupedPolicy, type GroupShare, type GroupStats } from "./reclaim/grouped-policy.ts";
 export { SlotLists } from "./reclaim/policies/slot-lists.ts";
 export type { ReplacementPolicy } from "./ports.ts";

@@ -11,6 +11,7 @@ export {
   type OutOfMemoryPolicy,
   type OutOfMemoryScore,
 } from "./pressure/out-of-memory.ts";
+export { IdleTracker, type AccessHistogram } from "./reclaim/idle-tracker.ts";
 export { RefaultMeter, type RefaultStats } from "./reclaim/refault-meter.ts";
 export { ReadAhead, type ReadAdvice, type ReadAheadStats, type ReadPattern } from "./reclaim/read-ahead.ts";
 export type { Clock } from "./ports.ts";

@@ -1,0 +1,24 @@
+import { describe, test } from "vitest";
+
+import { PlainMemory } from "../../src/frames/plain-memory.ts";
+import type { SwapStore } from "../../src/ports.ts";
+import { CompressedPool } from "../../src/swap/compressed-pool.ts";
+import { MemorySwap } from "../../src/swap/memory-swap.ts";
+import { StripedSwap } from "../../src/swap/striped-swap.ts";
+import { swapStoreSuite } from "../../src/testing/stores.ts";
+
+function pool(below: boolean): SwapStore {
+  const memory = new PlainMemory(64);
+  const tier = below ? { below: new MemorySwap(16) } : { slots: 16 };
+  return new CompressedPool({ frames: memory, window: memory, limitFrames: 64, ...tier });
+}
+
+const stores: Readonly<Record<string, () => SwapStore>> = {
+  "a compressed pool over a store": () => pool(true),
+  "a stripe": () => new StripedSwap([new MemorySwap(8), new MemorySwap(8)]),
+};
+
+for (const [name, make] of Object.entries(stores))
+  describe(`${name} is a swap store`, () => {
+    for (const each of swapStoreSuite) test(each.name, () => each.run(make));
+  });
