@@ -8,7 +8,15 @@
  * The kernel's entry of the root is made at boot and never changes, so that no root has to be brought up to date. The table behind it is never empty: the
  * windows live there.
  */
-import { MODE_4_LEVEL, Mapper, attributes, levelOf, type PagingMode, type TableMemory } from "@pagewright/x86-paging";
+import {
+  MODE_4_LEVEL,
+  Mapper,
+  attributes,
+  levelOf,
+  type PagingMode,
+  type TableFrames,
+  type TableMemory,
+} from "@pagewright/x86-paging";
 
 import { VmmError } from "../errors.ts";
 import type { AddressLayout, FrameSource, TranslationSystem } from "../ports.ts";
@@ -32,6 +40,8 @@ export interface X86SystemOptions {
   readonly frames: FrameSource;
   /** 4-level paging by default; PAE for 32-bit kernels. */
   readonly mode?: PagingMode;
+  /** Where roots come from, where CR3 cannot hold every frame: PAE needs them below 4 GiB. */
+  readonly rootFrames?: TableFrames;
   /** PAT index of each memory type; what Linux programs by default. */
   readonly patIndex?: readonly number[];
   /** CR4.SMEP or CR4.SMAP is on. */
@@ -93,9 +103,10 @@ export class X86System implements TranslationSystem {
       options.frames,
       (pfn) => zeroTable(memory, pfn),
       (pfn) => memory.forget(pfn),
+      options.rootFrames ?? null,
     );
-    const kernel = Mapper.create(this.#mapperOptions());
-    if (!("root" in kernel)) throw new VmmError("port-contract", "There is no frame for the kernel's root.");
+    const kernel = this.#newMapper();
+    if (kernel === null) throw new VmmError("port-contract", "There is no frame for the kernel's root.");
     this.kernel = new X86Tables(kernel, this.#attributes, this.source, () => undefined);
     const windows = options.cpus.map((cpu, at) =>
       this.#bootWindows(kernel, cpu, this.layout.kernelHigh + at * TABLE_PAGES),
@@ -108,8 +119,8 @@ export class X86System implements TranslationSystem {
 
   /** See {@link TranslationSystem.create}. */
   create(): X86Tables | null {
-    const mapper = Mapper.create(this.#mapperOptions());
-    if (!("root" in mapper)) return null;
+    const mapper = this.#newMapper();
+    if (mapper === null) return null;
     const { entries } = levelOf(this.#mode, this.#mode.depth);
     const first = this.#firstKernelEntry(entries);
     const shared = this.#entries(this.kernel.root, first, entries);
@@ -124,13 +135,14 @@ export class X86System implements TranslationSystem {
     return this.source.taken;
   }
 
-  #mapperOptions(): ConstructorParameters<typeof Mapper>[0] {
-    return {
-      mode: this.#mode,
-      memory: this.#memory,
-      frames: this.source,
-      supervisorGuards: this.#guards,
-    };
+  /** A mapper over an empty root, null: no frame. */
+  #newMapper(): Mapper | null {
+    const root = this.source.takeRoot();
+    if (root === NO_FRAME) return null;
+    return new Mapper(
+      { mode: this.#mode, memory: this.#memory, frames: this.source, supervisorGuards: this.#guards },
+      root,
+    );
   }
 
   /** Makes a leaf table for a processor's windows and lets it map itself. */

@@ -12,11 +12,20 @@ export class TableSource implements TableFrames {
   readonly #frames: FrameSource;
   readonly #zero: (pfn: Pfn) => void;
   readonly #forget: (pfn: Pfn) => void;
+  /** Frames for roots, where those have to lie below an address (PAE: 4 GiB); null: as other tables. */
+  readonly #roots: TableFrames | null;
+  readonly #ownRoots: Set<Pfn> = new Set();
   #plan: FlushSink | null = null;
   #taken = 0;
 
   /** A source of zeroed frames; `forget` is told before one is given back. */
-  constructor(frames: FrameSource, zero: (pfn: Pfn) => void, forget: (pfn: Pfn) => void) {
+  constructor(
+    frames: FrameSource,
+    zero: (pfn: Pfn) => void,
+    forget: (pfn: Pfn) => void,
+    roots: TableFrames | null = null,
+  ) {
+    this.#roots = roots;
     this.#frames = frames;
     this.#zero = zero;
     this.#forget = forget;
@@ -36,11 +45,24 @@ export class TableSource implements TableFrames {
     return pfn;
   }
 
+  /** A zeroed frame for a root. */
+  takeRoot(): Pfn {
+    if (this.#roots === null) return this.take();
+    const pfn = this.#roots.take();
+    if (pfn === NO_FRAME) return NO_FRAME;
+    this.#zero(pfn);
+    this.#taken++;
+    this.#ownRoots.add(pfn);
+    return pfn;
+  }
+
   /** See TableFrames: to the plan where one is set, to the source where the frame was never linked. */
   give(pfn: Pfn): void {
     this.#taken--;
     this.#forget(pfn);
-    if (this.#plan !== null) this.#plan.tableFrame(pfn);
+    // A root that goes is in no processor's CR3, and no translation leads to it: nothing has to be waited for.
+    if (this.#ownRoots.delete(pfn)) this.#roots?.give(pfn);
+    else if (this.#plan !== null) this.#plan.tableFrame(pfn);
     else this.#frames.give(pfn);
   }
 
