@@ -18,4 +18,5 @@ export default library([
   "src/quota.ts",
   "src/statistics.ts",
   "src/tracer.ts",
+  "src/shared.ts",
 ]);

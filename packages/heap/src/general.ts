@@ -1,6 +1,6 @@
 import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { HeapSource, HeapStats } from "./allocator.ts";
-import { BoundaryTags } from "./boundary-tags.ts";
+import { BoundaryTags, OWNED_SIZE } from "./boundary-tags.ts";
 import { Chunks } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
@@ -48,7 +48,15 @@ export class GeneralHeap extends BaseAllocator {
     this.#chunks = new Chunks(source, options);
     this.#tags = new Int32Array(SLAB_WORDS);
     this.#core = new BoundaryTags(this.#tags, 0, HELD_RANGES, this.#makeWords);
-    this.#slabs = new Slabs(this.#core, this.#tags, this.#makeWords);
+    this.#slabs = new Slabs(
+      {
+        takeSlab: () => this.#takeSlab(),
+        // Merged at once: its header is below 0 and reads as a size that is not held back.
+        giveSlab: (slab) => void this.#core.give(slab),
+      },
+      this.#tags,
+      this.#makeWords,
+    );
     this.#magazines = this.#slabs.magazines;
     this.#largeWords = options.clock === undefined ? Infinity : (options.retainBytes ?? 2 ** 20) / GRANULE;
   }
@@ -70,6 +78,12 @@ export class GeneralHeap extends BaseAllocator {
     this.#tags[word] = this.#tags[word]! | (1 << unit);
     const offset = unit * 8;
     return offset < this.#limit ? this.#origin + offset : this.#addressOf(offset);
+  }
+
+  #takeSlab(): number {
+    const slab = this.#core.takeAligned(SLAB_WORDS, SLAB_WORDS, () => 0);
+    if (slab !== 0) this.#tags[slab + OWNED_SIZE] = this.#core.wordsOf(slab);
+    return slab;
   }
 
   #refill(list: number): number {

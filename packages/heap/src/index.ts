@@ -35,3 +35,5 @@ export type { AllocationCounts } from "./statistics.ts";
 export { Tracer, replayTrace } from "./tracer.ts";
 export { TraceOp, decodeHeapTrace, encodeHeapTrace } from "./trace.ts";
 export type { HeapTrace } from "./trace.ts";
+export { SharedHeap } from "./shared.ts";
+export type { SharedOptions } from "./shared.ts";

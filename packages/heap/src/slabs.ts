@@ -1,6 +1,4 @@
 import { requireInvariant } from "./allocator.ts";
-import { OWNED_SIZE } from "./boundary-tags.ts";
-import type { BoundaryTags } from "./boundary-tags.ts";
 import { SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
 
 /*
@@ -53,18 +51,25 @@ export function slotSizeOf(header: number): number {
   return ((header >>> 10) & 0xff) * 8;
 }
 
+/** Where slabs come from: blocks of 4 KiB, aligned to 4 KiB, by the first of their words; 0 stands for none. */
+export interface SlabRanges {
+  /** The first word of a slab, whose two lowest bits and bits from word 4 on are the range's own. */
+  takeSlab(): number;
+  giveSlab(slab: number): void;
+}
+
 /** The slabs of a heap: one list and one magazine for each size class and lifetime. */
 export class Slabs {
   #tags: Int32Array;
-  readonly #core: BoundaryTags;
+  readonly #ranges: SlabRanges;
   readonly #makeWords: (words: number) => Int32Array;
   /** By list, {@link MAGAZINE_WORDS} words: how many free blocks, and their offsets / 8. */
   magazines: Int32Array;
   /** By list: the first slab that may have free slots outside the magazine, or 0. */
   #first: Int32Array;
 
-  constructor(core: BoundaryTags, tags: Int32Array, wordsFor: (words: number) => Int32Array) {
-    this.#core = core;
+  constructor(ranges: SlabRanges, tags: Int32Array, wordsFor: (words: number) => Int32Array) {
+    this.#ranges = ranges;
     this.#tags = tags;
     this.#makeWords = wordsFor;
     this.magazines = wordsFor(CLASSES * MAGAZINE_WORDS);
@@ -143,16 +148,21 @@ export class Slabs {
 
   /** Makes a free block of the range a slab. */
   #take(list: number): number {
-    const slab = this.#core.takeAligned(SLAB_WORDS, SLAB_WORDS, () => 0);
+    const slab = this.#ranges.takeSlab();
     if (slab === 0) return 0;
     const tags = this.#tags;
     const size = SIZE_CLASSES[list % CLASSES] ?? SLAB_BYTES;
-    tags[slab + OWNED_SIZE] = this.#core.wordsOf(slab);
     tags[slab] = HEADER | ((size / 8) << 10) | (list << 2) | (tags[slab]! & 3);
     tags[slab + CURSOR] = 0;
     tags.fill(0, slab + BITS, slab + SLAB_WORDS);
     this.#enlist(slab, list);
     return slab;
+  }
+
+  /** Lists a slab that came from elsewhere, with whatever is live in it. */
+  adopt(slab: number): void {
+    this.#tags[slab + CURSOR] = 0;
+    this.#enlist(slab, listOf(this.#tags[slab]!));
   }
 
   #enlist(slab: number, list: number): void {
@@ -190,8 +200,7 @@ export class Slabs {
         const next = this.#tags[slab + NEXT]!;
         if (this.#isIdle(slab)) {
           this.#unlist(slab, list);
-          // Merged at once: its header is below 0 and reads as a size that is not held back.
-          this.#core.give(slab);
+          this.#ranges.giveSlab(slab);
           any = true;
         }
         slab = next;

@@ -11,6 +11,7 @@ import {
   Profiler,
   Quota,
   SamplingGuard,
+  SharedHeap,
   Statistics,
   Tracer,
   Tlsf,
@@ -127,6 +128,11 @@ const fixtures: Record<string, () => AllocatorFixture> = {
     const guard = { protect: () => undefined };
     const allocator = new SamplingGuard(new Tlsf(memory), memory, guard, { random: () => 0.4, every: 3, slots: 4 });
     return { allocator, memory, largest: 300 * KIB, alignment: 4096, records: true };
+  },
+  "SharedHeap, alone": () => {
+    const buffer = new SharedArrayBuffer(512 * KIB);
+    const allocator = SharedHeap.create(buffer, { slots: 2 });
+    return { allocator, memory: new BufferMemory(buffer), largest: 400 * KIB, alignment: 8192, records: true };
   },
   "Arena over an ArrayBuffer": () => {
     const memory = new BufferMemory(new ArrayBuffer(1024 * KIB));

@@ -1,0 +1,98 @@
+import { once } from "node:events";
+import { expect, test } from "vitest";
+import { spawnTs } from "@pagewright/tooling/worker";
+import { SharedHeap } from "@pagewright/heap";
+
+test("workers that free each other's blocks corrupt nothing and lose nothing", async () => {
+  const workers = 3;
+  const buffer = new SharedArrayBuffer(16 * 2 ** 20);
+  const rings = new SharedArrayBuffer(workers * 1026 * 4);
+  const heap = SharedHeap.create(buffer, { slots: 4 });
+  const crew = Array.from({ length: workers }, (_, me) =>
+    spawnTs(new URL("./shared.worker.ts", import.meta.url), { buffer, rings, me, workers, rounds: 60_000 }),
+  );
+  const results = await Promise.all(
+    crew.map(async (worker) => (await once(worker, "message"))[0] as { failures: number; slot: number }),
+  );
+  expect(results.map(({ failures }) => failures)).toEqual([0, 0, 0]);
+  expect(new Set(results.map(({ slot }) => slot)).size).toBe(workers);
+  for (const worker of crew) {
+    const flushed = once(worker, "message");
+    worker.postMessage("flush");
+    await flushed;
+  }
+  for (const worker of crew) {
+    const ended = once(worker, "exit");
+    worker.postMessage("detach");
+    await ended;
+  }
+  expect(heap.stats().liveBlocks).toBe(0);
+  // The slots of the workers that left are taken over, with all that is in them.
+  const heirs = results.map(() => SharedHeap.attach(buffer));
+  for (const heir of heirs) heir.flush();
+  for (const each of [heap, ...heirs]) each.check();
+  for (const heir of heirs) heir.detach();
+  expect(heap.allocate(15 * 2 ** 20)).not.toBe(-1);
+}, 60_000);
+
+test("a block freed by two workers is found when the second free is taken in", () => {
+  const buffer = new SharedArrayBuffer(2 ** 20);
+  const owner = SharedHeap.create(buffer);
+  const others = [SharedHeap.attach(buffer), SharedHeap.attach(buffer)];
+  const block = owner.allocate(40);
+  for (const other of others) {
+    other.free(block);
+    other.flush();
+  }
+  expect(() => owner.flush()).toThrow(expect.objectContaining({ code: "double-free", subject: block }));
+  owner.check();
+});
+
+test("a batch that holds a block twice is refused before it is handed over", () => {
+  const buffer = new SharedArrayBuffer(2 ** 20);
+  const owner = SharedHeap.create(buffer);
+  const other = SharedHeap.attach(buffer);
+  const block = owner.allocate(40);
+  other.free(block);
+  other.free(block);
+  expect(() => other.flush()).toThrow(expect.objectContaining({ code: "double-free", subject: block }));
+  other.flush();
+  owner.flush();
+  expect(owner.stats().liveBlocks).toBe(0);
+});
+
+test("a dead worker's slabs are adopted, and frees on their way to it arrive", () => {
+  const buffer = new SharedArrayBuffer(2 ** 20);
+  const heap = SharedHeap.create(buffer);
+  const dead = SharedHeap.attach(buffer);
+  const blocks = Array.from({ length: 500 }, () => dead.allocate(64));
+  for (const block of blocks.slice(0, 100)) heap.free(block);
+  const own = heap.allocate(64);
+  dead.free(own);
+  heap.adopt(dead.slot);
+  for (const block of blocks.slice(100)) heap.free(block);
+  heap.flush();
+  heap.check();
+  expect(heap.stats().liveBlocks).toBe(0);
+});
+
+test("a copy of the bytes is a copy of the heap", () => {
+  const buffer = new SharedArrayBuffer(2 ** 20);
+  const heap = SharedHeap.create(buffer);
+  const blocks = [heap.allocate(10), heap.allocate(1000), heap.allocate(10_000)];
+  heap.detach();
+  const copy = new SharedArrayBuffer(2 ** 20);
+  new Uint8Array(copy).set(new Uint8Array(buffer));
+  const other = SharedHeap.attach(copy);
+  for (const block of blocks) other.free(block);
+  expect(other.stats().liveBlocks).toBe(0);
+  expect(heap.stats().liveBlocks).toBe(3);
+  other.check();
+});
+
+test("a worker too many, and a buffer without a heap, are refused", () => {
+  const buffer = new SharedArrayBuffer(2 ** 18);
+  expect(() => SharedHeap.attach(buffer)).toThrow(expect.objectContaining({ code: "bad-format" }));
+  SharedHeap.create(buffer, { slots: 1 });
+  expect(() => SharedHeap.attach(buffer)).toThrow(expect.objectContaining({ code: "bad-option" }));
+});
