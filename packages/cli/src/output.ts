@@ -23,6 +23,11 @@ export function failCheck(): void {
   process.exitCode = EXIT_FAILED_CHECK;
 }
 
+/** Ends the run with exit code 1 and this one line on standard error: what was checked does not hold, and cannot be checked further. */
+export class FailedCheck extends Error {
+  override readonly name = "FailedCheck";
+}
+
 /** Prints `document` as JSON if asked to, else the text; both come lazily, so that the other one costs nothing. */
 export function print(json: boolean | undefined, document: () => unknown, text: () => string): void {
   const out = json === true ? JSON.stringify(document(), null, 1) : text();

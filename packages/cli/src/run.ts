@@ -5,7 +5,7 @@
  * stack trace is printed only if PAGEWRIGHT_DEBUG is set.
  */
 import { CommanderError } from "commander";
-import { EXIT_BAD_INPUT, EXIT_OK, complaintOf, printError } from "./output.ts";
+import { complaintOf, EXIT_BAD_INPUT, EXIT_FAILED_CHECK, EXIT_OK, FailedCheck, printError } from "./output.ts";
 import { createProgram } from "./program.ts";
 import { removeTemporaryFolders, watchSignals } from "./temporary.ts";
 
@@ -34,7 +34,7 @@ function exitCodeOf(error: unknown): number {
   printError(complaintOf(error));
   if (process.env["PAGEWRIGHT_DEBUG"] !== undefined && error instanceof Error)
     process.stderr.write(`${error.stack ?? ""}\n`);
-  return EXIT_BAD_INPUT;
+  return error instanceof FailedCheck ? EXIT_FAILED_CHECK : EXIT_BAD_INPUT;
 }
 
 /** A reader that stops early (`pagewright … | head`) is no failure of this program. */

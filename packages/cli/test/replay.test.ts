@@ -90,6 +90,14 @@ describe("pagewright replay", () => {
     }
   });
 
+  test("swaps to compressed memory, alone and in front of a file", async () => {
+    for (const swap of ["compressed", "compressed,file"]) {
+      const report = await json<ReplayReport>(["replay", small, "--ram", "90%", "--swap", swap], { env });
+      expect(report).toMatchObject({ frames: 57, mismatches: 0, audit: { ok: true, problems: [] } });
+      expect(report.swap.out).toBeGreaterThan(0);
+    }
+  });
+
   test("takes a policy by name or as a module", async () => {
     const path = join(folder, "newest-first.mjs");
     writeFileSync(
@@ -151,6 +159,8 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     ["an unknown option", [small, "--frobnicate"], "unknown option '--frobnicate'"],
     ["an unknown policy", [small, "--policy", "best"], "--policy best"],
     ["an unknown swap tier", [small, "--swap", "tape"], "--swap tape"],
+    ["compressed memory behind a file", [small, "--swap", "file,compressed"], "compressed is the first tier"],
+    ["less memory than the program needs", [small, "--ram", "10%", "--swap", "compressed"], "out of memory"],
     ["no map", [small, "--map", join(folder, "absent.json")], "no such file"],
     [
       "a map without memory",

@@ -1,10 +1,12 @@
 /** The Pagewright layers, assembled in one call, and the auditor that looks at all of them at once. @module */
 export { createStack, Stack } from "./stack.ts";
-export type { ManagerSettings, StackOptions } from "./stack.ts";
+export type { CompressedTier, ManagerSettings, StackOptions } from "./stack.ts";
 export { audit } from "./audit/audit.ts";
 export type { AuditReport } from "./audit/findings.ts";
 export { TableCensus } from "./audit/table-census.ts";
 export type { Leaf, LeafVisitor } from "./audit/table-census.ts";
 export { FrameLedger, LedgerFrames, LedgerWindow } from "./frame-ledger.ts";
+export { PoolFrames } from "./pool-frames.ts";
+export type { PoolGrowth } from "./pool-frames.ts";
 export { isStackError, StackError } from "./errors.ts";
 export type { StackErrorCode } from "./errors.ts";

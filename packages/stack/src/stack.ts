@@ -6,15 +6,27 @@ import { Machine } from "@pagewright/machine";
 import type { Cpu, FaultHandler, FrameRange, PhysicalMap, TlbGeometry, VirtAddr } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import { Vmm } from "@pagewright/vmm";
-import type { AddressSpace, VmmOptions } from "@pagewright/vmm";
+import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
+import { CompressedPool } from "@pagewright/vmm/swap";
 import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
 import { MODE_4_LEVEL } from "@pagewright/x86-paging";
 import type { PagingMode } from "@pagewright/x86-paging";
 import { StackError } from "./errors.ts";
 import { FrameLedger, LedgerFrames, LedgerWindow } from "./frame-ledger.ts";
+import { PoolFrames } from "./pool-frames.ts";
 
 /** What `createStack` is told of the manager: everything that the layers below do not decide. */
 export type ManagerSettings = Omit<VmmOptions, "frames" | "window" | "tables" | "tlb" | "spaceSwitch">;
+
+/** Compressed memory as the first swap tier, in front of the first store of `swap`, or alone. */
+export interface CompressedTier {
+  /** Frames that it may have at once. They come out of `residentLimit`: what it takes, resident pages have less. */
+  readonly limitFrames: number;
+  /** Pages that it can hold; as many as the store behind it where there is one. */
+  readonly slots?: number;
+  /** The compressor; vmm's default if absent. */
+  readonly compressor?: Compressor;
+}
 
 /** How a stack is made. */
 export interface StackOptions extends ManagerSettings {
@@ -24,6 +36,8 @@ export interface StackOptions extends ManagerSettings {
   readonly cpus?: number;
   /** Translation look-aside buffers of each processor; the machine's default if absent. */
   readonly translationBuffers?: TlbGeometry;
+  /** Compressed swap; none if absent. */
+  readonly compressed?: CompressedTier;
 }
 
 /** A running stack. */
@@ -38,6 +52,9 @@ export class Stack implements FaultHandler {
   readonly vmm: Vmm;
   /** Which frames are handed out, and which had their bytes replaced since. */
   readonly ledger: FrameLedger;
+  /** Compressed swap and the frames that it has, or null. */
+  readonly pool: CompressedPool | null;
+  readonly poolFrames: PoolFrames;
   /** Page tables of all spaces, and the kernel's windows. */
   readonly tables: X86System;
   /** Invalidation on all processors. */
@@ -48,7 +65,7 @@ export class Stack implements FaultHandler {
 
   /** Assembles the layers; see {@link createStack}. */
   constructor(options: StackOptions) {
-    const { map, cpus, translationBuffers, ...settings } = options;
+    const { map, cpus, translationBuffers, compressed, ...settings } = options;
     this.machine = new Machine({
       map,
       ...(cpus === undefined ? {} : { cpus }),
@@ -63,16 +80,29 @@ export class Stack implements FaultHandler {
     this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames });
     this.control = new CpuTlbControl(processors, current, this.tables.kernel.root);
     const window = new LedgerWindow(this.tables.windows, this.ledger);
-    const { tables, control } = this;
-    this.vmm = new Vmm({ ...settings, frames, window, tables, tlb: control, spaceSwitch: control });
+    this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
+    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, settings.swap);
+    const { tables, control, pool } = this;
+    const swap = pool === null ? {} : { swap: [pool, ...(settings.swap ?? []).slice(1)] };
+    this.vmm = new Vmm({ ...settings, ...swap, frames, window, tables, tlb: control, spaceSwitch: control });
     this.#faults = new X86FaultHandler(this.vmm, control);
     for (const cpu of processors) cpu.faultHandler = this;
+  }
+
+  #makePool(tier: CompressedTier, window: FrameWindow, stores: readonly SwapStore[] = []): CompressedPool {
+    const [below] = stores;
+    return new CompressedPool({ ...tier, frames: this.poolFrames, window, ...(below === undefined ? {} : { below }) });
   }
 
   /** Resolves a processor's page fault; the machine calls this. */
   pageFault(cpu: Cpu, va: VirtAddr, error: number): boolean {
     this.#running = cpu.id;
     return this.#faults.pageFault(cpu, va, error);
+  }
+
+  /** What the latest page fault came to. */
+  get lastFault(): FaultOutcome {
+    return this.#faults.outcome;
   }
 
   /** Lets a processor run in a space, in user mode, and returns it. */
@@ -96,6 +126,7 @@ export class Stack implements FaultHandler {
     this.machine.check();
     this.pmm.check();
     this.vmm.check();
+    this.pool?.check();
   }
 }
 

@@ -10,7 +10,7 @@ import type { AuditReport, Stack } from "@pagewright/stack";
 import { REAL_PAGES } from "../data.ts";
 import { readInput } from "../files.ts";
 import { readFirmwareMap } from "../firmware-input.ts";
-import { UsageError } from "../output.ts";
+import { FailedCheck, UsageError } from "../output.ts";
 import { decodePageTrace } from "../page-trace.ts";
 import { Progress } from "../progress.ts";
 import { framesOf } from "../ram-size.ts";
@@ -22,7 +22,7 @@ import { ReplayProcess } from "./process.ts";
 import type { ReplayReport } from "./report.ts";
 import { swapTiersOf } from "./swap-tiers.ts";
 import type { SwapTiers } from "./swap-tiers.ts";
-import { MAX_PAGES, TracedProgram } from "./traced-program.ts";
+import { KilledProgram, MAX_PAGES, TracedProgram } from "./traced-program.ts";
 
 /** What to replay on what. */
 export interface ReplayRequest {
@@ -42,6 +42,8 @@ export interface ReplayRequest {
 
 /** Milliseconds between two looks at signals and the terminal. */
 const BREATH_MS = 50;
+/** Share of the frames that compressed pages may take from resident ones: what Linux gives zswap (max_pool_percent). */
+const POOL_SHARE = 0.2;
 /** Pages verified between two looks. */
 const VERIFY_PAGES = 1024;
 
@@ -77,6 +79,8 @@ export async function replay(request: ReplayRequest): Promise<ReplayReport> {
       pagesVerified,
       audit: bothOf(before, after),
     };
+  } catch (error) {
+    throw error instanceof KilledProgram ? verdictOn(running, error) : error;
   } finally {
     for (const process of running.processes) process.close();
     running.tiers.close();
@@ -92,7 +96,11 @@ async function setUp(request: ReplayRequest): Promise<Replay> {
   const folder = temporaryFolder(request.swapFolder ?? undefined);
   const tiers = swapTiersOf(request.swap, folder, pages);
   const policy = request.policy === null ? {} : { policy: await managerPolicyOf(request.policy, pages, frames) };
-  const stack = createStack({ map, cpus: request.cpus, residentLimit: frames, swap: tiers.stores, ...policy });
+  const compressed = tiers.compressed
+    ? { compressed: { limitFrames: Math.floor(frames * POOL_SHARE), slots: pages } }
+    : {};
+  const settings = { residentLimit: frames, swap: tiers.stores, ...policy, ...compressed };
+  const stack = createStack({ map, cpus: request.cpus, ...settings });
   if (frames > stack.pmm.freeFrames)
     throw new UsageError(`--ram ${request.ram.text}: ${frames} frames, but the machine has ${stack.pmm.freeFrames}`);
   const processes = programs.map((program, number) => new ReplayProcess(stack, program, number % request.cpus, folder));
@@ -155,6 +163,17 @@ async function verifyAll(running: Replay): Promise<number> {
   }
   progress.stop();
   return verified;
+}
+
+/** A program that could not go on: too little memory is the user's to mend, anything else is a defect of the stack. */
+function verdictOn({ stack, frames, tiers }: Replay, killed: KilledProgram): Error {
+  const failure = tiers.failure();
+  if (failure !== null) return new UsageError(failure);
+  if (stack.lastFault === "no-memory")
+    return new UsageError(
+      `out of memory: ${killed.message}; ${frames} frames and swap (${tiers.names.join(", ")}) are full`,
+    );
+  return new FailedCheck(`${killed.message}: ${stack.lastFault}`);
 }
 
 /** A replay on a disk that fails says nothing about the stack: it ends with what the disk complained about. */

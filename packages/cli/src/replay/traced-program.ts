@@ -36,6 +36,11 @@ const EPOCH_SHIFT = 12;
 const WORD_STEP = 167;
 const STAMP_STEP = 0x9e3779b1;
 
+/** An access of a program ended in a fault that nobody resolved: it cannot go on. */
+export class KilledProgram extends Error {
+  override readonly name = "KilledProgram";
+}
+
 /** A program in the middle of its run. */
 export class TracedProgram {
   /** The trace that it follows. */
@@ -55,7 +60,6 @@ export class TracedProgram {
   #loads: number = 0;
   #fetches: number = 0;
   #mismatches: number = 0;
-  #faulted: number = 0;
 
   /**
    * Prepares a program; nothing is accessed yet.
@@ -86,14 +90,9 @@ export class TracedProgram {
     return this.#fetches;
   }
 
-  /** Words that were not what they should have been, and accesses that ended in a fault. */
+  /** Words that were not what they should have been. */
   get mismatches(): number {
     return this.#mismatches;
-  }
-
-  /** Accesses that ended in a fault that nobody resolved; they count as mismatches too. */
-  get faulted(): number {
-    return this.#faulted;
   }
 
   /** Records done. */
@@ -116,7 +115,11 @@ export class TracedProgram {
     return bytes;
   }
 
-  /** Runs the next `count` records, or what is left of them. */
+  /**
+   * Runs the next `count` records, or what is left of them.
+   *
+   * @throws {@link KilledProgram} if an access faults for good.
+   */
   run(cpu: ProgramCpu, count: number): void {
     const end = Math.min(this.#position + count, this.trace.records.length);
     const records = this.trace.records;
@@ -131,14 +134,14 @@ export class TracedProgram {
     this.#position = end;
   }
 
-  /** Compares every touched page as a whole; returns how many there were. Differences count as mismatches. */
+  /** Compares every touched page as a whole; returns how many there were. Differences count as mismatches; throws as {@link run} does. */
   verify(cpu: ProgramCpu, firstPage: number = 0, endPage: number = this.#latest.length): number {
     let verified = 0;
     for (let page = firstPage; page < endPage; page++) {
       if (this.#latest[page]! === UNTOUCHED) continue;
       verified++;
-      if (!cpu.copyOut(this.#addresses[page]!, this.#pageBytes)) this.#fault();
-      else this.#comparePage(page);
+      if (!cpu.copyOut(this.#addresses[page]!, this.#pageBytes)) throw this.#killed(page);
+      this.#comparePage(page);
     }
     return verified;
   }
@@ -148,7 +151,7 @@ export class TracedProgram {
     const stamp = (Math.imul(at + 1, STAMP_STEP) ^ this.#salt) >>> 0;
     this.#expected[page * PAGE_WORDS + word] = stamp;
     this.#latest[page] = word;
-    if (!cpu.store32(this.#addresses[page]! + word * 4, stamp)) this.#fault();
+    if (!cpu.store32(this.#addresses[page]! + word * 4, stamp)) throw this.#killed(page);
   }
 
   #read(cpu: ProgramCpu, page: number, at: number, fetch: boolean): void {
@@ -157,7 +160,9 @@ export class TracedProgram {
     const value = fetch ? cpu.fetch32(address) : cpu.load32(address);
     if (fetch) this.#fetches++;
     else this.#loads++;
-    if (value !== this.#expected[page * PAGE_WORDS + word]!) this.#mismatch(value);
+    if (value === this.#expected[page * PAGE_WORDS + word]!) return;
+    if (value < 0) throw this.#killed(page);
+    this.#mismatches++;
   }
 
   /** The first access of an anonymous page: it must read as zero, and gets its contents. */
@@ -165,12 +170,11 @@ export class TracedProgram {
     this.#fill(page);
     const address = this.#addresses[page]!;
     if (!cpu.store32(address, 0) || !cpu.copyOut(address, this.#pageBytes)) {
-      this.#fault();
-      return;
+      throw this.#killed(page);
     }
     if (!isZero(this.#page)) this.#mismatches++;
     const bytes = new Uint8Array(this.#expected.buffer, page * PAGE_BYTES, PAGE_BYTES);
-    if (!cpu.copyIn(address, bytes)) this.#fault();
+    if (!cpu.copyIn(address, bytes)) throw this.#killed(page);
   }
 
   #fill(page: number): void {
@@ -184,14 +188,9 @@ export class TracedProgram {
       if (this.#page[word]! !== this.#expected[from + word]!) this.#mismatches++;
   }
 
-  #mismatch(value: number): void {
-    if (value < 0) this.#faulted++;
-    this.#mismatches++;
-  }
-
-  #fault(): void {
-    this.#faulted++;
-    this.#mismatches++;
+  #killed(page: number): KilledProgram {
+    const name = this.trace.name === "" ? "the program" : this.trace.name;
+    return new KilledProgram(`${name} cannot access page 0x${this.trace.vpns[page]!.toString(16)}`);
   }
 }
 

@@ -18,6 +18,7 @@ export function audit(stack: Stack): AuditReport {
   findings.layer("the machine", () => stack.machine.check());
   findings.layer("the frame allocator", () => stack.pmm.check());
   findings.layer("the memory manager", () => stack.vmm.check());
+  if (stack.pool !== null) findings.layer("the compressed pool", () => stack.pool?.check());
   const translations = auditTranslations(stack, stack.mode, findings);
   auditTlbs(stack, findings);
   auditPlaces(stack, translations, findings);

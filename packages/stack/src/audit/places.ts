@@ -11,6 +11,7 @@ export function auditPlaces(stack: Stack, translations: Translations, findings: 
   const places = new Places(stack, findings);
   for (const table of translations.tables.keys()) places.put(table, "a page table");
   for (const pfn of stack.vmm.core.keeper.stockFrames()) places.put(pfn, "the stock of zeroed frames");
+  for (const pfn of stack.poolFrames.held) places.put(pfn, "the compressed pool");
   if (stack.vmm.faults.zeroFramePfn >= 0) places.put(stack.vmm.faults.zeroFramePfn, "the shared frame of zeroes");
   putPages(stack, translations, places, findings);
   const { tableFrames } = stack.tables;
