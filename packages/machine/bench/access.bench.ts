@@ -8,8 +8,8 @@ import { spawnSync } from "node:child_process";
 import { firmwareMapOf, Machine, MIB, PhysicalMap } from "@pagewright/machine";
 import type { Cpu, VirtAddr } from "@pagewright/machine";
 
-const ACCESSES = 1 << 14;
-const ROUNDS = 16;
+const ACCESSES = 1 << 13;
+const ROUNDS = 32;
 const SAMPLES = 200;
 
 let seed = 20_260_101;
@@ -78,51 +78,50 @@ function figure(metric: string, value: number, bare: number): void {
 }
 
 /** One process per number of pages: the second in one process would run on code that the first has shaped. */
-function measure(pages: number): void {
-  const { cpu, words, hosts } = mapped(pages);
-  const addresses = new Float64Array(ACCESSES);
-  const places = new Float64Array(ACCESSES);
-  for (let i = 0; i < ACCESSES; i++) {
-    const page = random(pages);
-    const offset = random(1024);
-    addresses[i] = BASE + page * 4096 + offset * 4;
-    places[i] = ((hosts[page] ?? 0) + offset) * 4;
-  }
-  const [bareLoad, load] = leastOf(
-    () => {
-      let sum = 0;
-      for (let round = 0; round < ROUNDS; round++)
-        for (let i = 0; i < ACCESSES; i++) sum = (sum + words[places[i]! >>> 2]!) | 0;
-      return sum;
-    },
-    () => {
-      let sum = 0;
-      for (let round = 0; round < ROUNDS; round++)
-        for (let i = 0; i < ACCESSES; i++) sum = (sum + cpu.load32(addresses[i]!)) | 0;
-      return sum;
-    },
-  );
-  const [bareStore, store] = leastOf(
-    () => {
-      for (let round = 0; round < ROUNDS; round++) for (let i = 0; i < ACCESSES; i++) words[places[i]! >>> 2] = i;
-      return 0;
-    },
-    () => {
-      let done = 0;
-      for (let round = 0; round < ROUNDS; round++)
-        for (let i = 0; i < ACCESSES; i++) if (cpu.store32(addresses[i]!, i)) done++;
-      return done;
-    },
-  );
-  figure(`load32 over ${pages} pages`, load, bareLoad);
-  figure(`store32 over ${pages} pages`, store, bareStore);
-}
-
-const pages = Number(process.env["BENCH_PAGES"] ?? 0);
-if (pages > 0) measure(pages);
-else
+const PAGES = Number(process.env["BENCH_PAGES"] ?? 0);
+if (PAGES === 0) {
   for (const count of [16, 1024]) {
     const args = [...process.execArgv, ...process.argv.slice(1)];
     spawnSync(process.execPath, args, { stdio: "inherit", env: { ...process.env, BENCH_PAGES: String(count) } });
   }
+  process.exit(0);
+}
+
+const { cpu, words, hosts } = mapped(PAGES);
+const addresses = new Float64Array(ACCESSES);
+const places = new Float64Array(ACCESSES);
+for (let i = 0; i < ACCESSES; i++) {
+  const page = random(PAGES);
+  const offset = random(1024);
+  addresses[i] = BASE + page * 4096 + offset * 4;
+  places[i] = ((hosts[page] ?? 0) + offset) * 4;
+}
+const [bareLoad, load] = leastOf(
+  () => {
+    let sum = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) sum = (sum + words[places[i]! >>> 2]!) | 0;
+    return sum;
+  },
+  () => {
+    let sum = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) sum = (sum + cpu.load32(addresses[i]!)) | 0;
+    return sum;
+  },
+);
+const [bareStore, store] = leastOf(
+  () => {
+    for (let round = 0; round < ROUNDS; round++) for (let i = 0; i < ACCESSES; i++) words[places[i]! >>> 2] = i;
+    return 0;
+  },
+  () => {
+    let done = 0;
+    for (let round = 0; round < ROUNDS; round++)
+      for (let i = 0; i < ACCESSES; i++) if (cpu.store32(addresses[i]!, i)) done++;
+    return done;
+  },
+);
+figure(`load32 over ${PAGES} pages`, load, bareLoad);
+figure(`store32 over ${PAGES} pages`, store, bareStore);
 if (process.argv.includes("--json")) for (const one of figures) console.log(JSON.stringify(one));
