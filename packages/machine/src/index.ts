@@ -46,6 +46,7 @@ export { flatten } from "./map/node.ts";
 export type { AliasOf, MapNode } from "./map/node.ts";
 export { LAYER, PhysicalMap, physicalMapFromJson } from "./map/physical-map.ts";
 export type { MapListener } from "./map/physical-map.ts";
+export { printFlat, printTree } from "./map/printout.ts";
 export { isMemory, traitsOf } from "./map/region.ts";
 export type { Cacheability, Region, RegionKind, RegionTraits } from "./map/region.ts";
 export { gapsWithin, summariseMap } from "./map/summary.ts";

@@ -452,7 +452,19 @@ export class Cpu extends WiredControl {
   saveState(): CpuState {
     const { registers, cpl, ac, interruptsEnabled, mmu } = this;
     const cr2 = [Math.floor(this.cr2 / FRAME_BYTES), this.cr2 & 0xfff] as const;
-    return { registers, cpl, ac, cr2, interruptsEnabled, tlb: mmu.tlb.save(), structures: mmu.structures.save() };
+    const mtrrs = new MtrrRegisters(this.mtrrs.variable.length);
+    mtrrs.copyFrom(this.mtrrs);
+    return {
+      registers,
+      cpl,
+      ac,
+      cr2,
+      interruptsEnabled,
+      pat: this.pat.types,
+      mtrrs,
+      tlb: mmu.tlb.save(),
+      structures: mmu.structures.save(),
+    };
   }
 
   /** Puts a saved state back. Statistics go on. */
@@ -462,6 +474,8 @@ export class Cpu extends WiredControl {
     this.setAc(state.ac);
     this.setCr2(...state.cr2);
     this.interruptsEnabled = state.interruptsEnabled;
+    this.pat.program(state.pat);
+    this.mtrrs.copyFrom(state.mtrrs);
     this.mmu.tlb.restore(state.tlb);
     this.mmu.structures.restore(state.structures);
   }

@@ -7,8 +7,9 @@
  */
 import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import { MachineError } from "../errors.ts";
-import { FRAME_BYTES } from "../units.ts";
-import type { VirtAddr, Vpn } from "../units.ts";
+import { isMemory } from "../map/region.ts";
+import { FRAME_BYTES, formatAddress } from "../units.ts";
+import type { PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { CpuTrace } from "../system/events.ts";
 import type { CacheGuard } from "../system/mtrr-guard.ts";
 import type { Cpu } from "./cpu.ts";
@@ -148,6 +149,29 @@ export abstract class WiredControl {
     this.mmu.setRoot(low >>> 0, (high & 0x7fffffff) >>> 0);
     if (!keep) this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
     this.guard?.tlbFlushed(this.self());
+  }
+
+  /**
+   * Makes this CPU use the root table at `address`: a checked MOV to CR3. Throws `unaligned` unless it is a frame's first
+   * byte, and `beyond-map` where no memory is, naming who is there instead.
+   */
+  useTable(address: PhysAddr, pcid = 0): void {
+    if ((address & 0xfff) !== 0)
+      throw new MachineError(
+        "unaligned",
+        `A root table starts at a frame's first byte, not ${formatAddress(address)}`,
+        {
+          address,
+        },
+      );
+    const region = this.mmu.memory.map.find(address);
+    if (region === undefined || !isMemory(region.kind))
+      throw new MachineError(
+        "beyond-map",
+        `The root table at ${formatAddress(address)} of CPU ${this.id} lies in ${region === undefined ? "a hole" : `${region.kind} of ${region.owner}`}`,
+        { address, cpu: this.id, owner: region?.owner ?? "nobody" },
+      );
+    this.writeCr3((address >>> 0) + pcid, Math.floor(address / 2 ** 32));
   }
 
   /** MOV to CR0. A change of PG or WP flushes everything (WP needs not, hardware may). */

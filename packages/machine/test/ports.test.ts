@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Framebuffer, MIB, PhysicalMap, firmwareMapOf, printFlat, printTree } from "@pagewright/machine";
+import type { FrameStore, Pfn } from "@pagewright/machine";
+import { FrameFile } from "@pagewright/machine/node";
+import { frameStoreSuite, mmioDeviceSuite } from "@pagewright/machine/testing";
+import { afterAll, describe, expect, test } from "vitest";
+import { cpuOf, ramMachine } from "./fixtures.ts";
+
+/** The naive frame store. */
+class MapStore implements FrameStore {
+  readonly #frames = new Map<Pfn, Uint8Array>();
+
+  load(pfn: Pfn, into: Uint8Array): void {
+    into.set(this.#frames.get(pfn) ?? []);
+  }
+
+  save(pfn: Pfn, from: Uint8Array): void {
+    this.#frames.set(pfn, from.slice());
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), "machine-ports-"));
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+let files = 0;
+
+describe("frame stores", () => {
+  for (const one of frameStoreSuite) {
+    test(`naive: ${one.name}`, () => {
+      one.run(() => new MapStore());
+    });
+    test(`file: ${one.name}`, () => {
+      one.run(() => new FrameFile(join(folder, `frames-${files++}`), 0x100));
+    });
+  }
+});
+
+describe("devices", () => {
+  for (const one of mmioDeviceSuite)
+    test(`framebuffer: ${one.name}`, () => {
+      one.run(() => new Framebuffer(32, 32));
+    });
+});
+
+describe("printouts and misuse", () => {
+  test("the flat view and the tree name every owner", () => {
+    const map = new PhysicalMap(firmwareMapOf([{ base: 0n, length: BigInt(MIB), type: 1 }]));
+    expect(printFlat(map)).toBe("0000000000000000-00000000000fffff  ram                  firmware");
+    expect(printTree(map)).toBe("0000000000000000-00000000000fffff (prio 0, ram): firmware: usable");
+  });
+
+  test("a root table that is unaligned or in a hole is refused", () => {
+    const machine = ramMachine(MIB);
+    const cpu = cpuOf(machine);
+    expect(() => {
+      cpu.useTable(0x1008);
+    }).toThrow(/first byte/);
+    expect(() => {
+      cpu.useTable(16 * MIB);
+    }).toThrow(/CPU 0 lies in a hole/);
+    cpu.useTable(0x1000);
+    expect(cpu.registers.cr3Low).toBe(0x1000);
+  });
+});
