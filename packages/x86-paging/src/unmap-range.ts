@@ -168,6 +168,10 @@ export function writeProtect(
 ): void {
   const level = editor.level(n);
   const pages = level.pages;
+  if (n === 1 && editor.mode.entryWords === 2) {
+    protectTable(editor, table, level, at, start - at, end - at, packed, mask, plan);
+    return;
+  }
   for (let i = Math.floor((start - at) / pages), next = at + i * pages; next < end; i++, next += pages) {
     const from = Math.max(start, next);
     const to = Math.min(end, next + pages);
@@ -181,6 +185,58 @@ export function writeProtect(
     const child = leaf ? splitEntry(editor, table, i, level, next, plan) : editor.tableFrame(level);
     if (editor.shares.count(child) > 1) plan.everyContext = true;
     writeProtect(editor, child, n - 1, next, from, to, packed, mask, plan);
+  }
+}
+
+/** A frame number of all ones: what a leaf's words hold of it are their frame bits. */
+const ALL_FRAME_BITS: Pfn = 2 ** 40 - 1;
+
+/**
+ * Rewrites the leaves `[first, end)` of a page table. Neighbours mostly have the same attributes: what becomes of them is worked out once and
+ * then costs two comparisons and one compare-exchange an entry.
+ */
+function protectTable(
+  editor: TableEditor,
+  table: Pfn,
+  level: PagingLevel,
+  at: number,
+  first: number,
+  end: number,
+  packed: number,
+  mask: number,
+  plan: FlushPlan,
+): void {
+  const { mode, encryption } = editor;
+  const words = editor.memory.words(table);
+  const base = editor.memory.base(table);
+  const frameLow = leafFrameLow(level, ALL_FRAME_BITS);
+  const frameHigh = leafFrameHigh(level, ALL_FRAME_BITS);
+  let seenLow = -1;
+  let seenHigh = -1;
+  let before = 0;
+  let after = 0;
+  let nextLow = 0;
+  let nextHigh = 0;
+  let need = FLUSH_NONE;
+  for (let i = first; i < end; i++) {
+    const low = words[base + i * 2]!;
+    if ((low & mode.presentMask) === 0) continue;
+    const high = words[base + i * 2 + 1]!;
+    if ((low & ~frameLow) >>> 0 !== seenLow || (high & ~frameHigh) >>> 0 !== seenHigh) {
+      seenLow = (low & ~frameLow) >>> 0;
+      seenHigh = (high & ~frameHigh) >>> 0;
+      before = attributesOf(mode, level, low, high, encryption);
+      after = (before & ~mask) | (packed & mask);
+      nextLow = attributeLow(mode, level, after, encryption);
+      nextHigh = attributeHigh(mode, after, encryption) >>> 0;
+      need = needOfChange(before, after, editor.supervisorGuards, editor.softwareMask);
+    }
+    if (after === before) continue;
+    const next = ((low & frameLow) | nextLow) >>> 0;
+    const done =
+      encryption < 0 && nextHigh === seenHigh && Atomics.compareExchange(words, base + i * 2, low, next) === low;
+    if (!done) changeLeaf(editor, table, i, level, at + i, packed, mask, plan);
+    else if (need !== FLUSH_NONE) plan.addRange(editor.vpnOf(at + i), 1, 1, need, (before & ATTR_GLOBAL) !== 0);
   }
 }
 
