@@ -42,7 +42,7 @@ export class LocalRedis {
       ["--port", String(this.#port), "--bind", "127.0.0.1", "--dir", this.#folder, ...durable, ...settings],
       { stdio: "ignore" },
     );
-    for (let attempt = 0; attempt < 200; attempt++) {
+    for (let attempt = 0; attempt < 1200; attempt++) {
       if (await answers(this.#port)) return;
       await new Promise((resolve) => setTimeout(resolve, 25));
     }

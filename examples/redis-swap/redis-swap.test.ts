@@ -12,12 +12,11 @@ function pageOf(seed: number): Uint8Array {
 describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-server is not installed"})`, () => {
   async function withServer(
     settings: string[],
-    options: { timeoutMs?: number },
     body: (swap: RedisSwap, server: LocalRedis) => Promise<void> | void,
   ): Promise<void> {
     const server = await LocalRedis.start(program ?? "", ...settings);
     try {
-      const swap = await RedisSwap.open({ url: server.url, slots: 1024, ...options });
+      const swap = await RedisSwap.open({ url: server.url, slots: 1024 });
       try {
         await body(swap, server);
       } finally {
@@ -29,7 +28,7 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
   }
 
   test("a page comes back as it went, until it is discarded", async () => {
-    await withServer([], {}, (swap) => {
+    await withServer([], (swap) => {
       const page = new Uint8Array(4096);
       expect(swap.read(7, page)).toBe("failed");
       for (let slot = 0; slot < 64; slot++) expect(swap.write(slot, pageOf(slot))).toBe("ok");
@@ -45,7 +44,7 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
   });
 
   test("acknowledged pages survive the kill and restart of the server", async () => {
-    await withServer([], {}, async (swap, server) => {
+    await withServer([], async (swap, server) => {
       const page = new Uint8Array(4096);
       for (let slot = 0; slot < 32; slot++) expect(swap.write(slot, pageOf(slot))).toBe("ok");
       await server.kill();
@@ -59,20 +58,22 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
   });
 
   test("a server that stays away fails the transfer after the time limit, and later ones work again", async () => {
-    await withServer([], { timeoutMs: 1000 }, async (swap, server) => {
+    await withServer([], async (swap, server) => {
       const page = new Uint8Array(4096);
       expect(swap.write(1, pageOf(1))).toBe("ok");
       await server.kill();
+      swap.timeoutMs = 200;
       expect(swap.write(2, pageOf(2))).toBe("failed");
       expect(swap.read(1, page)).toBe("failed");
       await server.start();
+      swap.timeoutMs = 10_000;
       expect(swap.read(1, page)).toBe("ok");
       expect(page).toEqual(pageOf(1));
     });
   });
 
   test("a server whose memory is full says so", async () => {
-    await withServer(["--maxmemory", "4mb"], {}, (swap) => {
+    await withServer(["--maxmemory", "4mb"], (swap) => {
       const outcomes = Array.from({ length: 1024 }, (_, slot) => swap.write(slot, pageOf(slot)));
       expect(outcomes[0]).toBe("ok");
       expect(outcomes.at(-1)).toBe("full");

@@ -52,8 +52,9 @@ export interface RedisSwapStats {
 export class RedisSwap implements SwapStore {
   /** See `SwapStore.slots`. */
   readonly slots: number;
+  /** Milliseconds that a transfer may take from now on. */
+  timeoutMs: number;
   readonly #worker: Worker;
-  readonly #timeoutMs: number;
   readonly #used: Set<number> = new Set();
   #channel: SharedArrayBuffer = new SharedArrayBuffer(PAGE_AT + PAGE_SIZE);
   #reads = 0;
@@ -63,7 +64,7 @@ export class RedisSwap implements SwapStore {
   private constructor(worker: Worker, options: RedisSwapOptions) {
     this.#worker = worker;
     this.slots = options.slots;
-    this.#timeoutMs = options.timeoutMs ?? 10_000;
+    this.timeoutMs = options.timeoutMs ?? 10_000;
   }
 
   /** Connects. Rejects where the server cannot be reached, or is set to drop keys when memory runs out. */
@@ -132,8 +133,8 @@ export class RedisSwap implements SwapStore {
     const channel = this.#channel;
     const control = new Int32Array(channel, 0, PAGE_AT / 4);
     Atomics.store(control, STATE, BUSY);
-    this.#worker.postMessage({ kind, slot, channel, deadline: Date.now() + this.#timeoutMs });
-    const waited = Atomics.wait(control, STATE, BUSY, this.#timeoutMs);
+    this.#worker.postMessage({ kind, slot, channel, deadline: Date.now() + this.timeoutMs });
+    const waited = Atomics.wait(control, STATE, BUSY, this.timeoutMs);
     let outcome: IoOutcome = OUTCOMES[Atomics.load(control, OUTCOME)] ?? "failed";
     if (waited === "timed-out") {
       // The worker may still answer on this channel: the next transfer gets another one.
