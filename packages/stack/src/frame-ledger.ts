@@ -10,7 +10,15 @@
  *
  * The auditor compares the ledger, which nobody else writes, with what pmm and vmm say and with what tables and TLBs reach.
  */
-import type { FrameHints, FrameSource, FrameWindow, Pfn } from "@pagewright/vmm";
+import type {
+  FrameHints,
+  FrameSource,
+  FrameWindow,
+  Pfn,
+  SpecialFrames,
+  SpecialOutcome,
+  SpecialRequest,
+} from "@pagewright/vmm";
 
 const OUT = 1;
 const REPLACED = 2;
@@ -111,6 +119,31 @@ export class LedgerFrames implements FrameSource {
   giveMany(frames: Float64Array, count: number): void {
     this.#frames.giveMany(frames, count);
     for (let at = 0; at < count; at++) this.#ledger.given(frames[at]!, 1);
+  }
+}
+
+/** Runs of frames for devices, entered like all others. */
+export class LedgerRuns implements SpecialFrames {
+  readonly #runs: SpecialFrames;
+  readonly #ledger: FrameLedger;
+
+  /** Wraps a source of runs. */
+  constructor(runs: SpecialFrames, ledger: FrameLedger) {
+    this.#runs = runs;
+    this.#ledger = ledger;
+  }
+
+  /** See the SpecialFrames port of vmm. */
+  request(request: SpecialRequest): SpecialOutcome {
+    const outcome = this.#runs.request(request);
+    if (outcome.ok) this.#ledger.taken(outcome.start, outcome.frames);
+    return outcome;
+  }
+
+  /** See the SpecialFrames port of vmm. */
+  release(start: Pfn, frames: number): void {
+    this.#runs.release(start, frames);
+    this.#ledger.given(start, frames);
   }
 }
 

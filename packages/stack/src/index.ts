@@ -5,7 +5,7 @@ export { audit } from "./audit/audit.ts";
 export type { AuditReport } from "./audit/findings.ts";
 export { TableCensus } from "./audit/table-census.ts";
 export type { Leaf, LeafVisitor } from "./audit/table-census.ts";
-export { FrameLedger, LedgerFrames, LedgerWindow } from "./frame-ledger.ts";
+export { FrameLedger, LedgerFrames, LedgerRuns, LedgerWindow } from "./frame-ledger.ts";
 export { PoolFrames } from "./pool-frames.ts";
 export type { PoolGrowth } from "./pool-frames.ts";
 export { isStackError, StackError } from "./errors.ts";

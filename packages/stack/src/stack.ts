@@ -2,8 +2,8 @@
  * The layers, assembled: a machine, its frames, a virtual memory manager with the machine's page tables, and processors that
  * fault into it.
  */
-import { Machine } from "@pagewright/machine";
-import type { Cpu, FaultHandler, FrameRange, PhysicalMap, TlbGeometry, VirtAddr } from "@pagewright/machine";
+import { CR4_SMAP, CR4_SMEP, LONG_MODE, Machine, PAT_LINUX } from "@pagewright/machine";
+import type { Cpu, FaultHandler, FrameRange, PhysicalMap, Registers, TlbGeometry, VirtAddr } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import { Vmm } from "@pagewright/vmm";
 import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
@@ -12,11 +12,17 @@ import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
 import { MODE_4_LEVEL } from "@pagewright/x86-paging";
 import type { PagingMode } from "@pagewright/x86-paging";
 import { StackError } from "./errors.ts";
-import { FrameLedger, LedgerFrames, LedgerWindow } from "./frame-ledger.ts";
+import { FrameLedger, LedgerFrames, LedgerRuns, LedgerWindow } from "./frame-ledger.ts";
 import { PoolFrames } from "./pool-frames.ts";
 
+/** 64-bit paging in which the kernel neither runs nor touches user pages by accident. */
+const GUARDED_LONG_MODE: Registers = { ...LONG_MODE, cr4: LONG_MODE.cr4 + CR4_SMEP + CR4_SMAP };
+
 /** What `createStack` is told of the manager: everything that the layers below do not decide. */
-export type ManagerSettings = Omit<VmmOptions, "frames" | "window" | "tables" | "tlb" | "spaceSwitch">;
+export type ManagerSettings = Omit<
+  VmmOptions,
+  "frames" | "window" | "tables" | "tlb" | "spaceSwitch" | "special" | "pressure"
+>;
 
 /** Compressed memory as the first swap tier, in front of the first store of `swap`, or alone. */
 export interface CompressedTier {
@@ -68,6 +74,7 @@ export class Stack implements FaultHandler {
     const { map, cpus, translationBuffers, compressed, ...settings } = options;
     this.machine = new Machine({
       map,
+      registers: GUARDED_LONG_MODE,
       ...(cpus === undefined ? {} : { cpus }),
       ...(translationBuffers === undefined ? {} : { tlb: translationBuffers }),
     });
@@ -76,15 +83,17 @@ export class Stack implements FaultHandler {
     this.ledger = new FrameLedger();
     const frames = new LedgerFrames(this.pmm, this.ledger);
     const { cpus: processors, memory } = this.machine;
+    for (const cpu of processors) cpu.pat.program(PAT_LINUX);
     const current = (): number => this.#running;
-    this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames });
+    this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames, supervisorGuards: true });
     this.control = new CpuTlbControl(processors, current, this.tables.kernel.root);
     const window = new LedgerWindow(this.tables.windows, this.ledger);
     this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
     this.pool = compressed === undefined ? null : this.#makePool(compressed, window, settings.swap);
     const { tables, control, pool } = this;
     const swap = pool === null ? {} : { swap: [pool, ...(settings.swap ?? []).slice(1)] };
-    this.vmm = new Vmm({ ...settings, ...swap, frames, window, tables, tlb: control, spaceSwitch: control });
+    const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: this.pmm };
+    this.vmm = new Vmm({ ...settings, ...swap, ...ports, special: new LedgerRuns(this.pmm, this.ledger) });
     this.#faults = new X86FaultHandler(this.vmm, control);
     for (const cpu of processors) cpu.faultHandler = this;
   }

@@ -72,6 +72,52 @@ describe("the auditor finds nothing wrong", () => {
   });
 });
 
+describe("the auditor knows the places of frames that are no pages:", () => {
+  test("device buffers, until they are given back", () => {
+    const outcome = stack.vmm.allocateDmaBuffer({ bytes: 3 * PAGE, below: 16 * 2 ** 20, boundary: 65536 });
+    if (!outcome.ok) throw new Error(outcome.reason);
+    expect(stack.ledger.isOut(outcome.buffer.start)).toBe(true);
+    expect(problems()).toBe("");
+    const { start } = outcome.buffer;
+    outcome.buffer.close();
+    expect(stack.ledger.isOut(start)).toBe(false);
+    expect(problems()).toBe("");
+  });
+
+  test("the compressed pool's", () => {
+    const map = physicalMapFromJson({ entries: [{ base: 0, length: 48 * 2 ** 20, type: 1 }] });
+    stack = createStack({ map, residentLimit: LIMIT, swap: [new MemorySwap(256)], compressed: { limitFrames: 6 } });
+    const packed = stack.vmm.createSpace();
+    const address = packed?.map({ bytes: PAGES * PAGE });
+    if (packed === null || typeof address !== "number") throw new Error("no memory");
+    const cpu = stack.enter(packed);
+    for (let page = 0; page < PAGES; page++)
+      for (let at = 0; at < 64; at++) cpu.store32(address + page * PAGE + at * 64, page + at);
+    expect(stack.poolFrames.held.size).toBeGreaterThan(0);
+    expect(stack.vmm.residentPages + stack.poolFrames.held.size).toBeLessThanOrEqual(LIMIT + 1);
+    expect(problems()).toBe("");
+    packed.destroy();
+    expect(stack.poolFrames.held.size).toBe(0);
+    expect(problems()).toBe("");
+  });
+
+  test("those in quarantine, which tables must not reach", () => {
+    const map = physicalMapFromJson({ entries: [{ base: 0, length: 48 * 2 ** 20, type: 1 }] });
+    stack = createStack({ map, cpus: 2, lazyShootdown: true });
+    const lazy = stack.vmm.createSpace();
+    const address = lazy?.map({ bytes: 8 * PAGE });
+    if (lazy === null || typeof address !== "number") throw new Error("no memory");
+    for (let page = 0; page < 8; page++) stack.enter(lazy, page & 1).store32(address + page * PAGE, page);
+    lazy.unmap(address + 2 * PAGE, 4 * PAGE);
+    const [pfn] = stack.vmm.core.quarantine?.frames() ?? [];
+    expect(pfn).toBeGreaterThan(0);
+    expect(problems()).toBe("");
+    space = lazy;
+    behindTheBack((plan) => lazy.tables.map(address / PAGE, pfn ?? 0, READ | USER, plan));
+    expect(problems()).toContain("not true that no table reaches a quarantined frame");
+  });
+});
+
 describe("the auditor finds", () => {
   test("a table that reaches a free frame", () => {
     behindTheBack((plan) => space.tables.map(base / PAGE + PAGES, 9000, READ | USER, plan));

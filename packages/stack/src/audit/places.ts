@@ -1,4 +1,5 @@
 /** Every frame is in exactly one place. */
+import { BufferObject } from "@pagewright/vmm";
 import type { Pfn } from "@pagewright/x86-paging";
 import type { Stack } from "../stack.ts";
 import { frameText } from "./findings.ts";
@@ -11,6 +12,8 @@ export function auditPlaces(stack: Stack, translations: Translations, findings: 
   const places = new Places(stack, findings);
   for (const table of translations.tables.keys()) places.put(table, "a page table");
   for (const pfn of stack.vmm.core.keeper.stockFrames()) places.put(pfn, "the stock of zeroed frames");
+  putQuarantine(stack, translations, places, findings);
+  putBuffers(stack, places);
   for (const pfn of stack.poolFrames.held) places.put(pfn, "the compressed pool");
   if (stack.vmm.faults.zeroFramePfn >= 0) places.put(stack.vmm.faults.zeroFramePfn, "the shared frame of zeroes");
   putPages(stack, translations, places, findings);
@@ -35,6 +38,21 @@ function putPages(stack: Stack, translations: Translations, places: Places, find
       () => `${frameText(pfn)}: ${leaves} leaves, ${counted} mappings`,
     );
   }
+}
+
+/** Frames whose stale translations may still be in TLBs: tables must not reach them any more. */
+function putQuarantine(stack: Stack, translations: Translations, places: Places, findings: Findings): void {
+  for (const pfn of stack.vmm.core.quarantine?.frames() ?? []) {
+    places.put(pfn, "the quarantine");
+    findings.fact(!translations.pageLeaves.has(pfn), "no table reaches a quarantined frame", () => frameText(pfn));
+  }
+}
+
+/** Runs of frames that devices were given. */
+function putBuffers(stack: Stack, places: Places): void {
+  for (const object of stack.vmm.core.objects.values())
+    if (object instanceof BufferObject)
+      for (let at = 0; at < object.frames; at++) places.put(object.start + at, "a device's buffer");
 }
 
 class Places {
