@@ -14,6 +14,7 @@ import { Mappings } from "./pages/mappings.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
 import type {
   Clock,
+  FramePressure,
   FrameSource,
   FrameWindow,
   Interleaving,
@@ -28,6 +29,11 @@ import type { AddressSpace } from "./space/space.ts";
 import type { Region } from "./space/region.ts";
 import { SheetRegistry, type Sheet } from "./space/sheet.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
+import { Shrinkers } from "./pressure/shrinkers.ts";
+import { StallMeter } from "./pressure/stall-meter.ts";
+import { IdleTracker } from "./reclaim/idle-tracker.ts";
+import { Purgeable } from "./reclaim/purgeable.ts";
+import { Quarantine } from "./reclaim/quarantine.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
 import type { SwapSpace } from "./swap/swap-space.ts";
 import { Swapper } from "./swap/swapper.ts";
@@ -57,6 +63,12 @@ export interface CoreParts {
   readonly random: Random;
   /** Who may run at yield points; null: nobody. */
   readonly interleaving: Interleaving | null;
+  /** How full the frame source is; null: unknown. */
+  readonly framePressure: FramePressure | null;
+  /** Pages that are fetched ahead of a stream of misses at most; 0: none. */
+  readonly readAhead: number;
+  /** Whether unmapping leaves invalidation to the processors' own pace. */
+  readonly lazyShootdown: boolean;
 }
 
 /** Shared state and page life. */
@@ -87,10 +99,25 @@ export class Core implements PlanTarget {
   residentLimit: number;
   /** Who may run at yield points; null: nobody. */
   readonly interleaving: Interleaving | null;
+  /** Frames that wait for processors; null: they are interrupted. */
+  readonly quarantine: Quarantine | null;
+  /** How full the frame source is; null: unknown. */
+  readonly framePressure: FramePressure | null;
+  /** Pages that are fetched ahead of a stream of misses at most. */
+  readonly readAhead: number;
+  /** Time lost to waiting for memory. */
+  readonly stalls: StallMeter;
+  /** Caches that give memory back before pages go to swap. */
+  readonly shrinkers: Shrinkers = new Shrinkers();
+  /** Ranges that are dropped under pressure. */
+  readonly purgeable: Purgeable = new Purgeable();
+  /** How long pages have been idle, in harvests. */
+  readonly idleness: IdleTracker = new IdleTracker(1024);
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
   readonly #idle: Change[] = [];
   #policySlots = 0;
+  #tracked = 1024;
   #objectNumber = 0;
 
   /** A core over its parts. */
@@ -105,6 +132,11 @@ export class Core implements PlanTarget {
     this.random = parts.random;
     this.residentLimit = parts.residentLimit;
     this.interleaving = parts.interleaving;
+    this.quarantine = parts.lazyShootdown && parts.tlb !== null ? new Quarantine(parts.frames, parts.tlb) : null;
+    this.framePressure = parts.framePressure;
+    this.readAhead = parts.readAhead;
+    this.stalls = new StallMeter(parts.clock);
+    this.stalls.activate();
     this.keeper = new FrameKeeper(this);
     this.swapper = new Swapper(this);
     this.reclaimer = new Reclaimer(this, parts.policyFrames);
@@ -115,6 +147,12 @@ export class Core implements PlanTarget {
   /** Frames that hold pages now. */
   get resident(): number {
     return this.frameMap.count;
+  }
+
+  /** Whether a frame can be had without taking one from another page. */
+  get hasSpareFrames(): boolean {
+    if (this.frameMap.count >= this.residentLimit) return false;
+    return this.framePressure === null || this.framePressure.level() === "none";
   }
 
   /** Numbers a new object. */
@@ -146,6 +184,12 @@ export class Core implements PlanTarget {
     this.#idle.push(change);
   }
 
+  /** {@link end} for a range of one space that is gone: other processors need not be interrupted. */
+  endLater(change: Change, start: Vpn, end: Vpn): void {
+    change.plan.completeLater(start, end);
+    this.#idle.push(change);
+  }
+
   // ------------------------------------------------------------ a page's frame
 
   /** Gives a page its frame. The policy learns of it unless the page is held. */
@@ -153,6 +197,8 @@ export class Core implements PlanTarget {
     const { pages } = this;
     this.frameMap.set(pfn, page);
     pages.pfn[page] = pfn;
+    if (page >= this.#tracked) this.#track();
+    this.idleness.insert(page);
     if (pages.holds[page] === 0) this.#policyInsert(page);
   }
 
@@ -168,6 +214,7 @@ export class Core implements PlanTarget {
     const pfn = pages.pfn[page]!;
     if (pages.map[page] !== -1) throw new VmmError("invariant", "A mapped page lost its frame.", { page });
     if (pages.holds[page] === 0) this.policy.remove(page);
+    this.idleness.remove(page);
     this.frameMap.clear(pfn);
     pages.pfn[page] = NO_FRAME;
     pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
@@ -178,6 +225,7 @@ export class Core implements PlanTarget {
   detachEvicted(page: number): Pfn {
     const { pages } = this;
     const pfn = pages.pfn[page]!;
+    this.idleness.remove(page);
     this.frameMap.clear(pfn);
     pages.pfn[page] = NO_FRAME;
     pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
@@ -334,6 +382,11 @@ export class Core implements PlanTarget {
     if (!pages.has(page, PAGE_REFERENCED)) return false;
     pages.unmark(page, PAGE_REFERENCED);
     return true;
+  }
+
+  #track(): void {
+    this.#tracked = this.pages.capacity;
+    this.idleness.grow(this.#tracked);
   }
 
   #policyInsert(page: number): void {

@@ -9,6 +9,7 @@
  * ```
  */
 import type { FlushSink, FrameSource, TlbControl } from "./ports.ts";
+import type { Quarantine } from "./reclaim/quarantine.ts";
 import type { Pfn, Vpn } from "./units.ts";
 
 /** Beyond so many pages of one space, everything of the space is invalidated: cheaper than one by one (Linux's x86 default is 33). */
@@ -20,6 +21,8 @@ export interface PlanTarget {
   readonly frames: FrameSource;
   /** Translation look-aside buffers; null where there are none. */
   readonly tlb: TlbControl | null;
+  /** Where frames wait for processors that are not interrupted; null: they always are. */
+  readonly quarantine: Quarantine | null;
   /** Other processors may run now. */
   yieldPoint(reason: "invalidate"): void;
 }
@@ -35,6 +38,8 @@ export class FlushPlan implements FlushSink {
   #full: number[] = [];
   #frames: Float64Array = new Float64Array(64);
   #frameCount = 0;
+  /** Of the frames, those that held tables. */
+  #tables = 0;
 
   /** An empty plan that gives frames to the target. */
   constructor(target: PlanTarget) {
@@ -70,6 +75,7 @@ export class FlushPlan implements FlushSink {
 
   /** See {@link FlushSink.tableFrame}. */
   tableFrame(pfn: Pfn): void {
+    this.#tables++;
     this.dataFrame(pfn);
   }
 
@@ -95,12 +101,36 @@ export class FlushPlan implements FlushSink {
     this.#pages = 0;
   }
 
+  /**
+   * Completes the plan of a range of one space that is gone, without interrupting other processors where that is offered: the frames wait in
+   * quarantine. Tables among them, or pages of other spaces: at once, as {@link complete}.
+   */
+  completeLater(start: Vpn, end: Vpn): void {
+    const { tlb, quarantine } = this.#target;
+    const asid = this.asid;
+    const eager = tlb === null || quarantine === null || this.#tables > 0 || this.#frameCount === 0;
+    if (eager || !this.#isOnly(asid) || !tlb.later(asid, this.#vpns, this.#full.length > 0 ? -1 : this.#pages)) {
+      this.complete();
+      return;
+    }
+    this.#full.length = 0;
+    this.#pages = 0;
+    quarantine.hold(asid, start, end, this.#frames.slice(0, this.#frameCount));
+    this.#frameCount = 0;
+  }
+
+  #isOnly(asid: number): boolean {
+    for (let at = 0; at < this.#pages; at++) if (this.#asids[at] !== asid) return false;
+    return this.#full.every((full) => full === asid);
+  }
+
   /** Invalidates on all processors, then gives the frames back. */
   complete(): void {
     if (this.#pages > 0 || this.#full.length > 0) this.flush();
     if (this.#frameCount === 0) return;
     const count = this.#frameCount;
     this.#frameCount = 0;
+    this.#tables = 0;
     if (count === 1) this.#target.frames.give(this.#frames[0]!);
     else this.#target.frames.giveMany(this.#frames, count);
   }

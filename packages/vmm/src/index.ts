@@ -103,3 +103,5 @@ export { AsyncFileObject } from "./objects/async-file-object.ts";
 export { DmaTransfer, type DeviceReach, type Segment, type TransferDirection } from "./dma/transfer.ts";
 export type { DmaOutcome, DmaRequest } from "./dma/allocate.ts";
 export { Migrator, type EvacuationOutcome, type MigrationRefusal, type StuckFrame } from "./migration.ts";
+export type { UsageReport } from "./space/report.ts";
+export type { PurgeableHandle } from "./reclaim/purgeable.ts";

@@ -200,6 +200,11 @@ export interface TlbControl {
   invalidate(asid: number, vpns: Float64Array, count: number): void;
   /** The same on every processor that may hold them; returns when all have done it. */
   shootdown(asid: number, vpns: Float64Array, count: number): void;
+  /**
+   * As {@link shootdown}, but other processors may do it when they next pass a quiescent point. False: not offered, use `shootdown`. True: done when
+   * {@link quiesced} has reached the {@link ticket} of after this call.
+   */
+  later(asid: number, vpns: Float64Array, count: number): boolean;
   /** A ticket for "now"; grows. */
   ticket(): number;
   /** The latest ticket since which every processor has passed a point where it holds no stale entry. */

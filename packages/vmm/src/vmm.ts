@@ -33,6 +33,8 @@ import type {
   TlbControl,
   TranslationSystem,
 } from "./ports.ts";
+import type { AccessHistogram } from "./reclaim/idle-tracker.ts";
+import type { PurgeableHandle } from "./reclaim/purgeable.ts";
 import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
@@ -85,6 +87,10 @@ export interface VmmOptions {
   readonly clock?: ClockPort;
   /** Placement of regions. */
   readonly random?: Random;
+  /** Pages that are fetched ahead of a stream of misses of a file at most, into spare frames only; 32 by default, 0 for none. */
+  readonly readAhead?: number;
+  /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
+  readonly lazyShootdown?: boolean;
   /** Who may run at yield points; nobody by default. */
   readonly interleaving?: Interleaving;
 }
@@ -108,6 +114,7 @@ export class Vmm {
   /** Moves pages between frames. */
   readonly migrator: Migrator;
   readonly #special: SpecialFrames | null;
+  readonly #pressure: FramePressure | null;
   readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
   writeExecuteWarnings = 0;
@@ -121,6 +128,7 @@ export class Vmm {
     if (!Number.isInteger(Math.log2(faultAround)) || faultAround > TABLE_PAGES)
       throw new VmmError("out-of-range", "Fault-around is a power of two of at most 512 pages.", { faultAround });
     const pressure = options.pressure ?? (isPressure(options.frames) ? options.frames : null);
+    this.#pressure = pressure;
     const policyFrames = Math.min(residentLimit, pressure?.totalFrames ?? 65536);
     const tables = options.tables ?? new PlainTranslationSystem();
     this.core = new Core({
@@ -135,6 +143,9 @@ export class Vmm {
       clock: options.clock ?? new ManualClock(),
       random: options.random ?? new SeededRandom(1),
       interleaving: options.interleaving ?? null,
+      lazyShootdown: options.lazyShootdown ?? false,
+      framePressure: pressure,
+      readAhead: options.readAhead ?? 32,
     });
     this.faults = new FaultHandler(this.core);
     this.faults.faultAround = faultAround;
@@ -227,6 +238,34 @@ export class Vmm {
     return done;
   }
 
+  /**
+   * One bounded step of background work: releases quarantined frames, evicts up to `budget` pages while the frame source is below its high watermark or fewer
+   * than a sixteenth of the resident limit is free. Returns how many pages left; 0: nothing to do now.
+   */
+  background(budget: number): number {
+    const { core } = this;
+    core.quarantine?.release();
+    const spare = Math.floor(core.residentLimit / 16);
+    let freed = 0;
+    while (freed < budget) {
+      const tight = this.#pressure !== null && this.#pressure.level() !== "none";
+      if (!tight && core.resident + spare <= core.residentLimit) break;
+      if (!core.reclaimer.reclaimOne()) break;
+      freed++;
+    }
+    return freed;
+  }
+
+  /** Makes a range of private memory purgeable: dropped under pressure while nobody holds it. */
+  makePurgeable(space: AddressSpace, address: VirtAddr, bytes: number): PurgeableHandle {
+    return this.core.purgeable.add(space, address, bytes);
+  }
+
+  /** How idle and how often used the resident pages are, as far as harvests have seen. */
+  accessHistogram(): AccessHistogram {
+    return this.core.idleness.histogram();
+  }
+
   /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */
   idle(budget: number): number {
     return this.core.keeper.fillStock(budget);
@@ -242,6 +281,7 @@ export class Vmm {
 
   /** Gives back the frames that the manager holds for itself: stock and zero frame. Spaces must be gone. */
   close(): void {
+    this.core.quarantine?.drain();
     this.core.keeper.emptyStock();
     this.faults.close();
   }

@@ -9,6 +9,9 @@
 import type { Core } from "../core.ts";
 import { NO_FRAME, type Pfn } from "../units.ts";
 
+/** Frames' worth of memory that shrinkers are asked for at a time. */
+const SHRINK_PAGES = 16;
+
 /** Frees one frame's worth of pages; false if nothing can leave. */
 export type Reclaim = () => boolean;
 
@@ -88,7 +91,19 @@ export class FrameKeeper {
 
   #takeSlowly(): Pfn {
     const core = this.#core;
+    core.stalls.stall();
+    const pfn = this.#takeUnderPressure();
+    core.stalls.resume();
+    return pfn;
+  }
+
+  #takeUnderPressure(): Pfn {
+    const core = this.#core;
     const { yields } = core;
+    if (core.quarantine !== null && core.quarantine.release() === 0) core.quarantine.drain();
+    if (core.purgeable.purge(SHRINK_PAGES) > 0)
+      core.yields++; // Pages that the caller knows may be among them.
+    else core.shrinkers.shrink(SHRINK_PAGES);
     while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
     if (core.yields !== yields) return NO_FRAME;
     if (this.#stocked > 0) return this.#stock[--this.#stocked]!;

@@ -7,6 +7,7 @@
 import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { BackingStore, IoOutcome } from "../ports.ts";
+import { ReadAhead } from "../reclaim/read-ahead.ts";
 import { PAGE_SIZE } from "../units.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
@@ -24,6 +25,8 @@ export class FileObject extends MemoryObject {
   readonly kind = "file";
   override readonly persistent = true;
   override readonly remembers = true;
+  /** Watches the misses; null where nothing is fetched ahead. */
+  override readonly readAhead: ReadAhead | null;
   readonly #backing: BackingStore;
   readonly #dirty: Set<number> = new Set();
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
@@ -35,6 +38,7 @@ export class FileObject extends MemoryObject {
   constructor(core: Core, backing: BackingStore) {
     super(core);
     this.#backing = backing;
+    this.readAhead = core.readAhead > 0 ? new ReadAhead(core.readAhead) : null;
     this.#size = backing.size();
   }
 

@@ -11,6 +11,7 @@ import { PageIndex } from "../pages/page-index.ts";
 import { NO_PAGE, PAGE_OBJECT, PAGE_POISONED } from "../pages/pages.ts";
 import type { IoOutcome } from "../ports.ts";
 import { DIRTY } from "../rights.ts";
+import type { ReadAhead } from "../reclaim/read-ahead.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { PAGE_SIZE, pagesFor, type Vpn } from "../units.ts";
@@ -43,6 +44,8 @@ export abstract class MemoryObject {
   readonly persistent: boolean = false;
   /** Whether the record of an evicted page stays, so that the policy knows the page when it comes back. Else it is forgotten. */
   readonly remembers: boolean = false;
+  /** Watches the misses; null where nothing is fetched ahead. */
+  readonly readAhead: ReadAhead | null = null;
   protected readonly core: Core;
   #handles = 1;
   #destroyed = false;

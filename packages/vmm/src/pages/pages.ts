@@ -28,6 +28,9 @@ export const PAGE_LAZY_FREE = 16;
 /** Its pin is reclaim's or migration's own, not a transfer's: it may be shared meanwhile. */
 export const PAGE_FROZEN = 32;
 
+/** Brought in ahead and not used yet. */
+export const PAGE_PREFETCHED = 128;
+
 /** No page. */
 export const NO_PAGE = -1;
 

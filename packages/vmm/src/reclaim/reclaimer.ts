@@ -9,7 +9,7 @@
  */
 import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_PREFETCHED, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED } from "../rights.ts";
 import { HarvestSchedule } from "./policies/harvest-schedule.ts";
 
@@ -46,8 +46,11 @@ export class Reclaimer {
     for (let page = 0; page < pages.capacity; page++) {
       if ((flags[page]! & PAGE_REFERENCED) === 0) continue;
       flags[page] = flags[page]! & ~PAGE_REFERENCED;
-      if (holds[page] === 0 && pfn[page]! >= 0) policy.accessed(page);
+      if (pfn[page]! < 0) continue;
+      core.idleness.accessed(page);
+      if (holds[page] === 0) policy.accessed(page);
     }
+    core.idleness.harvested();
     core.stats.harvests++;
   }
 
@@ -111,6 +114,10 @@ export class Reclaimer {
     if (!saved) {
       core.policy.insert(page);
       return false;
+    }
+    if (pages.has(page, PAGE_PREFETCHED)) {
+      pages.unmark(page, PAGE_PREFETCHED);
+      object?.readAhead?.wasted();
     }
     const frame = core.detachEvicted(page);
     plan.dataFrame(frame);

@@ -6,7 +6,7 @@
 import type { Core } from "../core.ts";
 import { DeviceObject } from "../objects/device-object.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, type MemoryObject } from "../objects/object.ts";
-import { NO_PAGE, PAGE_POISONED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_POISONED, PAGE_PREFETCHED } from "../pages/pages.ts";
 import type { FaultOutcome } from "../outcome.ts";
 import { EXECUTE, RIGHTS_MASK, USER, WRITE } from "../rights.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type VirtAddr, type Vpn } from "../units.ts";
@@ -26,6 +26,7 @@ import {
   SOURCE_PRIVATE,
   SOURCE_SHARED,
 } from "./fault-table.ts";
+import type { ReadAhead } from "../reclaim/read-ahead.ts";
 import type { Region } from "./region.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
@@ -210,11 +211,47 @@ export class FaultHandler {
     if (index * PAGE_SIZE >= object.size) return "bus";
     if (write && region.writeNotify && object.writeFault(index, vpn) === "deny") return "bus";
     const brought = object.obtain(index);
-    if (brought >= 0) return object.supplyRead ? "major" : "minor";
+    if (brought >= 0) {
+      const read = object.supplyRead;
+      if (object.readAhead !== null) this.#readAhead(object, object.readAhead, region, index, brought, read);
+      return read ? "major" : "minor";
+    }
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
     if (brought === SUPPLY_BUS) return "bus";
     space.pending = object.pending;
     return "pending";
+  }
+
+  /** Tells the watcher of a miss or of the first use of a page that was fetched ahead, and fetches what it asks for into spare frames. */
+  #readAhead(
+    object: MemoryObject,
+    ahead: ReadAhead,
+    region: Region,
+    index: number,
+    page: number,
+    missed: boolean,
+  ): void {
+    const core = this.#core;
+    const { pages } = core;
+    if (region.pattern === "random") return;
+    if (missed) ahead.miss(index);
+    else if (pages.has(page, PAGE_PREFETCHED)) {
+      pages.unmark(page, PAGE_PREFETCHED);
+      core.stats.prefetchHits++;
+      ahead.used(index);
+    } else return;
+    core.pin(page);
+    for (let done = 0; done < ahead.count && core.hasSpareFrames; done++) {
+      const at = ahead.start + done * ahead.stride;
+      if (at < 0 || at * PAGE_SIZE >= object.size) break;
+      const known = object.pages.get(at);
+      if (known !== NO_PAGE && pages.isResident(known)) continue;
+      const fetched = object.obtain(at);
+      if (fetched < 0) break;
+      pages.mark(fetched, PAGE_PREFETCHED);
+      core.stats.prefetched++;
+    }
+    core.unpin(page);
   }
 
   /** Maps neighbours of a page of an object that are in frames already, read-only and unlocked regions only. */

@@ -80,6 +80,8 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
     space.vmm.commit.uncharge(charge);
     return replaced;
   }
+  const { quarantine } = space.vmm.core;
+  if (quarantine !== null && quarantine.overlaps(space.asid, start, start + pages)) quarantine.drain();
   const region = new Region(start, start + pages, offset / PAGE_SIZE, traits);
   if (request.object instanceof FileObject && request.object.regions.size === 0) request.object.cleanTail();
   addRegion(space, region);
@@ -132,7 +134,7 @@ export function dropRegion(space: AddressSpace, region: Region): void {
   change.remove(start, end, region.locked !== "none");
   for (const page of doomed) core.dropReference(page, change.plan);
   space.dropEmptySheets(start, end);
-  core.end(change);
+  core.endLater(change, start, end);
   if (region.accounted) space.vmm.commit.uncharge(end - start);
   if (object !== null) object.detach(region);
 }

@@ -25,6 +25,7 @@ import { protectRange, sealRange } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
+import { usageOfSpace, usageText, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
@@ -217,6 +218,16 @@ export class AddressSpace {
   /** Resolves an access that faulted: READ, WRITE or EXECUTE, and USER. */
   fault(address: VirtAddr, access: number): FaultOutcome {
     return this.vmm.faults.fault(this, address, access);
+  }
+
+  /** Counts the pages of all regions. */
+  usage(): UsageReport {
+    return usageOfSpace(this);
+  }
+
+  /** The regions with their pages, in the manner of Linux's smaps. */
+  usageText(): string {
+    return usageText(this);
   }
 
   /** Makes a processor run in this space. */

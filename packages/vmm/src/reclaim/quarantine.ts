@@ -1,0 +1,85 @@
+/**
+ * Frames whose stale translations nobody has been interrupted for: they wait until every processor has passed a quiescent point by itself, in the manner
+ * of LATR (Kumar and others, "LATR: Lazy Translation Coherence", ASPLOS 2018).
+ *
+ * Only unmapped regions' frames come here. Tables never do, and their pages' addresses are not mapped again before the frames are released.
+ */
+import type { FrameSource, TlbControl } from "../ports.ts";
+import type { Vpn } from "../units.ts";
+
+/** One plan's frames and pages. */
+interface Batch {
+  readonly ticket: number;
+  readonly asid: number;
+  readonly start: Vpn;
+  readonly end: Vpn;
+  readonly frames: Float64Array;
+}
+
+/** Batches in order of their tickets. */
+export class Quarantine {
+  readonly #frames: FrameSource;
+  readonly #tlb: TlbControl;
+  readonly #batches: Batch[] = [];
+  #held = 0;
+
+  /** A quarantine in front of a source. */
+  constructor(frames: FrameSource, tlb: TlbControl) {
+    this.#frames = frames;
+    this.#tlb = tlb;
+  }
+
+  /** Frames held. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /** Takes the frames of an unmapped range; the processors have been told to invalidate it when they come by. */
+  hold(asid: number, start: Vpn, end: Vpn, frames: Float64Array): void {
+    this.#batches.push({ ticket: this.#tlb.ticket(), asid, start, end, frames });
+    this.#held += frames.length;
+  }
+
+  /** Releases what every processor has passed; returns how many frames. */
+  release(): number {
+    const passed = this.#tlb.quiesced();
+    let released = 0;
+    while (this.#batches.length > 0) {
+      const [first] = this.#batches;
+      if (first === undefined || first.ticket > passed) break;
+      this.#batches.shift();
+      this.#frames.giveMany(first.frames, first.frames.length);
+      released += first.frames.length;
+    }
+    this.#held -= released;
+    return released;
+  }
+
+  /** Interrupts all processors now and releases everything: frames or addresses are needed. */
+  drain(): number {
+    for (const { asid } of this.#batches) this.#tlb.shootdown(asid, NONE, -1);
+    for (const batch of this.#batches) this.#frames.giveMany(batch.frames, batch.frames.length);
+    const released = this.#held;
+    this.#batches.length = 0;
+    this.#held = 0;
+    return released;
+  }
+
+  /** Whether pages of a range of a space may still be known to some processor. */
+  overlaps(asid: number, start: Vpn, end: Vpn): boolean {
+    return this.#batches.some((batch) => batch.asid === asid && batch.start < end && start < batch.end);
+  }
+
+  /** The frames held, for auditors. */
+  frames(): Float64Array {
+    const all = new Float64Array(this.#held);
+    let at = 0;
+    for (const batch of this.#batches) {
+      all.set(batch.frames, at);
+      at += batch.frames.length;
+    }
+    return all;
+  }
+}
+
+const NONE = new Float64Array(0);

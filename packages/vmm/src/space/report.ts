@@ -1,0 +1,100 @@
+/** What a space's regions hold, counted page by page: the figures behind an smaps-like text. */
+import { rightsText } from "../rights.ts";
+import { PAGE_SIZE, TABLE_PAGES, addressOf } from "../units.ts";
+import type { Region } from "./region.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** Pages of a region, a space or several. */
+export interface UsageReport {
+  /** Mapped. */
+  virtualPages: number;
+  /** In frames. */
+  residentPages: number;
+  /** In frames, each divided by the number of its owners or mappings. */
+  proportionalPages: number;
+  /** In frames, and nobody else's. */
+  uniquePages: number;
+  /** In swap only. */
+  swappedPages: number;
+  /** Held in frames by locks. */
+  lockedPages: number;
+  /** In frames, newer than their copy. */
+  dirtyPages: number;
+}
+
+/** All at zero. */
+export function emptyUsage(): UsageReport {
+  return {
+    virtualPages: 0,
+    residentPages: 0,
+    proportionalPages: 0,
+    uniquePages: 0,
+    swappedPages: 0,
+    lockedPages: 0,
+    dirtyPages: 0,
+  };
+}
+
+/** Counts a region's pages. O(pages). Dirty bits that only the tables know are not counted. */
+export function usageOfRegion(space: AddressSpace, region: Region): UsageReport {
+  const { core } = space.vmm;
+  const { pages, mappings } = core;
+  const usage = emptyUsage();
+  usage.virtualPages = region.pages;
+  if (region.locked !== "none") usage.lockedPages = region.pages;
+  for (let vpn = region.start; vpn < region.end; vpn++) {
+    const anon = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
+    const page = anon >= 0 ? anon : (region.object?.pages.get(region.indexOf(vpn)) ?? -1);
+    if (page < 0) continue;
+    if (!pages.isResident(page)) {
+      if (pages.swap[page]! >= 0) usage.swappedPages++;
+      continue;
+    }
+    const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : mappings.countOf(page));
+    usage.residentPages++;
+    usage.proportionalPages += 1 / sharers;
+    if (sharers === 1) usage.uniquePages++;
+    if (pages.has(page, 1)) usage.dirtyPages++;
+  }
+  return usage;
+}
+
+/** Counts all pages of a space. */
+export function usageOfSpace(space: AddressSpace): UsageReport {
+  const total = emptyUsage();
+  for (const region of space.regions.within(space.low, space.high)) add(total, usageOfRegion(space, region));
+  return total;
+}
+
+/** The regions of a space in the manner of Linux's smaps; sizes in KiB. */
+export function usageText(space: AddressSpace): string {
+  const lines: string[] = [];
+  for (const region of space.regions.within(space.low, space.high)) {
+    const usage = usageOfRegion(space, region);
+    const kind = region.object === null ? "anonymous" : `${region.object.kind} ${region.object.number}`;
+    const shared = region.shared ? "shared" : "private";
+    lines.push(`${hex(region.start)}-${hex(region.end)} ${rightsText(region.rights)} ${shared} ${kind}`);
+    for (const [name, pages] of Object.entries(usage))
+      lines.push(
+        `  ${name.replace("Pages", "").padEnd(13)}${((Number(pages) * PAGE_SIZE) / 1024).toFixed(0).padStart(10)} KiB`,
+      );
+  }
+  return lines.join("\n");
+}
+
+function add(total: UsageReport, usage: UsageReport): void {
+  total.virtualPages += usage.virtualPages;
+  total.residentPages += usage.residentPages;
+  total.proportionalPages += usage.proportionalPages;
+  total.uniquePages += usage.uniquePages;
+  total.swappedPages += usage.swappedPages;
+  total.lockedPages += usage.lockedPages;
+  total.dirtyPages += usage.dirtyPages;
+}
+
+/** An address with sixteen digits, two's complement. */
+function hex(vpn: number): string {
+  return BigInt.asUintN(64, BigInt(addressOf(vpn)))
+    .toString(16)
+    .padStart(16, "0");
+}
