@@ -2,7 +2,7 @@
  * A program draws on a screen: its memory is mapped write-combined, so that stores leave the processor as bursts of a whole line, and for comparison
  * uncached, one bus transaction for each store.
  */
-import { AddressClaims, Framebuffer, PAT_LINUX, physicalMapFromJson } from "@pagewright/machine";
+import { AddressClaims, Framebuffer, physicalMapFromJson } from "@pagewright/machine";
 import { createStack } from "@pagewright/stack";
 import { UNCACHED, WRITE_COMBINING, type MemoryType } from "@pagewright/vmm";
 
@@ -12,7 +12,6 @@ const HEIGHT = 32;
 const map = physicalMapFromJson({ entries: [{ base: 2 ** 20, length: 63 * 2 ** 20, type: 1 }] });
 const stack = createStack({ map });
 const { vmm, machine } = stack;
-for (const each of machine.cpus) each.pat.program(PAT_LINUX); // index 1: write-combining
 const screen = new Framebuffer(WIDTH, HEIGHT);
 const window = new AddressClaims(machine.map).allocate(
   { size: screen.size, alignment: 4096, below: 2 ** 32 },
