@@ -19,7 +19,15 @@
  *                128 + w  on a page stack of worker w
  */
 import { HintMap, hintWords } from "./hint-map.ts";
-import { GROUP_BLOCKS, GROUP_WORDS, hintMaps, STACK_WORDS, WORKER_HEADER, workerWords } from "./layout.ts";
+import {
+  GROUP_BLOCKS,
+  GROUP_WORDS,
+  hintMaps,
+  STACK_WORDS,
+  WORKER_HEADER,
+  workerTallies,
+  workerWords,
+} from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import { GROUP_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -199,7 +207,7 @@ export class Arena {
     this.bits = ints(layout.bits, blocks * 16);
     this.ranks = new Uint8Array(buffer, layout.ranks, blocks);
     this.state = new Uint8Array(buffer, layout.state, geometry.groups * GROUP_FRAMES);
-    this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * geometry.stacks * 2);
+    this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * workerTallies(geometry));
     this.workerWords = workerWords(geometry);
     this.workers = ints(layout.workers, geometry.workers * this.workerWords);
     const hints = ints(layout.hints, (layout.tallies - layout.hints) / 4);
@@ -221,6 +229,11 @@ export class Arena {
   /** First word of a worker's page stack: its top; the frames follow. */
   stackOf(worker: number, stack: number): number {
     return worker * this.workerWords + WORKER_HEADER + stack * STACK_WORDS;
+  }
+
+  /** First number of a page stack's tallies: frames taken; frames given follow. */
+  tallyOf(worker: number, stack: number): number {
+    return worker * workerTallies(this.layout.geometry) + stack * 2;
   }
 
   /** The mode of a group, without the worker that works on it. */

@@ -105,6 +105,7 @@ function cheapestIn(arena: Arena, { from, to, base }: Stretch, wish: RunWish): C
   let best = -1;
   let bestCost = FIXED;
   let exists = false;
+  const masks = wish.alignment <= 2 ** 10 && wish.boundary <= 2 ** 30;
   for (let start = nextFit(from + base, wish) - base; start + frames <= to;) {
     const cost = sums[start - from + frames]! - sums[start - from]!;
     if (cost < ABSENT) exists = true;
@@ -113,15 +114,14 @@ function cheapestIn(arena: Arena, { from, to, base }: Stretch, wish: RunWish): C
       bestCost = cost;
       if (cost <= 1) break;
     }
-    start += 1;
-    if (!isFit(start + base, wish)) start = nextFit(start + base, wish) - base;
+    start = masks ? start + 1 : nextFit(start + 1 + base, wish) - base;
+    while (masks && start < to && !isFit(start + base, wish)) start += 1;
   }
   return { start: best, exists };
 }
 
-/** `nextFit(pfn) === pfn` by masks, for limits below 2^31. */
+/** `nextFit(pfn) === pfn` by masks, for limits up to 2^30. */
 function isFit(pfn: Pfn, { frames, alignment, boundary }: RunWish): boolean {
-  if (alignment > 2 ** 30 || boundary > 2 ** 30) return false;
   return (pfn & (alignment - 1)) === 0 && (boundary === 0 || (pfn & (boundary - 1)) + frames <= boundary);
 }
 
@@ -140,10 +140,16 @@ function sumCosts(arena: Arena, from: number, to: number, sums: Float64Array): v
   for (let frame = from; frame < to;) {
     const stop = Math.min(to, (frame & ~31) + 32);
     const uniform = uniformCost(arena, frame);
-    const free = uniform === 0 ? -1 : bits[frame >>> 5]!;
+    const free = uniform >= 0 ? -1 : bits[frame >>> 5]!;
+    if (free === -1) {
+      const step = Math.max(0, uniform);
+      for (; frame < stop; frame += 1) {
+        sum += step;
+        sums[frame - from + 1] = sum;
+      }
+    }
     for (; frame < stop; frame += 1) {
-      if (uniform > 0) sum += uniform;
-      else if ((free & (1 << (frame & 31))) === 0) sum += COSTS[state[frame]!]!;
+      if ((free & (1 << (frame & 31))) === 0) sum += COSTS[state[frame]!]!;
       sums[frame - from + 1] = sum;
     }
   }

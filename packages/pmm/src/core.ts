@@ -66,7 +66,7 @@ export class Core {
   tally(frame: number, kind: number, column: number, frames: number): void {
     const { geometry } = this.arena.layout;
     const stack = (this.arena.nodeIndexOf(frame) * 2 + kind) * geometry.colours;
-    this.arena.tallies[(this.worker * geometry.stacks + stack) * 2 + column]! += frames;
+    this.arena.tallies[this.arena.tallyOf(this.worker, stack) + column]! += frames;
   }
 
   /** True for dense frames of the low zone. */

@@ -30,6 +30,8 @@ export const RANK_LIMIT = 256;
 
 /** Words at the start of a worker's area, before its page stacks; see worker.ts. */
 export const WORKER_HEADER = 24;
+/** Words of a cache line of 64 bytes. */
+const LINE_WORDS = 16;
 /** Words of one page stack: its top, then its frames. One spare word keeps a take that died half-way visible. */
 export const STACK_WORDS: number = STACK_FRAMES + 2;
 
@@ -75,9 +77,14 @@ export const CONTROL_WORDS: number = 64 + 3 * 256 + RANK_LIMIT;
 /** Words of a group's record: mode word, whole blocks, physical GiB, node index. */
 export const GROUP_WORDS = 4;
 
-/** Words of one worker's area. */
+/** Words of one worker's area, a whole number of cache lines and one to spare: no two workers write one line. */
 export function workerWords(geometry: Geometry): number {
-  return WORKER_HEADER + geometry.stacks * STACK_WORDS;
+  return (Math.ceil((WORKER_HEADER + geometry.stacks * STACK_WORDS) / LINE_WORDS) + 1) * LINE_WORDS;
+}
+
+/** Numbers of one worker's tallies, two per page stack, on cache lines of their own as well. */
+export function workerTallies(geometry: Geometry): number {
+  return (Math.ceil((geometry.stacks * 2) / (LINE_WORDS / 2)) + 1) * (LINE_WORDS / 2);
 }
 
 /** Hint maps: one per worker and kind for partial blocks, one for whole blocks; two over groups. */
@@ -103,7 +110,7 @@ export function layoutOf(geometry: Geometry): Layout {
     gibs: place(geometry.gibs * 4),
     blocks: place(blocks * 4),
     hints: place(hints * 4),
-    tallies: place(workers * geometry.stacks * 16),
+    tallies: place(workers * workerTallies(geometry) * 8),
     workers: place(workers * workerWords(geometry) * 4),
     bits: place(blocks * BLOCK_WORDS * 4),
     ranks: place(blocks),

@@ -33,6 +33,8 @@ export const REFILL_MASKS = 8;
 
 /** Blocks that a search for one colour looks into before it breaks a whole block. */
 const COLOUR_TRIES = 32;
+/** Workers look for whole blocks this far apart, so that their block words and hints lie on different cache lines. */
+const OWN_BLOCKS = 64;
 /** As many tries as there are blocks. */
 const NO_LIMIT = 1 << 30;
 
@@ -213,7 +215,9 @@ export class PageStacks {
     const cls = this.worker * 2 + kind;
     const segments = this.#arena.layout.geometry.ranked ? zone.segmentsByUse() : zone.segments;
     for (const { first, end } of segments) {
-      const block = this.#blocks.reserveWhole(first, end, this.worker);
+      const from = first + ((this.worker * OWN_BLOCKS) % (end - first));
+      let block = this.#blocks.reserveWhole(from, end, this.worker);
+      if (block < 0 && from > first) block = this.#blocks.reserveWhole(first, from, this.worker);
       if (block >= 0) return this.#claimIn(block, base, zone, colour, cls);
     }
     for (const { first, end } of segments) {

@@ -64,7 +64,7 @@ export class Pmm extends PmmService implements FrameSource {
     this.#tallies = core.arena.tallies;
     this.#homeBase = core.stacks.baseOf(home, 0, 0);
     this.#kindWords = geometry.colours * STACK_WORDS;
-    this.#homeTally = (worker * geometry.stacks + home * 2) * 2;
+    this.#homeTally = core.arena.tallyOf(worker, home * 2);
     this.#mark = STACKED + worker;
     this.#from = stretch.from + stretch.base;
     this.#to = stretch.to + stretch.base;

@@ -69,7 +69,7 @@ function tallied(core: Core, node: number, column: number): number {
   let sum = 0;
   for (let worker = 0; worker < geometry.workers; worker += 1) {
     for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
-      sum += core.arena.tallies[(worker * geometry.stacks + stack) * 2 + column]!;
+      sum += core.arena.tallies[core.arena.tallyOf(worker, stack) + column]!;
     }
   }
   return sum;
