@@ -19,4 +19,7 @@ export default library([
   "src/statistics.ts",
   "src/tracer.ts",
   "src/shared.ts",
+  "src/object-cache.ts",
+  "src/collected.ts",
+  "src/wasm.ts",
 ]);

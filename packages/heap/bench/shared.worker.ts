@@ -25,7 +25,7 @@ function local(n: number): void {
     blocks[slot] = heap.allocate(24 + (at & 127));
   }
 }
-const MASK = 65535;
+const MASK = 2047;
 let position = 0;
 // The other side's counter is looked at only when what was seen of it is used up.
 function produce(n: number): void {

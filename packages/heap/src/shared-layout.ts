@@ -10,7 +10,7 @@ import { MAGAZINE_WORDS, SLAB_WORDS } from "./slabs.ts";
  *      │ 16 w   │ each worker   │ each free page│ for each page│                     │
  *      └────────┴───────────────┴───────────────┴──────────────┴─────────────────────┘
  *
- *      slot     state · inbox · heir · magazines · first slabs · cached runs · outgoing batches
+ *      slot     state · inbox · heir · magazines · first slabs · cached runs · outgoing rings
  *      record   32 words: of a slab as in slabs.ts, its owner in word 4; of the first page of a run its size and state; else 0
  *
  * Only its owner writes to a slot and to the records of its slabs, without atomics. The inbox, the header's lock and the state
@@ -39,10 +39,12 @@ export const RUN_SIZES = 8;
 /** Words for the runs of one size: a count and 15 pages. */
 export const RUN_WORDS = 16;
 const OUTGOING: number = RUNS + RUN_SIZES * RUN_WORDS;
-/** Words of an outgoing batch: a count and the blocks. */
-export const BATCH_WORDS = 64;
-/** Blocks in a full batch. */
-export const BATCH = 63;
+/** Blocks that can be under way from one worker to another before the inbox is used. */
+export const RING = 512;
+/** Words of a ring: how many blocks were handed over, how many taken in, how many put in, and from word 16 on the blocks. */
+export const RING_WORDS: number = 16 + RING;
+/** Blocks that are handed over together. */
+export const BATCH = 64;
 
 /** Where everything is in the memory of a shared heap. */
 export class SharedLayout {
@@ -65,7 +67,7 @@ export class SharedLayout {
     this.first = first;
     this.slots = slots;
     this.pages = pages;
-    this.#slotWords = OUTGOING + slots * BATCH_WORDS;
+    this.#slotWords = OUTGOING + slots * RING_WORDS;
     this.bits = first + HEADER_WORDS + slots * this.#slotWords;
     const records = this.bits + Math.ceil(pages / 32);
     this.records = words.subarray(records, records + pages * SLAB_WORDS);
@@ -118,9 +120,9 @@ export class SharedLayout {
     return this.words.subarray(this.slot(slot) + FIRSTS, this.slot(slot) + RUNS);
   }
 
-  /** First word of the batch that a slot collects for another. */
+  /** First word of the ring from a slot to another. */
   outgoing(slot: number, to: number): number {
-    return this.slot(slot) + OUTGOING + to * BATCH_WORDS;
+    return this.slot(slot) + OUTGOING + to * RING_WORDS;
   }
 }
 

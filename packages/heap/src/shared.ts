@@ -2,7 +2,19 @@ import { BaseAllocator, NO_ADDRESS, requireInvariant, requireRequest } from "./a
 import type { HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory } from "./ports.ts";
-import { BATCH, classOf, HEIR, INBOX, RUN_SIZES, RUN_WORDS, RUNS, SharedLayout, STATE } from "./shared-layout.ts";
+import {
+  BATCH,
+  classOf,
+  HEIR,
+  INBOX,
+  LOCK,
+  RING,
+  RUN_SIZES,
+  RUN_WORDS,
+  RUNS,
+  SharedLayout,
+  STATE,
+} from "./shared-layout.ts";
 import { SharedPages } from "./shared-pages.ts";
 import { SIZE_CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
 import { BITS, listOf, MAGAZINE_WORDS, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
@@ -20,6 +32,9 @@ export interface SharedOptions {
 const OWNER = 4;
 const LIVE_RUN = 1;
 const CACHED_RUN = 3;
+/** Words of a ring: how many blocks were taken in (the owner's), and put in (the sender's). Counters wrap. */
+const TAKEN = 4;
+const PUT = 8;
 
 /** Bytes of a shared buffer, whose words may be read by others. */
 class SharedBytes implements BlockMemory {
@@ -48,9 +63,9 @@ class SharedBytes implements BlockMemory {
  * A general heap in a `SharedArrayBuffer` that many workers use at once. All state is in the buffer: a worker attaches with the buffer alone, and
  * a copy of the bytes is a copy of the heap.
  *
- * Each worker has a slot with slabs and magazines of its own and allocates without atomics. A block that another worker's slab holds is freed into a batch; full batches are handed
- * over as one chain with one compare-exchange, and the owner takes them in when it next runs out ({@link SharedHeap.flush} hands over what is left). Double frees are
- * detected at once within a worker, and at the latest when a chain is taken in between workers. Blocks above 1 KiB are runs of pages.
+ * Each worker has a slot with slabs and magazines of its own and allocates without atomics. A block that another worker's slab holds is freed into a ring, handed
+ * over 64 at a time with one atomic store, and the owner takes them in when it next runs out ({@link SharedHeap.flush} hands over what is left). Double frees are
+ * detected at once within a worker, and at the latest when they are taken in between workers. Blocks above 1 KiB are runs of pages.
  */
 export class SharedHeap extends BaseAllocator {
   readonly #layout: SharedLayout;
@@ -91,6 +106,19 @@ export class SharedHeap extends BaseAllocator {
    */
   static attach(buffer: SharedArrayBuffer, start = 0): SharedHeap {
     return SharedHeap.#enter(SharedLayout.open(buffer, start));
+  }
+
+  /**
+   * Attaches to a heap whose workers are all gone: one that was read back from a file.
+   *
+   * @throws HeapError `bad-format` where there is no heap.
+   */
+  static reopen(buffer: SharedArrayBuffer, start = 0): SharedHeap {
+    const layout = SharedLayout.open(buffer, start);
+    for (let slot = 0; slot < layout.slots; slot++)
+      if (layout.words[layout.slot(slot) + STATE] === 1) layout.words[layout.slot(slot) + STATE] = 2;
+    layout.words[layout.first + LOCK] = 0;
+    return SharedHeap.#enter(layout);
   }
 
   static #enter(layout: SharedLayout): SharedHeap {
@@ -179,7 +207,7 @@ export class SharedHeap extends BaseAllocator {
     this.#pages.give(slab / SLAB_WORDS, 1);
   }
 
-  /** Own blocks at once, others' into a batch for their owner. */
+  /** Own blocks at once, others' into a ring to their owner. */
   free(address: number): void {
     const offset = address - this.#base;
     const slab = (offset >>> 12) * SLAB_WORDS;
@@ -208,35 +236,31 @@ export class SharedHeap extends BaseAllocator {
     const bits = this.#records[(unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15)]!;
     if ((bits & (1 << unit)) === 0 || unit * 8 !== offset) this.#throwMisuse(address, offset);
     const { words } = this.#layout;
-    const batch = this.#layout.outgoing(this.slot, owner);
-    const count = words[batch]! + 1;
-    words[batch] = count;
-    words[batch + count] = unit;
-    if (count === BATCH) this.#send(owner);
+    const ring = this.#layout.outgoing(this.slot, owner);
+    const put = words[ring + PUT]!;
+    if (((put - words[ring + TAKEN]!) | 0) >= RING) this.#sendAlone(owner, unit);
+    else {
+      words[ring + 16 + (put & (RING - 1))] = unit;
+      words[ring + PUT] = (put + 1) | 0;
+      if (((put + 1) & (BATCH - 1)) === 0) this.#send(owner);
+    }
   }
 
-  /** Hands the batch for a slot over: a chain through the freed blocks' own first words, put before what is in the inbox. */
+  /** Hands over what is in the ring to a slot: one atomic store for many blocks. */
   #send(owner: number): void {
     const { words } = this.#layout;
-    const batch = this.#layout.outgoing(this.slot, owner);
-    const count = words[batch]!;
-    if (count === 0) return;
-    const units = words.subarray(batch + 1, batch + 1 + count);
-    const twice = this.#findTwice(units);
-    if (twice >= 0) {
-      const unit = units[twice]!;
-      units[twice] = units[count - 1]!;
-      words[batch] = count - 1;
-      throw new HeapError("double-free", this.#base + unit * 8);
-    }
-    words[batch] = 0;
-    for (let at = 0; at + 1 < count; at++) words[this.#wordOf(units[at]!)] = units[at + 1]!;
-    const last = this.#wordOf(units[count - 1]!);
+    const ring = this.#layout.outgoing(this.slot, owner);
+    if (words[ring] !== words[ring + PUT]) Atomics.store(words, ring, words[ring + PUT]!);
+  }
+
+  /** With a full ring: puts the block before what is in the inbox, a chain through the freed blocks' own first words. */
+  #sendAlone(owner: number, unit: number): void {
+    const { words } = this.#layout;
     const inbox = this.#layout.slot(owner) + INBOX;
     let head = Atomics.load(words, inbox);
     for (;;) {
-      words[last] = head;
-      const seen = Atomics.compareExchange(words, inbox, head, units[0]!);
+      words[this.#wordOf(unit)] = head;
+      const seen = Atomics.compareExchange(words, inbox, head, unit);
       if (seen === head) return;
       head = seen;
     }
@@ -247,38 +271,42 @@ export class SharedHeap extends BaseAllocator {
     return (this.#base >>> 2) + unit * 2;
   }
 
-  /** The place of a unit that stands there twice, or −1. */
-  #findTwice(units: Int32Array): number {
-    const sorted = units.slice().sort();
-    for (let at = 1; at < sorted.length; at++) if (sorted[at] === sorted[at - 1]) return units.lastIndexOf(sorted[at]!);
-    return -1;
-  }
-
   /** Takes in what others have freed of this slot and of those it is heir to. @returns whether there was anything. Throws the first misuse at the end. */
   #takeIn(): boolean {
     const { words, slots } = this.#layout;
     let any = false;
-    let misuse: HeapError | null = null;
+    const misuse: HeapError[] = [];
+    const free = (unit: number): boolean => {
+      any = true;
+      try {
+        this.free(this.#base + unit * 8);
+      } catch (error) {
+        if (!(error instanceof HeapError)) throw error;
+        misuse.push(error);
+        return false;
+      }
+      return true;
+    };
     for (let slot = 0; slot < slots; slot++) {
       const start = this.#layout.slot(slot);
       if (slot !== this.slot && words[start + HEIR] !== this.slot + 1) continue;
+      for (let from = 0; from < slots; from++) {
+        const ring = this.#layout.outgoing(from, slot);
+        const sent = Atomics.load(words, ring);
+        let taken = words[ring + TAKEN]!;
+        if (taken === sent) continue;
+        for (; taken !== sent; taken = (taken + 1) | 0) free(words[ring + 16 + (taken & (RING - 1))]!);
+        Atomics.store(words, ring + TAKEN, taken);
+      }
       if (Atomics.load(words, start + INBOX) === 0) continue;
       let unit = Atomics.exchange(words, start + INBOX, 0);
       while (unit !== 0) {
-        any = true;
         const next = words[this.#wordOf(unit)]!;
-        try {
-          this.free(this.#base + unit * 8);
-        } catch (error) {
-          if (!(error instanceof HeapError)) throw error;
-          misuse ??= error;
-          // The link of a block that is in two chains leads where the second one put it, perhaps back: go no further.
-          break;
-        }
-        unit = next;
+        // The link of a block that is in two chains leads where the second one put it, perhaps back: go no further.
+        unit = free(unit) ? next : 0;
       }
     }
-    if (misuse !== null) throw misuse;
+    for (const first of misuse) throw first;
     return any;
   }
 
@@ -327,7 +355,7 @@ export class SharedHeap extends BaseAllocator {
     throw new HeapError(isBlock && isSlot ? "double-free" : "wild-free", address);
   }
 
-  /** Hands over what is left in batches, and takes in what others have freed. Before a worker waits for long. */
+  /** Hands over what is left in rings, and takes in what others have freed. Before a worker waits for long. */
   flush(): void {
     for (let slot = 0; slot < this.#layout.slots; slot++) this.#send(slot);
     this.#takeIn();
@@ -365,10 +393,8 @@ export class SharedHeap extends BaseAllocator {
     }
     if (slot !== this.slot) this.#takeRuns(slot);
     for (let to = 0; to < slots; to++) {
-      const batch = this.#layout.outgoing(slot, to);
-      const units = words.slice(batch + 1, batch + 1 + Math.min(words[batch]!, BATCH));
-      words[batch] = 0;
-      for (const unit of units) this.free(this.#base + unit * 8);
+      const ring = this.#layout.outgoing(slot, to);
+      Atomics.store(words, ring, words[ring + PUT]!);
     }
     this.#takeIn();
   }
@@ -449,8 +475,9 @@ export class SharedHeap extends BaseAllocator {
       )
         units.add(unit);
       for (let to = 0; to < slots; to++) {
-        const batch = this.#layout.outgoing(slot, to);
-        for (const unit of words.subarray(batch + 1, batch + 1 + words[batch]!)) units.add(unit);
+        const ring = this.#layout.outgoing(slot, to);
+        for (let at = words[ring + TAKEN]!; at !== words[ring + PUT]!; at = (at + 1) | 0)
+          units.add(words[ring + 16 + (at & (RING - 1))]!);
       }
     }
     return units;

@@ -3,9 +3,11 @@ import {
   Arena,
   Buddy,
   BufferMemory,
+  CollectedHeap,
   DebugHeap,
   GeneralHeap,
   NumberRange,
+  ObjectCache,
   OffsetAllocator,
   Pool,
   Profiler,
@@ -133,6 +135,22 @@ const fixtures: Record<string, () => AllocatorFixture> = {
     const buffer = new SharedArrayBuffer(512 * KIB);
     const allocator = SharedHeap.create(buffer, { slots: 2 });
     return { allocator, memory: new BufferMemory(buffer), largest: 400 * KIB, alignment: 8192, records: true };
+  },
+  "ObjectCache over an ArrayBuffer": () => {
+    const memory = new BufferMemory(new ArrayBuffer(128 * KIB));
+    const allocator = new ObjectCache(memory, { objectBytes: 56, magazine: 4 });
+    return { allocator, memory, largest: 56, alignment: 8, records: true };
+  },
+  "CollectedHeap that is never asked to collect": () => {
+    const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
+    const roots: number[] = [];
+    const inner = new Tlsf(memory);
+    const allocator = new CollectedHeap(inner, { trace: () => undefined });
+    allocator.addRootScanner((visit) => {
+      inner.walk((address) => roots.push(address));
+      roots.splice(0).forEach(visit);
+    });
+    return { allocator, memory, largest: 240 * KIB, alignment: 4096, records: true };
   },
   "Arena over an ArrayBuffer": () => {
     const memory = new BufferMemory(new ArrayBuffer(1024 * KIB));
