@@ -26,18 +26,28 @@ interface Piece {
   type: number;
 }
 
+/** What conflicts are looked for with. */
+export interface AliasOptions {
+  /** IA32_PAT (default: as after reset). */
+  readonly pat?: bigint;
+  /** Conflicts reported, at most (default 1000). */
+  readonly limit?: number;
+  /** Leaves looked at per address space, at most (default 2^24). */
+  readonly leafLimit?: number;
+}
+
 /**
- * Conflicting mappings in one or several address spaces, at most `limit`. Runs of equal type are merged first. UC and UC− do not conflict.
- * O(n log n) in the runs. Source: SDM 3A, Programming the PAT.
+ * Conflicting mappings in one or several address spaces. Runs of equal type are merged first. UC and UC− do not conflict.
+ * O(n log n) in the runs, where few overlap. Source: SDM 3A, Programming the PAT.
  */
 export function findAliasConflicts(
   states: readonly PagingState[],
   memory: TableMemory,
-  pat: bigint = PAT_AT_RESET,
-  limit: number = 1000,
+  options: AliasOptions = {},
 ): AliasConflict[] {
+  const limit = options.limit ?? 1000;
   const pieces: Piece[] = [];
-  for (const state of states) collect(state, memory, pat, pieces);
+  for (const state of states) collect(state, memory, options, pieces);
   pieces.sort((a, b) => a.start - b.start);
   const conflicts: AliasConflict[] = [];
   let open: Piece[] = [];
@@ -66,12 +76,15 @@ function normal(type: number): number {
   return type === 7 ? 0 : type;
 }
 
-function collect(state: PagingState, memory: TableMemory, pat: bigint, pieces: Piece[]): void {
+function collect(state: PagingState, memory: TableMemory, options: AliasOptions, pieces: Piece[]): void {
+  const pat = options.pat ?? PAT_AT_RESET;
+  const leafLimit = options.leafLimit ?? 0x1000000;
+  let leaves = 0;
   const cursor = new LeafCursor(state, memory);
   const mode = state.mode;
   let last: Piece | undefined;
   const seen = new Set<string>();
-  while (cursor.next()) {
+  while (leaves++ < leafLimit && cursor.next()) {
     const selector = memoryTypeOf(mode, levelOf(mode, cursor.level), cursor.low);
     const type = mode.memoryTypeShift >= 0 ? selector : patType(selector, pat);
     if (last?.type === type && last.end === cursor.pfn && last.vpn + (last.end - last.start) === cursor.vpn) {

@@ -174,7 +174,7 @@ export {
 export type { CompareOptions, Difference, Side } from "./compare.ts";
 export { compareTables } from "./compare.ts";
 export { NESTED_FAULT, NestedWalk, NestedWalker, NPT_FINAL, NPT_TABLE } from "./nested.ts";
-export type { AliasConflict } from "./alias.ts";
+export type { AliasConflict, AliasOptions } from "./alias.ts";
 export { findAliasConflicts } from "./alias.ts";
 export type { FrameSpan, LintFinding, LintOptions, LintRule, LintSeverity, StackSpan } from "./lint/finding.ts";
 export { lint } from "./lint/lint.ts";

@@ -14,8 +14,11 @@ export interface TableUse {
   readonly references: number;
 }
 
-/** Every frame that a walk can read as a table, once per level at which it is used, root first. O(tables), whatever the sharing. */
-export function reachableTables(state: PagingState, memory: TableMemory): TableUse[] {
+/**
+ * Every frame that a walk can read as a table, once per level at which it is used, root first. O(tables), whatever the sharing.
+ * Garbage taken for tables may refer to 2^40 more: no more than `limit` are reported.
+ */
+export function reachableTables(state: PagingState, memory: TableMemory, limit: number = 0x100000): TableUse[] {
   const mode = state.mode;
   const found: TableUse[] = [];
   let current = new Map<Pfn, number>([[state.root, 1]]);
@@ -23,6 +26,7 @@ export function reachableTables(state: PagingState, memory: TableMemory): TableU
     const level = levelOf(mode, n);
     const below = new Map<Pfn, number>();
     for (const [pfn, references] of current) {
+      if (found.length >= limit) return found;
       found.push({ pfn, level: n, references });
       const words = level.inRegisters ? state.rootEntries : memory.words(pfn);
       const base = level.inRegisters ? 0 : memory.base(pfn);

@@ -63,6 +63,8 @@ export interface LintOptions {
   readonly others?: readonly PagingState[];
   /** Leaves looked at per address space, at most (default 2^24). */
   readonly leafLimit?: number;
+  /** Tables looked at, at most (default 2^20). */
+  readonly tableLimit?: number;
   /** Findings per rule, at most (default 1000). */
   readonly findingLimit?: number;
 }
@@ -76,6 +78,8 @@ export interface LintScene {
   readonly runs: readonly LintRun[];
   /** Runs of this and the other spaces, by frame. */
   readonly byFrame: readonly LintRun[];
+  /** Whether another finding of a rule would still be kept: what is not need not be worded. */
+  wants(rule: LintRule): boolean;
   /** Reports; the number per rule is limited. */
   report(finding: LintFinding): void;
 }

@@ -28,17 +28,19 @@ const FINDING_LIMIT = 1000;
 export function lint(state: PagingState, memory: TableMemory, options: LintOptions = {}): LintFinding[] {
   const findings: LintFinding[] = [];
   const counts = new Map<LintRule, number>();
+  const limit = options.findingLimit ?? FINDING_LIMIT;
   const report = (finding: LintFinding): void => {
     const count = counts.get(finding.rule) ?? 0;
     counts.set(finding.rule, count + 1);
-    if (count < (options.findingLimit ?? FINDING_LIMIT)) findings.push(finding);
+    if (count < limit) findings.push(finding);
   };
+  const wants = (rule: LintRule): boolean => (counts.get(rule) ?? 0) < limit;
   const leafLimit = options.leafLimit ?? LEAF_LIMIT;
   const own: LintRun[] = [...runs(state, memory, { leafLimit })];
   const all = [...own];
   for (const other of options.others ?? []) all.push(...runs(other, memory, { leafLimit }));
   const byFrame = distinctFrames(all);
-  const scene: LintScene = { state, memory, options, runs: own, byFrame, report };
+  const scene: LintScene = { state, memory, options, runs: own, byFrame, wants, report };
   const tables = lintTables(scene);
   lintRights(scene);
   lintWritableTables(scene, tables);

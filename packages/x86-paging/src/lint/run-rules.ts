@@ -149,12 +149,11 @@ export function lintExecutableAliases(scene: LintScene): void {
 export function lintMemoryTypes(scene: LintScene): void {
   const { state, memory, options } = scene;
   if (state.mode.definition.rule !== "x86") return;
-  const conflicts = findAliasConflicts(
-    [state, ...(options.others ?? [])],
-    memory,
-    options.pat ?? PAT_AT_RESET,
-    options.findingLimit ?? 1000,
-  );
+  const conflicts = findAliasConflicts([state, ...(options.others ?? [])], memory, {
+    pat: options.pat ?? PAT_AT_RESET,
+    limit: options.findingLimit ?? 1000,
+    leafLimit: options.leafLimit ?? 0x1000000,
+  });
   for (const { pfn, pages, firstVpn, firstType, secondVpn, secondType } of conflicts) {
     const [first, second] = [MEMORY_TYPE_NAMES[firstType] ?? "", MEMORY_TYPE_NAMES[secondType] ?? ""];
     const sentence = `${pages} frame${pages === 1 ? "" : "s"} from ${frame(pfn)} on are ${first} at ${at(firstVpn)} and ${second} at ${at(secondVpn)}`;

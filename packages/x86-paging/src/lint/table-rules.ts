@@ -8,6 +8,9 @@ import { isLeaf, levelOf, tableFrameOf } from "../mode.ts";
 import type { Pfn } from "../units.ts";
 import type { LintRule, LintScene } from "./finding.ts";
 
+/** Tables looked at, at most: garbage taken for tables may refer to 2^40 more. */
+const TABLE_LIMIT = 0x100000;
+
 interface Visit {
   readonly table: Pfn;
   readonly level: number;
@@ -40,7 +43,7 @@ export function lintTables(scene: LintScene): Map<Pfn, number> {
       children.set(visit.table, edges);
       if (!tables.has(child)) tables.set(child, raw);
       const key = `${child} ${visit.level - 1}`;
-      if (visit.level > 1 && !seen.has(key)) {
+      if (visit.level > 1 && !seen.has(key) && seen.size < (scene.options.tableLimit ?? TABLE_LIMIT)) {
         seen.add(key);
         queue.push({ table: child, level: visit.level - 1, raw });
       }
@@ -55,12 +58,14 @@ function isDeclared(scene: LintScene, visit: Visit, index: number, child: Pfn): 
   return visit.table === scene.state.root && child === scene.state.root && index === scene.options.recursiveSlot;
 }
 
+const ENTRY_RULES: readonly LintRule[] = ["reserved-bits", "beyond-maxphyaddr", "misaligned-leaf"];
 const RULES: Readonly<Record<string, LintRule>> = {
   alignment: "misaligned-leaf",
   "address-width": "beyond-maxphyaddr",
 };
 
 function lintEntry(scene: LintScene, level: PagingLevel, index: number, low: number, high: number, raw: number): void {
+  if (!ENTRY_RULES.some((rule) => scene.wants(rule))) return;
   const found = reservedBitsOf(scene.state, level, low, high);
   if (found.length === 0) return;
   const vpn = vpnOfRaw(scene.state.mode, raw);
@@ -93,6 +98,7 @@ function lintLoops(scene: LintScene, children: ReadonlyMap<Pfn, ReadonlyMap<Pfn,
     }
     const [child, edge] = next.value;
     if (open.has(child)) {
+      if (!scene.wants("loop")) continue;
       const level = levelOf(state.mode, edge.level);
       const vpn = vpnOfRaw(state.mode, edge.raw);
       const sentence = `${level.name}[${edge.index}] at ${formatBigint(bigintOfVpn(vpn))} refers to the table at ${formatBigint(BigInt(child) * 4096n)}, which is above it: a loop`;
