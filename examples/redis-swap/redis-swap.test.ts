@@ -1,3 +1,5 @@
+import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
+import { createClient } from "redis";
 import { describe, expect, test } from "vitest";
 
 import { installedServer, LocalRedis } from "./redis-server.ts";
@@ -69,6 +71,30 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
       swap.timeoutMs = 10_000;
       expect(swap.read(1, page)).toBe("ok");
       expect(page).toEqual(pageOf(1));
+    });
+  });
+
+  test("a page that the server has lost is a bus error on that page alone", async () => {
+    await withServer([], async (swap, server) => {
+      const memory = new PlainMemory(32);
+      const vmm = new Vmm({ frames: memory, window: memory, swap: [swap], residentLimit: 8 });
+      const space = vmm.createSpace();
+      const at = space?.map({ bytes: 24 * 4096 }) ?? "no-memory";
+      if (space === null || typeof at === "string") throw new Error("nothing can be mapped");
+      const bytes = new SpaceMemory(space);
+      for (let page = 0; page < 24; page++) bytes.store32(at + page * 4096, page + 1);
+      const client = await createClient({ url: server.url }).connect();
+      const [lost] = await client.keys("pagewright:*");
+      if (lost === undefined) throw new Error("nothing was swapped");
+      await client.del(lost);
+      client.destroy();
+      const outcomes = Array.from({ length: 24 }, (_, page) => {
+        const value = bytes.load32(at + page * 4096);
+        return value === page + 1 ? "right" : value === -1 ? bytes.fault : "wrong";
+      });
+      expect(outcomes.filter((outcome) => outcome === "bus").length).toBe(1);
+      expect(outcomes.filter((outcome) => outcome === "right").length).toBe(23);
+      vmm.check();
     });
   });
 

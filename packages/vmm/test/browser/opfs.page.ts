@@ -1,4 +1,5 @@
 /** Runs inside a dedicated worker of a real browser: the stores over a real origin-private file. Posts one line per claim. */
+import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
 import { BlobBacking, HttpBacking, OpfsBacking, OpfsSwap, openOpfsFile } from "@pagewright/vmm/browser";
 import { backingStoreSuite, swapStoreSuite, type ConformanceCase } from "@pagewright/vmm/testing";
 
@@ -79,6 +80,35 @@ async function suite<T>(
   }
 }
 
+/** The manager itself: more pages than frames, and a mapped file, both over origin-private files. */
+async function manager(): Promise<void> {
+  const memory = new PlainMemory(64);
+  const swap = new OpfsSwap(await openOpfsFile("manager-swap"), 256);
+  const backing = new OpfsBacking(await openOpfsFile("manager-file"));
+  backing.resize(10 * 4096);
+  const vmm = new Vmm({ frames: memory, window: memory, swap: [swap], residentLimit: 16 });
+  const file = vmm.openFile(backing);
+  const space = vmm.createSpace();
+  const own = space?.map({ bytes: 64 * 4096 });
+  const mapped = space?.map({ bytes: 10 * 4096, object: file, shared: true });
+  if (space === null || typeof own !== "number" || typeof mapped !== "number") throw new Error("not mapped");
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < 64; page++) bytes.store32(own + page * 4096, page * 3);
+  for (let page = 0; page < 10; page++) bytes.store32(mapped + page * 4096, page * 7);
+  let right = 0;
+  for (let page = 0; page < 64; page++) if (bytes.load32(own + page * 4096) === page * 3) right++;
+  claim(right === 64 && vmm.stats.swapOuts > 40, "64 pages live in 16 frames and a swap file");
+  claim(space.sync(mapped, 10 * 4096) === "ok", "a mapped file is written back");
+  const page = pageOf(1);
+  claim(backing.read(9 * 4096, page) === "ok" && page[0] === 63, "and the file has it");
+  vmm.check();
+  space.destroy();
+  file.close();
+  swap.check();
+  swap.close();
+  backing.close();
+}
+
 async function later(): Promise<void> {
   const page = pageOf(0);
   const http = await HttpBacking.open(new URL("/data", self.location.href));
@@ -98,6 +128,7 @@ async function main(): Promise<void> {
     await swap();
     await suite("backing", backingStoreSuite, async (path) => new OpfsBacking(await openOpfsFile(path)));
     await suite("swap-suite", swapStoreSuite, async (path) => new OpfsSwap(await openOpfsFile(path), 32));
+    await manager();
     await later();
   } catch (thrown) {
     failures.push(`thrown: ${String(thrown)}`);
