@@ -54,18 +54,21 @@ export type { BarWindow, HexRange, MapSummary } from "./map/summary.ts";
 
 export type { FaultHandler, InterruptHandler } from "./ports.ts";
 export { PhysicalMemory } from "./memory/physical-memory.ts";
-export type { FrameStore, FrameWatch, MemoryOptions, MemoryStats } from "./memory/physical-memory.ts";
+export { MemoryFrames } from "./memory/memory-frames.ts";
+export type { FrameStore, FrameWatch, MemoryOptions, MemoryStats } from "./memory/memory-ports.ts";
 export type { MmioDevice } from "./map/region.ts";
 export { AccessFault } from "./cpu/access-fault.ts";
 export type { FaultKind } from "./cpu/access-fault.ts";
 export { Bulk } from "./cpu/bulk.ts";
 export { Cpu } from "./cpu/cpu.ts";
-export type { AccessMeter, CpuStats } from "./cpu/cpu.ts";
+export type { AccessMeter, CpuStats } from "./cpu/cpu-stats.ts";
+export { Translator } from "./cpu/translator.ts";
+export { WiredControl } from "./cpu/wired-control.ts";
 export type { CpuState } from "./cpu/cpu-state.ts";
 export { Adversary, ETERNAL_TLB } from "./cpu/adversary.ts";
 export type { AdversaryOptions, EntryChange, StaleUse } from "./cpu/adversary.ts";
 export { Mmu } from "./cpu/mmu.ts";
-export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu.ts";
+export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu-ports.ts";
 export {
   CR0_CD,
   CR0_NW,

@@ -12,7 +12,7 @@ import type { TlbGeometry } from "./cpu/tlb-geometry.ts";
 import { MachineError } from "./errors.ts";
 import type { PhysicalMap } from "./map/physical-map.ts";
 import { PhysicalMemory } from "./memory/physical-memory.ts";
-import type { MemoryOptions } from "./memory/physical-memory.ts";
+import type { MemoryOptions } from "./memory/memory-ports.ts";
 import { CostMeter } from "./system/cost-meter.ts";
 import { VirtualClock } from "./system/clock.ts";
 import { DEFAULT_COSTS } from "./system/costs.ts";

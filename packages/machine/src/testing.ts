@@ -3,7 +3,7 @@
  * says. No test runner is imported.
  */
 import type { MmioDevice } from "./map/region.ts";
-import type { FrameStore } from "./memory/physical-memory.ts";
+import type { FrameStore } from "./memory/memory-ports.ts";
 
 /** One case of a suite. */
 export interface ConformanceCase<T> {

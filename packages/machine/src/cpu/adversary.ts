@@ -13,7 +13,8 @@ import type { SeededRandom } from "../system/random.ts";
 import { FRAME_BYTES, formatAddress } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
-import type { Mmu, MmuObserver } from "./mmu.ts";
+import type { Mmu } from "./mmu.ts";
+import type { MmuObserver } from "./mmu-ports.ts";
 import { FLAG_DIRTY } from "./tlb-array.ts";
 import type { TlbGeometry } from "./tlb-geometry.ts";
 

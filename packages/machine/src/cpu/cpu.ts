@@ -13,69 +13,24 @@ import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { MemoryType } from "../mtrr/memory-type.ts";
 import { Pat } from "../mtrr/pat.ts";
 import { MtrrRegisters } from "../mtrr/registers.ts";
-import type { FaultHandler, InterruptHandler } from "../ports.ts";
 import { FRAME_BYTES } from "../units.ts";
-import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
-import { AccessFault } from "./access-fault.ts";
+import type { VirtAddr, Vpn } from "../units.ts";
 import { Bulk } from "./bulk.ts";
 import type { CpuState } from "./cpu-state.ts";
 import { FAST_MASK } from "./fast-view.ts";
-import type { FastView } from "./fast-view.ts";
 import { Mmu } from "./mmu.ts";
-import type { MmuOptions } from "./mmu.ts";
+import type { MmuOptions } from "./mmu-ports.ts";
 import { SlowPath } from "./slow-path.ts";
-import { FLAG_DIRTY, FLAG_PAT_SHIFT } from "./tlb-array.ts";
-import { WiredControl } from "./wired-control.ts";
-
-/** Figures of a CPU. */
-export interface CpuStats {
-  /** Loads, stores and other data accesses whose translation was in the TLB (either level). */
-  readonly dataHits: number;
-  /** Of these, those that only the second level had. */
-  readonly dataSecondHits: number;
-  /** Data accesses that needed a walk. */
-  readonly dataMisses: number;
-  /** Fetches whose translation was in the TLB. */
-  readonly codeHits: number;
-  /** Of these, those that only the second level had. */
-  readonly codeSecondHits: number;
-  /** Fetches that needed a walk. */
-  readonly codeMisses: number;
-  /** Paging-structure entries read by walks below the exact path. */
-  readonly walkReads: number;
-  /** Page faults raised, spurious ones included. */
-  readonly pageFaults: number;
-  /** General-protection faults for non-canonical addresses. */
-  readonly protectionFaults: number;
-}
-
-/** Who is told of every access of a CPU while the short way is closed. */
-export interface AccessMeter {
-  /** An access to the line of memory at `address`. */
-  access(address: PhysAddr): void;
-  /** A page fault that is about to be delivered. */
-  pageFault(): void;
-}
-
-/** A handler that claims success this many times in a row for one access is not believed any more. */
-const MOST_RETRIES = 64;
+import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
+import { Translator } from "./translator.ts";
+import type { CpuStats } from "./cpu-stats.ts";
 
 /** A logical CPU. */
-export class Cpu extends WiredControl {
-  /** Physical memory. */
-  declare readonly memory: PhysicalMemory;
-  /** Who is called on a page fault; null: every fault ends its access. */
-  faultHandler: FaultHandler | null = null;
-  /** Who is called on an interrupt; null: interrupts are acknowledged and forgotten. */
-  interruptHandler: InterruptHandler | null = null;
-  /** RFLAGS.IF: whether interrupts are taken. */
-  interruptsEnabled = true;
+export class Cpu extends Translator {
   /** High word of the last `load64`, or of the old value of the last `compareExchange64`. */
   high = 0;
   /** Low word of the old value of the last `compareExchange64`. */
   low = 0;
-  /** The last fault that ended an access. Overwritten by the next one. */
-  readonly fault: AccessFault = new AccessFault();
   /** Copies, fills and comparisons through translation. */
   declare readonly bulk: Bulk;
   /** Accesses that cannot take the short way. */
@@ -84,15 +39,12 @@ export class Cpu extends WiredControl {
   readonly pat: Pat = new Pat();
   /** This CPU's memory type range registers. Change them through {@link MtrrUpdate} where a machine checks it. */
   readonly mtrrs: MtrrRegisters = new MtrrRegisters();
-  /** Who is told of every access, or null. */
-  meter: AccessMeter | null = null;
   /** Bytes that the last bulk operation has done: all, or those before the fault. */
   progress = 0;
 
   declare private hostWords: Uint32Array;
   declare private hostHalves: Uint16Array;
   declare private hostBytes: Uint8Array;
-  declare private view: FastView;
   declare private loadTags: Float64Array;
   declare private storeTags: Float64Array;
   declare private fetchTags: Float64Array;
@@ -101,20 +53,14 @@ export class Cpu extends WiredControl {
   private codeCount = 0;
   private dataTotal = 0;
   private codeTotal = 0;
-  private pageFaults = 0;
-  private protectionFaults = 0;
-  private open = true;
-
   /** Creates CPU number `id` on `memory`; the machine does this. */
   constructor(id: number, memory: PhysicalMemory, options: MmuOptions) {
-    super(id, new Mmu(memory, options));
-    this.memory = memory;
+    super(id, memory, new Mmu(memory, options));
     this.bulk = new Bulk(this);
     this.slow = new SlowPath(this);
     this.hostWords = memory.host.words;
     this.hostHalves = memory.host.halves;
     this.hostBytes = memory.host.bytes;
-    this.view = this.mmu.views[0];
     this.loadTags = this.view.load;
     this.storeTags = this.view.store;
     this.fetchTags = this.view.fetch;
@@ -137,23 +83,12 @@ export class Cpu extends WiredControl {
     return this.hostBytes;
   }
 
-  /** Whether hits may take the short way. Off: every access is seen by observers, cost model and caches. */
-  get shortcuts(): boolean {
-    return this.open;
-  }
-
-  /** Switches the short way on or off; the machine does this when someone watches. */
-  set shortcuts(on: boolean) {
-    this.open = on;
-    this.mmu.dropViews();
-  }
-
   protected override self(): this {
     return this;
   }
 
   protected override modeChanged(): void {
-    this.view = this.user ? this.mmu.views[1] : this.mmu.views[0];
+    super.modeChanged();
     this.loadTags = this.view.load;
     this.storeTags = this.view.store;
     this.fetchTags = this.view.fetch;
@@ -337,91 +272,6 @@ export class Cpu extends WiredControl {
   /** Copies memory at `va` out into `into`; see {@link Bulk.copyOut}. */
   copyOut(va: VirtAddr, into: Uint8Array): boolean {
     return this.bulk.copyOut(va, into);
-  }
-
-  /**
-   * Translates page `vpn` for `access` (ACCESS_READ, ACCESS_WRITE or ACCESS_FETCH, plus ACCESS_IMPLICIT) at this CPU's
-   * privilege, handling faults: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2.
-   */
-  translate(vpn: Vpn, offset: number, access: number): Pfn {
-    const full = access + this.accessBits;
-    for (let attempt = 0; ; attempt++) {
-      const pfn = this.mmu.translate(vpn, full);
-      if (pfn >= 0) {
-        if (this.open) this.openShortcut(vpn, pfn, access);
-        return pfn;
-      }
-      if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
-    }
-  }
-
-  /** Returns the physical address of `va` for `access`, or −1 with `fault` set; sets accessed and dirty bits as an access does. */
-  physicalOf(va: VirtAddr, access: number): PhysAddr {
-    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
-    return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
-  }
-
-  private openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
-    const { tlb } = this.mmu;
-    const flags = tlb.flags;
-    if (!tlb.mayShortcut(flags)) return;
-    const place = this.memory.place(pfn);
-    if (place === 0) return;
-    const slot = vpn & FAST_MASK;
-    const page = vpn * FRAME_BYTES;
-    const view = this.view;
-    view.claim(slot, page, place > 0 ? place - 1 : -place - 1);
-    if (access === ACCESS_FETCH) {
-      view.fetch[slot] = page;
-      return;
-    }
-    const stores = place > 0 && (flags & FLAG_DIRTY) !== 0;
-    if (access === ACCESS_READ) {
-      view.load[slot] = page;
-      if (stores && this.mmu.allows(flags, ACCESS_WRITE + this.accessBits)) view.store[slot] = page;
-    } else if (access === ACCESS_WRITE) {
-      if (stores) view.store[slot] = page;
-      if (this.mmu.allows(flags, ACCESS_READ + this.accessBits)) view.load[slot] = page;
-    }
-  }
-
-  /** Delivers a fault; returns whether the access is to be tried again. */
-  private raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
-    const va = vpn * FRAME_BYTES + offset;
-    if (Mmu.isNonCanonical(code)) {
-      this.protectionFaults++;
-      if (this.trace !== null) this.trace({ kind: "protection-fault", va });
-      this.fault.set("protection", va, 0);
-      return false;
-    }
-    this.pageFaults++;
-    if (this.meter !== null) this.meter.pageFault();
-    if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
-    this.setCr2(vpn, offset);
-    if (this.deliver(this, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
-      const wasUser = this.enterKernel();
-      const resolved = this.faultHandler.pageFault(this, va, code);
-      this.leaveKernel(wasUser);
-      if (resolved) return true;
-    }
-    if (this.outcome === "running") this.fault.set("page", va, code);
-    else this.fault.set(this.outcome, va, code);
-    return false;
-  }
-
-  /** Takes an interrupt: calls the handler in supervisor mode with interrupts disabled. The scheduler does this. */
-  takeInterrupt(vector: number): void {
-    if (this.trace !== null) this.trace({ kind: "interrupt", vector });
-    if (this.interruptHandler === null) return;
-    const enabled = this.interruptsEnabled;
-    const before = this.enterKernel();
-    this.interruptsEnabled = false;
-    try {
-      this.interruptHandler.interrupt(this, vector);
-    } finally {
-      this.interruptsEnabled = enabled;
-      this.leaveKernel(before);
-    }
   }
 
   /**

@@ -33,11 +33,11 @@ import { MachineError } from "../errors.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import { FastView } from "./fast-view.ts";
+import type { MmuCounts, MmuObserver, MmuOptions } from "./mmu-ports.ts";
 import * as bits from "./registers.ts";
 import type { Registers } from "./registers.ts";
 import { StructureCaches } from "./structure-caches.ts";
 import { FLAG_DIRTY, FLAG_GLOBAL, FLAG_KEY_SHIFT, FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
-import type { TlbGeometry } from "./tlb-geometry.ts";
 import { FOUND_FIRST, FOUND_NOWHERE, PAGES_1G, PAGES_2M, Tlb } from "./tlb.ts";
 
 const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
@@ -48,48 +48,6 @@ const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const LARGE = 0x80;
 const GLOBAL = 0x100;
-
-/** Counts of what the TLB did beyond the CPU's shortcuts. */
-export interface MmuCounts {
-  /** Data translations found in the first level, shortcuts not included. */
-  dataHits: number;
-  /** Data translations found in the second level. */
-  dataSecondHits: number;
-  /** Data translations that needed a walk. */
-  dataMisses: number;
-  /** The same for instruction fetches. */
-  codeHits: number;
-  /** Instruction translations found in the second level. */
-  codeSecondHits: number;
-  /** Instruction translations that needed a walk. */
-  codeMisses: number;
-  /** Entries read by walks. */
-  walkReads: number;
-  /** Walks made only to set the dirty bit. */
-  dirtyAssists: number;
-}
-
-/** Called by the MMU where someone watches it (the adversary, the cost model). */
-export interface MmuObserver {
-  /** A translation was answered by the TLB for an access that it allows; `found`: by its first level (1) or its second (2). */
-  hit(mmu: Mmu, vpn: Vpn, access: number, found: number): void;
-  /** A walk read or wrote the paging-structure entry at byte `offset` of `table`. */
-  entryRead(mmu: Mmu, table: Pfn, offset: number): void;
-  /** A walk ended in a translation that is in the TLB now. */
-  filled(mmu: Mmu, vpn: Vpn, access: number): void;
-  /** Translations were invalidated: of page `vpn`, or of all pages when it is NaN. */
-  invalidated(mmu: Mmu, vpn: Vpn): void;
-}
-
-/** How a CPU's MMU is made. */
-export interface MmuOptions {
-  /** TLB shape. */
-  readonly tlb: TlbGeometry;
-  /** Width of physical addresses, 32 … 52; bits above are reserved in entries. */
-  readonly physicalBits: number;
-  /** Registers to start with. */
-  readonly registers: Registers;
-}
 
 /** The memory management unit of one CPU. */
 export class Mmu {

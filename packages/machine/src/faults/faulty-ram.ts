@@ -8,7 +8,8 @@
  * A flipped bit stays until its word is written; a stuck bit reads as it is stuck whatever is written.
  */
 import { MachineError } from "../errors.ts";
-import type { FrameWatch, PhysicalMemory } from "../memory/physical-memory.ts";
+import type { FrameWatch } from "../memory/memory-ports.ts";
+import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import { FRAME_BYTES, formatAddress, pfnOf } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 import { eccVerdict } from "./ecc.ts";

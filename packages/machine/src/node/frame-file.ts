@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync } from "node:fs";
 
 import { MachineError } from "../errors.ts";
-import type { FrameStore } from "../memory/physical-memory.ts";
+import type { FrameStore } from "../memory/memory-ports.ts";
 import { FRAME_BYTES } from "../units.ts";
 import type { Pfn } from "../units.ts";
 import { readFully, writeFully } from "./file-medium.ts";

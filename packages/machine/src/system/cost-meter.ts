@@ -3,7 +3,8 @@
  * meter is attached every access takes the CPU's slow path, so that every one is seen.
  */
 import type { Cpu } from "../cpu/cpu.ts";
-import type { Mmu, MmuObserver } from "../cpu/mmu.ts";
+import type { Mmu } from "../cpu/mmu.ts";
+import type { MmuObserver } from "../cpu/mmu-ports.ts";
 import { FOUND_SECOND } from "../cpu/tlb.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import { isMemory } from "../map/region.ts";

@@ -1,0 +1,149 @@
+/**
+ * Translation on behalf of a CPU: the MMU's answer, the short way that it opens, and the delivery of what goes wrong to the
+ * operating system. Loads and stores are in {@link Cpu}, registers in {@link WiredControl}.
+ */
+import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import type { PhysicalMemory } from "../memory/physical-memory.ts";
+import type { FaultHandler, InterruptHandler } from "../ports.ts";
+import { FRAME_BYTES } from "../units.ts";
+import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
+import { AccessFault } from "./access-fault.ts";
+import type { AccessMeter } from "./cpu-stats.ts";
+import { FAST_MASK } from "./fast-view.ts";
+import type { FastView } from "./fast-view.ts";
+import { Mmu } from "./mmu.ts";
+import { FLAG_DIRTY } from "./tlb-array.ts";
+import { WiredControl } from "./wired-control.ts";
+
+/** A handler that claims success this many times in a row for one access is not believed any more. */
+const MOST_RETRIES = 64;
+
+/** Translation and fault delivery of a CPU. */
+export abstract class Translator extends WiredControl {
+  /** Physical memory. */
+  declare readonly memory: PhysicalMemory;
+  /** Who is called on a page fault; null: every fault ends its access. */
+  faultHandler: FaultHandler | null = null;
+  /** Who is called on an interrupt; null: interrupts are acknowledged and forgotten. */
+  interruptHandler: InterruptHandler | null = null;
+  /** RFLAGS.IF: whether interrupts are taken. */
+  interruptsEnabled = true;
+  /** The last fault that ended an access. Overwritten by the next one. */
+  readonly fault: AccessFault = new AccessFault();
+  /** Who is told of every access, or null. */
+  meter: AccessMeter | null = null;
+  declare protected view: FastView;
+  protected pageFaults = 0;
+  protected protectionFaults = 0;
+  private open = true;
+
+  /** Creates the translating side of CPU `id`. */
+  constructor(id: number, memory: PhysicalMemory, mmu: Mmu) {
+    super(id, mmu);
+    this.memory = memory;
+    this.view = mmu.views[0];
+  }
+
+  /** Whether hits may take the short way. Off: every access is seen by observers, cost model and caches. */
+  get shortcuts(): boolean {
+    return this.open;
+  }
+
+  /** Switches the short way on or off; the machine does this when someone watches. */
+  set shortcuts(on: boolean) {
+    this.open = on;
+    this.mmu.dropViews();
+  }
+
+  protected override modeChanged(): void {
+    this.view = this.user ? this.mmu.views[1] : this.mmu.views[0];
+  }
+
+  /**
+   * Translates page `vpn` for `access` (ACCESS_READ, ACCESS_WRITE or ACCESS_FETCH, plus ACCESS_IMPLICIT) at this CPU's
+   * privilege, handling faults: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2.
+   */
+  translate(vpn: Vpn, offset: number, access: number): Pfn {
+    const full = access + this.accessBits;
+    for (let attempt = 0; ; attempt++) {
+      const pfn = this.mmu.translate(vpn, full);
+      if (pfn >= 0) {
+        if (this.open) this.openShortcut(vpn, pfn, access);
+        return pfn;
+      }
+      if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
+    }
+  }
+
+  /** Returns the physical address of `va` for `access`, or −1 with `fault` set; sets accessed and dirty bits as an access does. */
+  physicalOf(va: VirtAddr, access: number): PhysAddr {
+    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
+  }
+
+  private openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
+    const { tlb } = this.mmu;
+    const flags = tlb.flags;
+    if (!tlb.mayShortcut(flags)) return;
+    const place = this.memory.place(pfn);
+    if (place === 0) return;
+    const slot = vpn & FAST_MASK;
+    const page = vpn * FRAME_BYTES;
+    const view = this.view;
+    view.claim(slot, page, place > 0 ? place - 1 : -place - 1);
+    if (access === ACCESS_FETCH) {
+      view.fetch[slot] = page;
+      return;
+    }
+    const stores = place > 0 && (flags & FLAG_DIRTY) !== 0;
+    if (access === ACCESS_READ) {
+      view.load[slot] = page;
+      if (stores && this.mmu.allows(flags, ACCESS_WRITE + this.accessBits)) view.store[slot] = page;
+    } else if (access === ACCESS_WRITE) {
+      if (stores) view.store[slot] = page;
+      if (this.mmu.allows(flags, ACCESS_READ + this.accessBits)) view.load[slot] = page;
+    }
+  }
+
+  /** Delivers a fault; returns whether the access is to be tried again. */
+  private raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
+    const va = vpn * FRAME_BYTES + offset;
+    if (Mmu.isNonCanonical(code)) {
+      this.protectionFaults++;
+      if (this.trace !== null) this.trace({ kind: "protection-fault", va });
+      this.fault.set("protection", va, 0);
+      return false;
+    }
+    this.pageFaults++;
+    if (this.meter !== null) this.meter.pageFault();
+    if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
+    this.setCr2(vpn, offset);
+    const cpu = this.self();
+    if (this.deliver(cpu, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
+      const before = this.enterKernel();
+      try {
+        if (this.faultHandler.pageFault(cpu, va, code)) return true;
+      } finally {
+        this.leaveKernel(before);
+      }
+    }
+    if (this.outcome === "running") this.fault.set("page", va, code);
+    else this.fault.set(this.outcome, va, code);
+    return false;
+  }
+
+  /** Takes an interrupt: calls the handler in supervisor mode with interrupts disabled. The scheduler does this. */
+  takeInterrupt(vector: number): void {
+    if (this.trace !== null) this.trace({ kind: "interrupt", vector });
+    if (this.interruptHandler === null) return;
+    const enabled = this.interruptsEnabled;
+    const before = this.enterKernel();
+    this.interruptsEnabled = false;
+    try {
+      this.interruptHandler.interrupt(this.self(), vector);
+    } finally {
+      this.interruptsEnabled = enabled;
+      this.leaveKernel(before);
+    }
+  }
+}
