@@ -27,14 +27,29 @@ export interface SizeClass {
   readonly objects: number;
 }
 
-/** All classes, by size. For each the number of frames wastes the least. */
-export const SIZE_CLASSES: readonly SizeClass[] = Array.from({ length: MAX_OBJECT_BYTES / STEP }, (_, index) =>
-  bestGroup((index + 1) * STEP),
+/**
+ * All classes, by size: eight to each doubling, so that rounding up costs an eighth at most. For each the number of frames
+ * wastes the least.
+ */
+export const SIZE_CLASSES: readonly SizeClass[] = sizes().map(bestGroup);
+
+/** The class of so many steps of 64 bytes, rounded up. */
+const CLASS_OF_STEPS: Uint8Array = Uint8Array.from({ length: MAX_OBJECT_BYTES / STEP + 1 }, (_, steps) =>
+  SIZE_CLASSES.findIndex(({ bytes }) => bytes >= steps * STEP),
 );
 
 /** The index in {@link SIZE_CLASSES} of the smallest class that holds so many bytes, 1 … {@link MAX_OBJECT_BYTES}. */
 export function classOf(bytes: number): number {
-  return Math.ceil(bytes / STEP) - 1;
+  return CLASS_OF_STEPS[Math.ceil(bytes / STEP)]!;
+}
+
+function sizes(): number[] {
+  const all: number[] = [];
+  for (let bytes = STEP; bytes <= MAX_OBJECT_BYTES;) {
+    all.push(bytes);
+    bytes += Math.max(STEP, 2 ** Math.floor(Math.log2(bytes)) / 8);
+  }
+  return all;
 }
 
 function bestGroup(bytes: number): SizeClass {
