@@ -71,6 +71,32 @@ export class X86Tables implements TranslationTables {
 
   /** See {@link TranslationTables.unmap}. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
+    if (end - start !== 1 || !this.#unmapOne(start, plan, sink)) this.#unmapRange(start, end, plan, sink);
+  }
+
+  /** One 4K page out of a table that keeps other pages: nothing is allocated. False: the long way. */
+  #unmapOne(vpn: Vpn, plan: FlushSink, sink: EntrySink | null): boolean {
+    const table = this.#leafTable(vpn);
+    if (table < 0) return table === NO_FRAME;
+    const { editor, mode } = this.mapper;
+    const level = this.#leafLevel;
+    const index = vpn & (level.entries - 1);
+    editor.read(table, index);
+    if (!editor.isPresent) return true;
+    editor.replace(table, index, 0, 0);
+    const { low, high } = editor;
+    plan.invalidate(vpn);
+    if (sink !== null)
+      sink.entry(
+        vpn,
+        editor.leafFrame(level),
+        this.#attributes.state(attributesOf(mode, level, low, high, editor.encryption)),
+      );
+    // A table that holds nothing any more is unlinked by the mapper, which finds no page left to report.
+    return !editor.isEmptyTable(table);
+  }
+
+  #unmapRange(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
     const done = this.mapper.unmap(start, end - start);
     if (!done.ok)
       throw new VmmError("port-contract", "A range of whole pages cannot be unmapped.", { reason: done.reason });
@@ -132,7 +158,10 @@ export class X86Tables implements TranslationTables {
   /** See {@link TranslationTables.harvest}. */
   harvest(start: Vpn, end: Vpn, bits: number, plan: FlushSink, sink: EntrySink): void {
     const clear = ((bits & ACCESSED) !== 0 ? ATTR_ACCESSED : 0) | ((bits & DIRTY) !== 0 ? ATTR_DIRTY : 0);
-    if (end - start === 1 && (this.query(start) & bits) === 0) return;
+    if (end - start === 1 && this.#leafTable(start) !== LARGE_PAGE) {
+      this.#harvestOne(start, bits, plan, sink);
+      return;
+    }
     const done = this.mapper.harvest(start, end - start, clear, (vpn, pages, seen) => {
       for (let at = 0; at < pages; at++) {
         const state = this.query(vpn + at);
@@ -141,6 +170,23 @@ export class X86Tables implements TranslationTables {
       }
     });
     this.#report(done, plan);
+  }
+
+  #harvestOne(vpn: Vpn, bits: number, plan: FlushSink, sink: EntrySink): void {
+    const state = this.query(vpn);
+    if ((state & bits) === 0) return;
+    const { editor, mode } = this.mapper;
+    const table = this.#leafTable(vpn);
+    const index = vpn & (this.#leafLevel.entries - 1);
+    const mask = ((bits & ACCESSED) !== 0 ? mode.accessedMask : 0) | ((bits & DIRTY) !== 0 ? mode.dirtyMask : 0);
+    let seen = 0;
+    do {
+      editor.read(table, index);
+      seen = editor.low;
+    } while (!editor.exchangeLow(table, index, seen, (seen & ~mask) >>> 0));
+    const dirty = (seen & mask & mode.dirtyMask) !== 0;
+    if (dirty) plan.invalidate(vpn);
+    sink.entry(vpn, this.frame, state | (dirty ? DIRTY : 0));
   }
 
   /** See {@link TranslationTables.destroy}. */
