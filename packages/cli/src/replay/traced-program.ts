@@ -25,6 +25,7 @@ export interface ProgramCpu {
 /** Most pages that a program may have: what it should hold is kept as a copy in host memory, 16 GiB at most. */
 export const MAX_PAGES: number = 2 ** 22;
 
+const ZERO_PAGE = new Uint8Array(PAGE_BYTES);
 /** In place of the word of a page's latest stamp: the page was not touched yet. */
 const UNTOUCHED = 0xffff;
 /**
@@ -172,9 +173,8 @@ export class TracedProgram {
     if (!cpu.store32(address, 0) || !cpu.copyOut(address, this.#pageBytes)) {
       throw this.#killed(page);
     }
-    if (!isZero(this.#page)) this.#mismatches++;
-    const bytes = new Uint8Array(this.#expected.buffer, page * PAGE_BYTES, PAGE_BYTES);
-    if (!cpu.copyIn(address, bytes)) throw this.#killed(page);
+    if (Buffer.compare(this.#pageBytes, ZERO_PAGE) !== 0) this.#mismatches++;
+    if (!cpu.copyIn(address, this.#expectedBytes(page))) throw this.#killed(page);
   }
 
   #fill(page: number): void {
@@ -182,7 +182,12 @@ export class TracedProgram {
     this.#latest[page] = 0;
   }
 
+  #expectedBytes(page: number): Uint8Array {
+    return new Uint8Array(this.#expected.buffer, page * PAGE_BYTES, PAGE_BYTES);
+  }
+
   #comparePage(page: number): void {
+    if (Buffer.compare(this.#pageBytes, this.#expectedBytes(page)) === 0) return;
     const from = page * PAGE_WORDS;
     for (let word = 0; word < PAGE_WORDS; word++)
       if (this.#page[word]! !== this.#expected[from + word]!) this.#mismatches++;
@@ -192,12 +197,6 @@ export class TracedProgram {
     const name = this.trace.name === "" ? "the program" : this.trace.name;
     return new KilledProgram(`${name} cannot access page 0x${this.trace.vpns[page]!.toString(16)}`);
   }
-}
-
-function isZero(words: Uint32Array): boolean {
-  let bits = 0;
-  for (let word = 0; word < words.length; word++) bits |= words[word]!;
-  return bits === 0;
 }
 
 /** The word that a record accesses: another one for the next page, and for the same page a little later. */
