@@ -1,0 +1,80 @@
+/** How costs grow: a fault with the number of spaces (not at all), a clone with its pages (in proportion), an eviction with the sharers of the page (in proportion). */
+import { READ, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
+
+import { PAGE, eachAlone, figure, mapped, plainRig, quickest, spaceOf } from "./rig.ts";
+
+const FAULTS = 2000;
+
+function faultAmong(spaces: number): number {
+  const vmm = plainRig(FAULTS + spaces + 4096);
+  const others = Array.from({ length: spaces - 1 }, () => spaceOf(vmm));
+  for (const other of others) other.fault(mapped(other, { bytes: PAGE }), WRITE + USER);
+  const space = spaceOf(vmm);
+  const ns = quickest(
+    30,
+    () => mapped(space, { bytes: FAULTS * PAGE }),
+    (at) => {
+      for (let page = 0; page < FAULTS; page++) space.fault(at + page * PAGE, WRITE + USER);
+    },
+    (at) => space.unmap(at, FAULTS * PAGE),
+  );
+  return ns / FAULTS;
+}
+
+function cloneOf(pages: number): number {
+  const space = spaceOf(plainRig(pages + 4096));
+  const at = mapped(space, { bytes: pages * PAGE });
+  for (let page = 0; page < pages; page++) space.fault(at + page * PAGE, WRITE + USER);
+  const clones: (AddressSpace | null)[] = [];
+  return quickest(
+    15,
+    () => null,
+    () => {
+      clones.push(space.clone());
+    },
+    () => clones.pop()?.destroy(),
+  );
+}
+
+/** A page of shared memory that so many spaces have mapped leaves its frame. */
+function evictionWith(sharers: number): number {
+  const vmm: Vmm = plainRig(4096);
+  const object = vmm.createAnonymous(256 * PAGE);
+  const spaces = Array.from({ length: sharers }, () => spaceOf(vmm));
+  const places = spaces.map((space) => mapped(space, { bytes: 256 * PAGE, object, shared: true, rights: READ }));
+  const ns = quickest(
+    20,
+    () => {
+      for (const [at, space] of spaces.entries())
+        for (let page = 0; page < 256; page++) space.fault((places[at] ?? 0) + page * PAGE, READ + USER);
+    },
+    () => {
+      if (vmm.reclaim(256) < 200) throw new Error("the pages do not leave");
+    },
+  );
+  return ns / 256;
+}
+
+/** Measures each size, the smallest once before to warm up; every figure beside that of the smallest. */
+function grow(
+  sizes: readonly [number, ...number[]],
+  what: (size: number) => string,
+  measure: (size: number) => number,
+): void {
+  measure(sizes[0]);
+  const base = measure(sizes[0]);
+  for (const size of sizes)
+    figure("vmm growth", what(size), size === sizes[0] ? base : measure(size), "ns", ["the smallest", base]);
+}
+
+eachAlone(import.meta.url, {
+  spaces: () => {
+    grow([1, 100, 1000], (size) => `fault, spaces: ${size}`, faultAmong);
+  },
+  pages: () => {
+    grow([1000, 10_000, 100_000], (size) => `clone, pages: ${size}`, cloneOf);
+  },
+  sharers: () => {
+    grow([1, 4, 16, 64], (size) => `eviction, sharers: ${size}`, evictionWith);
+  },
+});
