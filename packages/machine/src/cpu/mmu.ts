@@ -28,7 +28,7 @@ import {
   Walk,
   walkMarking,
 } from "@pagewright/x86-paging";
-import type { PagingMode } from "@pagewright/x86-paging";
+import type { PagingMode, PagingOptions } from "@pagewright/x86-paging";
 import { MachineError } from "../errors.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
@@ -87,7 +87,7 @@ export class Mmu {
     this.structures = new StructureCaches(options.tlb);
     this.#physicalBits = options.physicalBits;
     this.#registers = options.registers;
-    this.state = new PagingState({ mode: MODE_UNPAGED });
+    this.state = new PagingState(this.options());
     this.counts = {
       dataHits: 0,
       dataSecondHits: 0,
@@ -98,7 +98,7 @@ export class Mmu {
       walkReads: 0,
       dirtyAssists: 0,
     };
-    this.compile();
+    this.noteRegisters();
   }
 
   /** The registers in force. */
@@ -119,13 +119,12 @@ export class Mmu {
     return has(cr4, bits.CR4_LA57) ? MODE_5_LEVEL : MODE_4_LEVEL;
   }
 
-  private compile(): void {
+  /** What the registers say of walks. */
+  private options(): PagingOptions {
     const { cr0, cr3Low, cr3High, cr4, efer, pkru, pkrs } = this.#registers;
     const mode = this.mode();
     const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
-    this.globals = has(cr4, bits.CR4_PGE);
-    this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
-    this.state.configure({
+    return {
       mode,
       root: (cr3High & 0xfffff) * 2 ** 20 + Math.floor(cr3Low / 4096),
       maxPhysicalBits: Math.min(this.#physicalBits, mode.definition.physicalBits),
@@ -137,7 +136,15 @@ export class Mmu {
       supervisorKeys: long && has(cr4, bits.CR4_PKS),
       pkru,
       pkrs,
-    });
+    };
+  }
+
+  private noteRegisters(): void {
+    const { cr3Low, cr4 } = this.#registers;
+    const { mode } = this.state;
+    const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
+    this.globals = has(cr4, bits.CR4_PGE);
+    this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
     if (mode === MODE_PAE) this.loadPointers(cr3Low);
   }
 
@@ -150,7 +157,8 @@ export class Mmu {
   /** Changes registers without any invalidation but of the shortcuts; the CPU's register writes invalidate as the manual says. */
   setRegisters(change: Partial<Registers>): void {
     this.#registers = { ...this.#registers, ...change };
-    this.compile();
+    this.state.configure(this.options());
+    this.noteRegisters();
     this.dropViews();
   }
 
