@@ -11,6 +11,11 @@ const SPREAD = 0x9e37_79b1;
 /** Misses in a row after which the search starts to skip: 2^5. */
 const SKIP_SHIFT = 5;
 
+/** The longest block that a page can become: all literals. */
+const MAX_BLOCK = PAGE_SIZE + Math.ceil(PAGE_SIZE / 255) + 16;
+/** What a copy in steps of four may write beyond its end, and more. */
+const MARGIN = 8;
+
 /**
  * LZ4 block format, for single pages: sequences of a run of literals and a match that repeats earlier bytes of the page.
  *
@@ -30,9 +35,14 @@ export class Lz4Block implements Compressor {
   readonly name: string = "lz4";
   /** Position + 1 of the last four bytes with this hash, 0 for none. */
   readonly #table: Uint16Array = new Uint16Array(1 << HASH_BITS);
-  /** The page that is compressed; the view reads four bytes wherever they lie, at a third of the cost of four reads. */
-  readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
-  readonly #view: DataView = new DataView(this.#page.buffer);
+  /**
+   * The page on its way in or out, and the block that is expanded. Views read and write four bytes wherever they lie, at a third
+   * of the cost of four bytes singly; the margin takes what a copy in steps of four writes beyond its end.
+   */
+  readonly #view: DataView = new DataView(new ArrayBuffer(PAGE_SIZE + MARGIN));
+  readonly #page: Uint8Array = new Uint8Array(this.#view.buffer, 0, PAGE_SIZE);
+  readonly #blockView: DataView = new DataView(new ArrayBuffer(MAX_BLOCK + MARGIN));
+  readonly #block: Uint8Array = new Uint8Array(this.#blockView.buffer);
 
   /** Compresses a page; −1 where that takes more bytes than `to` has. */
   compress(page: Uint8Array, to: Uint8Array): number {
@@ -64,26 +74,47 @@ export class Lz4Block implements Compressor {
 
   /** Expands a page; false where the bytes are no block of exactly one page. Reads and writes nothing beyond either. */
   expand(from: Uint8Array, length: number, page: Uint8Array): boolean {
+    if (length > MAX_BLOCK) return false;
+    const block = this.#block;
+    block.set(from.length === length ? from : from.subarray(0, length));
     let at = 0;
     let out = 0;
     while (at < length) {
-      const token = from[at++]!;
+      const token = block[at++]!;
       let literals = token >>> 4;
-      if (literals === 15) for (let more = 255; more === 255 && at < length; literals += more) more = from[at++]!;
+      if (literals === 15) for (let more = 255; more === 255 && at < length; literals += more) more = block[at++]!;
       if (at + literals > length || out + literals > PAGE_SIZE) return false;
-      for (const end = at + literals; at < end;) page[out++] = from[at++]!;
-      if (at === length) return out === PAGE_SIZE;
+      copyForward(this.#blockView, at, this.#view, out, literals);
+      at += literals;
+      out += literals;
+      if (at === length) {
+        if (out === PAGE_SIZE) page.set(this.#page);
+        return out === PAGE_SIZE;
+      }
       if (at + 2 > length) return false;
-      const offset = from[at]! | (from[at + 1]! << 8);
+      const offset = block[at]! | (block[at + 1]! << 8);
       at += 2;
       let match = token & 15;
-      if (match === 15) for (let more = 255; more === 255 && at < length; match += more) more = from[at++]!;
+      if (match === 15) for (let more = 255; more === 255 && at < length; match += more) more = block[at++]!;
       match += MIN_MATCH;
       if (offset === 0 || offset > out || out + match > PAGE_SIZE) return false;
-      for (const end = out + match; out < end; out++) page[out] = page[out - offset]!;
+      if (offset >= 4) copyForward(this.#view, out - offset, this.#view, out, match);
+      else repeat(this.#page, out, offset, match);
+      out += match;
     }
     return false;
   }
+}
+
+/** Copies `length` bytes, and up to three more, in steps of four; where both are one array the target is four bytes on at least. */
+function copyForward(from: DataView, at: number, to: DataView, out: number, length: number): void {
+  for (let done = 0; done < length; done += 4) to.setInt32(out + done, from.getInt32(at + done, true), true);
+}
+
+/** Repeats the `offset` bytes before `out`, 1 … 3, over `length` bytes. */
+function repeat(page: Uint8Array, out: number, offset: number, length: number): void {
+  if (offset === 1) page.fill(page[out - 1]!, out, out + length);
+  else for (let at = out, end = out + length; at < end; at++) page[at] = page[at - offset]!;
 }
 
 /** How far the bytes from `from` on are those from `at` on, where the first four are. */
