@@ -18,6 +18,7 @@ import type {
   FrameSource,
   FrameWindow,
   Interleaving,
+  MemoryTypes,
   Random,
   ReplacementPolicy,
   TlbControl,
@@ -65,6 +66,8 @@ export interface CoreParts {
   readonly interleaving: Interleaving | null;
   /** How full the frame source is; null: unknown. */
   readonly framePressure: FramePressure | null;
+  /** Memory types of physical ranges; null: nothing caches. */
+  readonly memoryTypes: MemoryTypes | null;
   /** Pages that are fetched ahead of a stream of misses at most; 0: none. */
   readonly readAhead: number;
   /** Whether unmapping leaves invalidation to the processors' own pace. */
@@ -103,6 +106,8 @@ export class Core implements PlanTarget {
   readonly quarantine: Quarantine | null;
   /** How full the frame source is; null: unknown. */
   readonly framePressure: FramePressure | null;
+  /** Memory types of physical ranges; null: nothing caches. */
+  readonly memoryTypes: MemoryTypes | null;
   /** Pages that are fetched ahead of a stream of misses at most. */
   readonly readAhead: number;
   /** Time lost to waiting for memory. */
@@ -135,6 +140,7 @@ export class Core implements PlanTarget {
     this.quarantine = parts.lazyShootdown && parts.tlb !== null ? new Quarantine(parts.frames, parts.tlb) : null;
     this.framePressure = parts.framePressure;
     this.readAhead = parts.readAhead;
+    this.memoryTypes = parts.memoryTypes;
     this.stalls = new StallMeter(parts.clock);
     this.stalls.activate();
     this.keeper = new FrameKeeper(this);
@@ -340,6 +346,7 @@ export class Core implements PlanTarget {
   ): boolean {
     plan.asid = space.asid;
     const attributes = rights + space.attributes + (region.type << 4);
+    if (region.type !== 0 && this.memoryTypes !== null) this.memoryTypes.flushCaches(this.pages.pfn[page]!, 1);
     if (!space.tables.map(vpn, this.pages.pfn[page]!, attributes, plan)) return false;
     this.mappings.add(page, sheet.number * TABLE_PAGES + (vpn & (TABLE_PAGES - 1)));
     sheet.mapped++;

@@ -146,6 +146,7 @@ export class Vmm {
       lazyShootdown: options.lazyShootdown ?? false,
       framePressure: pressure,
       readAhead: options.readAhead ?? 32,
+      memoryTypes: options.memoryTypes ?? null,
     });
     this.faults = new FaultHandler(this.core);
     this.faults.faultAround = faultAround;

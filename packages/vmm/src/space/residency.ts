@@ -27,6 +27,34 @@ export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access:
   return "ok";
 }
 
+/** Pages that {@link populateLater} asks for before it waits: as many requests are on their way at once. */
+const REQUESTS_AHEAD = 16;
+/** How often one page may be awaited before it counts as lack of progress. */
+const AWAIT_LIMIT = 3;
+
+/**
+ * Like {@link populateRange}, waiting for asynchronous stores. Goes through the range once: where it is larger than the frames there are, its first pages have left
+ * again at the end. A page that comes and goes while it is awaited is `no-memory`.
+ */
+export async function populateLater(space: AddressSpace, start: Vpn, end: Vpn, access: number): Promise<Outcome> {
+  let times = 0;
+  for (let vpn = start; vpn < end;) {
+    const outcome = populateRange(space, vpn, vpn + 1, access);
+    if (outcome === "ok") {
+      vpn++;
+      times = 0;
+      continue;
+    }
+    if (outcome !== "pending" || space.pending === null) return outcome;
+    if (++times > AWAIT_LIMIT) return "no-memory";
+    const waits = [space.pending];
+    for (let next = vpn + 1; next < Math.min(end, vpn + REQUESTS_AHEAD); next++)
+      if (populateRange(space, next, next + 1, access) === "pending") waits.push(space.pending);
+    await Promise.all(waits);
+  }
+  return "ok";
+}
+
 /** The refusal that a failed fault means for an operation on a range. */
 export function refusalOf(outcome: FaultOutcome): Outcome {
   if (outcome === "unmapped") return "unmapped";

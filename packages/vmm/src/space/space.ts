@@ -13,7 +13,7 @@ import type { Vmm } from "../vmm.ts";
 import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import type { TranslationTables } from "../ports.ts";
-import { GLOBAL } from "../rights.ts";
+import { GLOBAL, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, type Advice } from "./advice.ts";
@@ -21,12 +21,13 @@ import { cloneInto } from "./cloning.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
 import { isFree, mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
+import { setMemoryType } from "./memory-type.ts";
 import { protectRange, sealRange } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
 import { usageOfSpace, usageText, type UsageReport } from "./report.ts";
-import { makeUnusable, makeUsable, populateRange, residencyOf } from "./residency.ts";
+import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
 import { syncRange } from "./syncing.ts";
@@ -163,6 +164,12 @@ export class AddressSpace {
     return residencyOf(this, address / PAGE_SIZE, end, into);
   }
 
+  /** Maps ordinary memory write-combining, uncached …, all its aliases together. */
+  setMemoryType(address: VirtAddr, bytes: number, type: MemoryType): Outcome {
+    const end = this.#range(address, bytes);
+    return this.#exclusively(() => setMemoryType(this, address / PAGE_SIZE, end, type));
+  }
+
   /** Makes every page of the range present: maps where nothing is mapped, gives frames where none are. Idempotent; costs what is missing. */
   makeUsable(address: VirtAddr, bytes: number, rights: number): Outcome {
     const end = this.#range(address, bytes);
@@ -182,12 +189,9 @@ export class AddressSpace {
   }
 
   /** {@link populateNow} that waits for asynchronous stores. */
-  async populate(address: VirtAddr, bytes: number, access: number): Promise<Outcome> {
-    for (;;) {
-      const outcome = this.populateNow(address, bytes, access);
-      if (outcome !== "pending" || this.pending === null) return outcome;
-      await this.pending;
-    }
+  populate(address: VirtAddr, bytes: number, access: number): Promise<Outcome> {
+    const end = this.#range(address, bytes);
+    return populateLater(this, address / PAGE_SIZE, end, access);
   }
 
   /**

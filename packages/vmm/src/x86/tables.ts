@@ -179,7 +179,7 @@ export class X86Tables implements TranslationTables {
     const table = this.#leafTable(vpn);
     const index = vpn & (this.#leafLevel.entries - 1);
     const mask = ((bits & ACCESSED) !== 0 ? mode.accessedMask : 0) | ((bits & DIRTY) !== 0 ? mode.dirtyMask : 0);
-    let seen = 0;
+    let seen: number;
     do {
       editor.read(table, index);
       seen = editor.low;

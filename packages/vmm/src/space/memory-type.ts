@@ -1,0 +1,63 @@
+/**
+ * Memory types of ordinary memory: write-combining or uncached pages for programs that share them with devices.
+ *
+ * All aliases of a page change together: a private page is made the space's own first; a shared object changes in all its regions. Caches are written back
+ * before a frame is mapped with another type than write-back (see `Core.map`), and translations come anew by faults.
+ */
+import type { MemoryObject } from "../objects/object.ts";
+import { isResolved, type Outcome } from "../outcome.ts";
+import { USER, WRITE, type MemoryType } from "../rights.ts";
+import { TABLE_PAGES, addressOf, type Vpn } from "../units.ts";
+import { mergeRange, splitAt } from "./mapping.ts";
+import { coverOf, cutsFor } from "./protecting.ts";
+import type { Region } from "./region.ts";
+import type { AddressSpace } from "./space.ts";
+
+/** Changes the memory type of `[start, end)`. Private pages of files and device ranges refuse: `not-anonymous`. */
+export function setMemoryType(space: AddressSpace, start: Vpn, end: Vpn, type: MemoryType): Outcome {
+  if (start === end) return "ok";
+  const regions = coverOf(space, start, end);
+  if (regions === null) return "unmapped";
+  for (const region of regions) {
+    if (region.sealed) return "sealed";
+    if (region.object !== null && (!region.shared || region.object.kind === "device")) return "not-anonymous";
+  }
+  if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
+  const owned = ownPages(space, regions, start, end);
+  if (owned !== "ok") return owned;
+  splitAt(space, start);
+  splitAt(space, end);
+  const objects = new Set<MemoryObject>();
+  for (const region of space.regions.within(start, end)) {
+    if (region.object === null) change(space, region, type);
+    else objects.add(region.object);
+  }
+  for (const object of objects) for (const [region, owner] of [...object.regions]) change(owner, region, type);
+  mergeRange(space, start, end);
+  return "ok";
+}
+
+/** Makes private pages that clones share the space's own, by the copy that a store would make. */
+function ownPages(space: AddressSpace, regions: readonly Region[], start: Vpn, end: Vpn): Outcome {
+  const { core, faults } = space.vmm;
+  const access = WRITE + (space.attributes === 0 ? USER : 0);
+  for (const region of regions) {
+    if (region.object !== null) continue;
+    for (let vpn = Math.max(start, region.start); vpn < Math.min(end, region.end); vpn++) {
+      const page = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
+      if (page < 0 || core.pages.refs[page] === 1) continue;
+      if ((region.rights & WRITE) === 0) return "type-conflict";
+      if (!isResolved(faults.fault(space, addressOf(vpn), access))) return "no-memory";
+    }
+  }
+  return "ok";
+}
+
+function change(space: AddressSpace, region: Region, type: MemoryType): void {
+  if (region.type === type) return;
+  region.type = type;
+  const { core } = space.vmm;
+  const removal = core.begin(space);
+  removal.remove(region.start, region.end, region.locked !== "none");
+  core.end(removal);
+}
