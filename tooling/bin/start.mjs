@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { step } from "./run.mjs";
 
 process.chdir(fileURLToPath(new URL("../..", import.meta.url)));
+process.env["PAGEWRIGHT_JS_ONLY"] = "1";
 const built = await step("build", ["node", "tooling/bin/turbo.mjs", "run", "build", "--output-logs=errors-only"]);
 if (!built.ok) process.exit(1);
 const result = spawnSync(process.execPath, ["packages/cli/dist/main.js", "replay", ...process.argv.slice(2)], {
