@@ -1,0 +1,76 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BufferMemory, encodeHeapTrace, Tlsf, Tracer } from "@pagewright/heap";
+import { json, pagewright } from "./program.ts";
+
+let folder = "";
+let trace = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "pagewright-heap-"));
+  trace = join(folder, "small.bin.gz");
+  const tracer = new Tracer(new Tlsf(new BufferMemory(new ArrayBuffer(2 ** 20))));
+  const blocks: number[] = [];
+  for (let at = 0; at < 500; at++) {
+    blocks.push(at % 3 === 0 ? tracer.allocateZeroed(40 + at) : tracer.allocate(16 + at, at % 7 === 0 ? 64 : 0));
+    if (at % 4 === 3) tracer.free(blocks.splice(at % blocks.length, 1)[0] ?? 0);
+    if (at % 5 === 4) blocks[0] = tracer.resize(blocks[0] ?? 0, 10 * at);
+  }
+  writeFileSync(trace, gzipSync(encodeHeapTrace(tracer.trace())));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Document {
+  readonly trace: string;
+  readonly events: number;
+  readonly peakLiveBytes: number;
+  readonly results: readonly Readonly<Record<string, unknown>>[];
+}
+
+describe("pagewright heap", () => {
+  test("prints every field for each allocator asked for", async () => {
+    const document = await json<Document>(["heap", trace, "--allocator", "general,tlsf"]);
+    expect(document).toMatchObject({ trace: "small", events: 725 });
+    expect(document.results.map(({ allocator }) => allocator)).toEqual(["general", "tlsf"]);
+    for (const result of document.results) {
+      expect(result).toMatchObject({ failed: null, verifiedBlocks: 600 });
+      expect(Object.keys(result).sort()).toEqual(
+        ["allocator", "failed", "nsPerEvent", "overhead", "peakFootprint", "sourceCalls", "verifiedBlocks"].sort(),
+      );
+      expect(result["overhead"]).toBeGreaterThan(1);
+    }
+  }, 60_000);
+
+  test("runs a user's own allocator by path, and finds one that hands the same block out twice", async () => {
+    const own = join(folder, "own.mjs");
+    writeFileSync(own, "export default () => ({ allocate: () => 64, free() {}, usableSize: () => 1e6 });");
+    const { results } = await json<Document>(["heap", trace, "--allocator", own]);
+    expect(results[0]?.["failed"]).toMatch(/does not hold|zero/);
+  }, 60_000);
+
+  test.each([
+    ["cut short", (bytes: Uint8Array) => bytes.subarray(0, 1000)],
+    ["of another kind", () => new TextEncoder().encode("hello")],
+  ])(
+    "a trace %s gives one line and exit code 2",
+    async (name, damage) => {
+      const path = join(folder, `${name}.bin`);
+      writeFileSync(
+        path,
+        damage(encodeHeapTrace({ ...new Tracer(new Tlsf(new BufferMemory(new ArrayBuffer(4096)))).trace() })),
+      );
+      const run = await pagewright(["heap", name === "cut short" ? join(folder, "missing") : path]);
+      expect(run).toMatchObject({ code: 2, stdout: "" });
+      expect(run.stderr.trim().split("\n").length).toBe(1);
+    },
+    60_000,
+  );
+
+  test("an unknown allocator gives one line and exit code 2", async () => {
+    const run = await pagewright(["heap", trace, "--allocator", "nothing"]);
+    expect(run).toMatchObject({ code: 2, stdout: "" });
+    expect(run.stderr).toMatch(/^pagewright: --allocator nothing: not one of general/);
+  }, 60_000);
+});
