@@ -89,7 +89,8 @@ export {
   type NameRefusal,
   type OpenOptions,
 } from "./objects/shared-names.ts";
-export { AWAIT_LIMIT, type RunOutcome } from "./space/running.ts";
+export { AWAIT_LIMIT } from "./space/residency.ts";
+export type { RunOutcome } from "./space/running.ts";
 export { MemoryBacking } from "./objects/memory-backing.ts";
 export { PlainMemory } from "./frames/plain-memory.ts";
 export { PlainTables, PlainTranslationSystem } from "./tables/plain-tables.ts";

@@ -112,3 +112,10 @@ test("what the work throws, the run throws, and nothing stays pinned", async () 
   expect(vmm.reclaim(8)).toBe(1);
   vmm.check();
 });
+
+test("a range larger than memory is populated by going through it once", async () => {
+  const { vmm, space, at, asked } = laterSpace(40, 16);
+  expect(await space.populate(at, 40 * P, 1)).toBe("ok");
+  expect([...asked].sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, page) => page));
+  vmm.check();
+});

@@ -30,7 +30,7 @@ export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access:
 /** Pages that {@link populateLater} asks for before it waits: as many requests are on their way at once. */
 const REQUESTS_AHEAD = 16;
 /** How often one page may be awaited before it counts as lack of progress. */
-const AWAIT_LIMIT = 3;
+export const AWAIT_LIMIT = 3;
 
 /**
  * Like {@link populateRange}, waiting for asynchronous stores. Goes through the range once: where it is larger than the frames there are, its first pages have left

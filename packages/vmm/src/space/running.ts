@@ -9,10 +9,8 @@
 import type { FaultOutcome } from "../outcome.ts";
 import { SpaceMemory, type MemoryWatch } from "../space-memory.ts";
 import { PAGE_SIZE, vpnOf, type VirtAddr, type Vpn } from "../units.ts";
+import { AWAIT_LIMIT } from "./residency.ts";
 import type { AddressSpace } from "./space.ts";
-
-/** How often one page may be awaited in a run before it counts as lack of progress. */
-export const AWAIT_LIMIT = 3;
 
 /** What a run came to. */
 export type RunOutcome<T> =
