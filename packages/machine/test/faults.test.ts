@@ -18,7 +18,9 @@ describe("faulty RAM", () => {
     cpu.store32(0x10, 0xffffffff);
     expect(cpu.load32(0x10)).toBe(0xffffffff);
     expect(ram.faultyFrames()).toEqual([100]);
+    ram.check();
     ram.repair(0, 4 * MIB);
+    ram.check();
     cpu.store32(0x10, 0);
     expect(cpu.load32(0x10)).toBe(0);
     machine.check();
@@ -53,6 +55,7 @@ describe("faulty RAM", () => {
       scrubber.step(MIB / 8);
     }
     expect(machine.memory.read(0x8000, 1)).toBe(0);
+    scrubber.check();
     expect(scrubber.rounds).toBe(8);
     expect(ram.log.every((check) => check.corrected)).toBe(true);
   });

@@ -38,6 +38,7 @@ describe("memory modules", () => {
     expect(machine.memory.read(256 * MIB, 4)).toBe(0xffffffff);
     const again: Dimm = slots.insert("DIMM 1", 256 * MIB, 128 * MIB, 1);
     expect(machine.memory.read(256 * MIB, 4)).toBe(0);
+    slots.check();
     slots.surpriseRemove(again);
     expect(told.at(-1)).toBe("lost DIMM 1");
     machine.check();
@@ -65,6 +66,12 @@ describe("a hypervisor that wants memory back", () => {
     expect(() => {
       balloon.inflate([1000]);
     }).toThrow(/in the balloon already/);
+    balloon.check();
+    memory.write(1000 * 4096, 4, 1);
+    expect(() => {
+      balloon.check();
+    }).toThrow(/nobody uses frame 0x3e8/);
+    memory.discard(1000);
     balloon.deflate([1000, 1001]);
     expect(memory.read(1000 * 4096, 4)).toBe(0);
     expect(() => {

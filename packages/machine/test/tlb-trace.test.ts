@@ -1,41 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { MIB, PLAIN_64X4_TLB } from "@pagewright/machine";
 import { withInputs } from "@pagewright/tooling/inputs";
-import { expect, test } from "vitest";
-import { ramMachine, Tables } from "./fixtures.ts";
-import { readPageTrace } from "./page-trace.ts";
+import { testTraceMisses } from "./tlb-trace.ts";
 
-type Reference = Record<string, Record<"dtlb64x4" | "itlb64x4", { readonly misses: number }>>;
-
-withInputs("TLB misses of the shared window traces", (dir) => {
-  const all = (
-    JSON.parse(readFileSync(join(dir, "page-traces-reference.json"), "utf8")) as { readonly traces: Reference }
-  ).traces;
-  for (const [name, expected] of Object.entries(all)) {
-    if (!name.endsWith(".window")) continue;
-    test(`${name}: a 64-entry, 16-set, 4-way LRU TLB misses as often as the reference`, () => {
-      const trace = readPageTrace(join(dir, "page-traces", `${name}.pgt.gz`));
-      const machine = ramMachine(512 * MIB, { tlb: PLAIN_64X4_TLB });
-      const cpu = machine.cpus[0];
-      if (cpu === undefined) throw new Error("no CPU");
-      const tables = new Tables(machine, 1);
-      trace.pages.forEach((vpn, page) => tables.map(vpn * 4096, 32768 + page, 7));
-      tables.activate(cpu);
-      const addresses = trace.pages.map((vpn) => vpn * 4096);
-      trace.kinds.forEach((kind, record) => {
-        const va = addresses[trace.pageOf[record] ?? 0] ?? 0;
-        if (kind === 0) cpu.fetch32(va);
-        else if (kind === 1) cpu.load32(va);
-        else cpu.store32(va, record);
-      });
-      const { dataMisses, codeMisses, pageFaults } = cpu.stats();
-      expect({ dataMisses, codeMisses, pageFaults }).toEqual({
-        dataMisses: expected.dtlb64x4.misses,
-        codeMisses: expected.itlb64x4.misses,
-        pageFaults: 0,
-      });
-      machine.check();
-    }, 60_000);
-  }
+withInputs("TLB misses of two shared window traces (all of them: npm run slow)", (dir) => {
+  testTraceMisses(dir, (name) => name === "grep-tree.window" || name === "sort-text.window");
 });

@@ -7,7 +7,7 @@
  *
  * A flipped bit stays until its word is written; a stuck bit reads as it is stuck whatever is written.
  */
-import { MachineError } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import type { FrameWatch } from "../memory/memory-ports.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import { FRAME_BYTES, formatAddress, pfnOf } from "../units.ts";
@@ -165,6 +165,18 @@ export class FaultyRam implements FrameWatch {
     return value;
   }
 
+  /** Throws `broken-invariant` unless frames are watched exactly where words have faults. */
+  check(): void {
+    const counts = new Map<Pfn, number>();
+    for (const word of this.#words.keys()) counts.set(pfnOf(word), (counts.get(pfnOf(word)) ?? 0) + 1);
+    invariant(counts.size === this.#perFrame.size, "a frame is watched when a word of it has faults");
+    for (const [pfn, count] of counts)
+      invariant(
+        this.#perFrame.get(pfn) === count,
+        `frame 0x${pfn.toString(16)} has as many faulty words as were counted`,
+      );
+  }
+
   /** Reads one word as the scrubber does, and writes it back when it was corrected. Returns whether it is clean now. */
   scrubWord(address: PhysAddr): boolean {
     const word = Math.floor(address / 8) * 8;
@@ -206,6 +218,11 @@ export class Scrubber {
   /** Complete rounds so far. */
   get rounds(): number {
     return this.#rounds;
+  }
+
+  /** Throws `broken-invariant` unless the next address lies in the range that is scrubbed. */
+  check(): void {
+    invariant(this.#next >= this.#start && this.#next < this.#end, "the scrubber stays in its range");
   }
 
   /** Reads the next `words` words, starting over at the end. Frames without faults are passed over at once. */

@@ -55,6 +55,13 @@ export class Balloon {
   holds(pfn: Pfn): boolean {
     return this.#held.has(pfn);
   }
+
+  /** Throws `broken-invariant` when a frame in the balloon has bytes: somebody used it after giving it up. */
+  check(): void {
+    this.#memory.forEachTouched((pfn) => {
+      invariant(!this.#held.has(pfn), `nobody uses frame 0x${pfn.toString(16)}, which is in the balloon`);
+    });
+  }
 }
 
 /** A device that offers memory in blocks of one size. */

@@ -3,7 +3,7 @@
  * the operating system, which frees the frames first; pulling one out without asking is a failure: its bytes are gone and
  * reads give all ones.
  */
-import { MachineError } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import { LAYER } from "../map/physical-map.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import type { MapNode } from "../map/node.ts";
@@ -123,6 +123,18 @@ export class DimmSlots {
       if (pfn >= dimm.start / FRAME_BYTES && pfn < dimm.end / FRAME_BYTES) touched.push(pfn);
     });
     this.#memory.discardMany(touched);
+  }
+
+  /** Throws `broken-invariant` unless every module present is RAM, or a fault over it, from end to end. */
+  check(): void {
+    for (const { name, start, end } of this.#present.keys()) {
+      const parts = this.#map.overlapping(start, end);
+      const covered = parts.reduce((sum, part) => sum + Math.min(part.end, end) - Math.max(part.start, start), 0);
+      invariant(
+        covered === end - start && parts.every((part) => part.kind === "ram" || part.kind === "faulty"),
+        `${name} is memory while it is in its slot`,
+      );
+    }
   }
 
   /** Returns the frames of a module, ascending. */

@@ -1,4 +1,4 @@
-import { MachineError } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import { encodingOf, typeOfEncoding } from "./memory-type.ts";
 import type { MemoryType } from "./memory-type.ts";
 
@@ -53,6 +53,11 @@ export class Pat {
     const word = (first: number): number =>
       this.#types.slice(first, first + 4).reduce((sum, type, at) => sum + encodingOf(type) * 2 ** (8 * at), 0);
     return [word(0), word(4)];
+  }
+
+  /** Throws `broken-invariant` unless there are eight entries. */
+  check(): void {
+    invariant(this.#types.length === 8, "a PAT has eight entries");
   }
 
   /** Returns the first index that gives `type`, or −1: which entry bits a page table must use for it. */
