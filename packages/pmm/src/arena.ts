@@ -185,6 +185,8 @@ export class Arena {
   readonly workers: Int32Array = NO_WORDS;
   /** Words per worker area. */
   readonly workerWords: number = 0;
+  /** Numbers per worker's tallies. */
+  readonly workerTallies: number = 0;
   /** Partial blocks by class (home × 2 + kind). */
   readonly partial: readonly HintMap[];
   /** Whole blocks. */
@@ -209,6 +211,7 @@ export class Arena {
     this.state = new Uint8Array(buffer, layout.state, geometry.groups * GROUP_FRAMES);
     this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * workerTallies(geometry));
     this.workerWords = workerWords(geometry);
+    this.workerTallies = workerTallies(geometry);
     this.workers = ints(layout.workers, geometry.workers * this.workerWords);
     const hints = ints(layout.hints, (layout.tallies - layout.hints) / 4);
     const perMap = hintWords(blocks);
@@ -233,7 +236,7 @@ export class Arena {
 
   /** First number of a page stack's tallies: frames taken; frames given follow. */
   tallyOf(worker: number, stack: number): number {
-    return worker * workerTallies(this.layout.geometry) + stack * 2;
+    return worker * this.workerTallies + stack * 2;
   }
 
   /** The mode of a group, without the worker that works on it. */

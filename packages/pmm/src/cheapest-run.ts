@@ -26,6 +26,8 @@ import type { Pfn } from "./units.ts";
 export interface Candidate {
   readonly start: number;
   readonly exists: boolean;
+  /** True where every fit was looked at: `exists` is then exact. */
+  readonly complete: boolean;
 }
 
 /** Cost of a frame that cannot be moved. More than all movable frames of a stretch together. */
@@ -47,15 +49,15 @@ COSTS.fill(ABSENT, 1, 3);
 /** Finds the cheapest run of a stretch. */
 export function cheapestRun(arena: Arena, stretch: Stretch, wish: RunWish): Candidate {
   if (stretch.to - stretch.from <= COMPLETE_FRAMES) return cheapestIn(arena, stretch, wish);
-  let best: Candidate = { start: -1, exists: false };
+  let best: Candidate = { start: -1, exists: false, complete: false };
   let bestCost = FIXED;
   for (const part of likelyParts(arena, stretch, wish.frames)) {
     const found = cheapestIn(arena, part, wish);
     const cost = found.start < 0 ? FIXED : costOf(arena, found.start, found.start + wish.frames);
     if (cost < bestCost) {
-      best = found;
+      best = { ...found, complete: false };
       bestCost = cost;
-    } else if (best.start < 0 && found.exists) best = { start: -1, exists: true };
+    } else if (best.start < 0 && found.exists) best = { start: -1, exists: true, complete: false };
   }
   return best;
 }
@@ -117,7 +119,7 @@ function cheapestIn(arena: Arena, { from, to, base }: Stretch, wish: RunWish): C
     start = masks ? start + 1 : nextFit(start + 1 + base, wish) - base;
     while (masks && start < to && !isFit(start + base, wish)) start += 1;
   }
-  return { start: best, exists };
+  return { start: best, exists, complete: to - from <= COMPLETE_FRAMES };
 }
 
 /** `nextFit(pfn) === pfn` by masks, for limits up to 2^30. */

@@ -54,28 +54,37 @@ export function giveSlow(core: Core, pfn: Pfn, frame: number, order: number): nu
 
 /** Gives a 2M block or 1G group back; then retires what was doomed inside, or isolates a block that an evacuation wants. */
 function giveLarge(core: Core, pfn: Pfn, frame: number, code: number, order: number): number {
-  const [taken, doomed, frames] =
-    order === ORDER_2M ? [TAKEN_2M, DOOMED_2M, BLOCK_FRAMES] : [TAKEN_1G, DOOMED_1G, GROUP_FRAMES];
+  const isBlock = order === ORDER_2M;
   const kind = code & ~(PINNED | LEAVING);
-  if (kind !== taken && kind !== doomed) throw core.misuse(pfn, frame, order);
+  const isDoomed = kind === (isBlock ? DOOMED_2M : DOOMED_1G);
+  if (!isDoomed && kind !== (isBlock ? TAKEN_2M : TAKEN_1G)) throw core.misuse(pfn, frame, order);
   if (core.tables.countOf(frame) > 1) {
     throw core.error("counted", `The block has ${core.tables.countOf(frame)} users`, pfn, frame);
   }
-  const dying: number[] = kind === doomed ? [frame] : [];
-  if ((code & LEAVING) !== 0) {
-    for (let inner = frame + 1; inner < frame + frames; inner += 1) {
-      if (core.arena.state[inner] !== DOOMED) continue;
-      core.arena.state[inner] = FREE;
-      dying.push(inner);
-    }
-  }
+  const isLeaving = (code & LEAVING) !== 0;
+  const dying = isLeaving ? doomedInside(core, frame, isBlock ? BLOCK_FRAMES : GROUP_FRAMES) : NO_FRAMES;
   const zone = core.zoneOf(frame);
-  const given = order === ORDER_2M ? core.giver.giveBlock(frame, zone) : core.giver.giveGroup(frame, zone);
+  const given = isBlock ? core.giver.giveBlock(frame, zone) : core.giver.giveGroup(frame, zone);
   if (!given) throw core.error("double-free", "The block was given back by two workers at once", pfn, frame);
+  if (isDoomed) retireFrame(core, frame);
   for (const inner of dying) retireFrame(core, inner);
-  const leaves = dying.length === 0 && order === ORDER_2M && (code & LEAVING) !== 0;
-  if (leaves) claimRun(core, frame, frame + BLOCK_FRAMES, zone, ISOLATED, ISOLATED);
+  const isolates = isBlock && isLeaving && !isDoomed && dying.length === 0;
+  if (isolates) claimRun(core, frame, frame + BLOCK_FRAMES, zone, ISOLATED, ISOLATED);
   return -1;
+}
+
+const NO_FRAMES: readonly number[] = [];
+
+/** The doomed frames behind a block's head; they lose their mark. */
+function doomedInside(core: Core, head: number, frames: number): number[] {
+  const { state } = core.arena;
+  const doomed: number[] = [];
+  for (let frame = head + 1; frame < head + frames; frame += 1) {
+    if (state[frame] !== DOOMED) continue;
+    state[frame] = FREE;
+    doomed.push(frame);
+  }
+  return doomed;
 }
 
 /**
@@ -124,7 +133,8 @@ function isGivable(core: Core, frame: number, code: number): boolean {
   return frame >= 0 && known && core.tables.countOf(frame) <= 1;
 }
 
-function unmark(core: Core, frames: Float64Array, count: number): void {
+/** Takes back the marks of the first `count` frames of a list. */
+export function unmark(core: Core, frames: Float64Array, count: number): void {
   const { arena } = core;
   for (let i = 0; i < count; i += 1) {
     const frame = arena.frameOf(frames[i]!);

@@ -2,10 +2,10 @@
  * The allocator as its users see it, and its fast path: take and give of one frame. Everything else is a part of its own:
  * taker.ts (refill, blocks, groups, fallback), giving.ts (what is not plain), runs.ts (special requests).
  */
-import { NO_BYTES, NO_FLOATS, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
+import { GIVING, NO_BYTES, NO_FLOATS, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
 import { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
-import { giveListed, giveSlow } from "./giving.ts";
+import { giveListed, giveSlow, unmark } from "./giving.ts";
 import { STACK_FRAMES, STACK_WORDS } from "./layout.ts";
 import { ATTACHED } from "./page-stacks.ts";
 import type { FrameHints, FrameSource, TakeWishes } from "./ports.ts";
@@ -130,7 +130,40 @@ export class Pmm extends PmmService implements FrameSource {
 
   /** Gives the first `count` frames of `frames` back, all of order 0. Throws before any of them is given. */
   giveMany(frames: Float64Array, count: number): void {
+    if (count > frames.length) throw new PmmError("bad-argument", `There are ${frames.length} frames, not ${count}`);
+    const marked = this.#plain ? this.#markAll(frames, count) : 0;
+    if (marked === count) {
+      for (let i = 0; i < count; i += 1) this.#giveMarked(frames[i]! - this.#delta);
+      return;
+    }
+    unmark(this.core, frames, marked);
     giveListed(this.core, frames, count, (frame, code) => this.#push(frame, code));
+  }
+
+  /** Marks plain frames of the home stretch as being given; returns how many before the first that is not one. */
+  #markAll(frames: Float64Array, count: number): number {
+    for (let i = 0; i < count; i += 1) {
+      const pfn = frames[i]!;
+      const frame = pfn - this.#delta;
+      const code = pfn >= this.#from && pfn < this.#to ? this.#state[frame]! : 0;
+      if ((code & ~PINNED) !== TAKEN) return i;
+      this.#state[frame] = code - TAKEN + GIVING;
+    }
+    return count;
+  }
+
+  #giveMarked(frame: number): void {
+    const code = this.#state[frame]!;
+    const kind = code & PINNED;
+    const words = this.#words;
+    const base = kind === 0 ? this.#homeBase : this.#homeBase + this.#kindWords;
+    const top = words[base]!;
+    if (top < STACK_FRAMES) {
+      words[base + top + 1] = frame;
+      this.#state[frame] = this.#mark;
+      words[base] = top + 1;
+    } else this.#push(frame, TAKEN + kind);
+    this.#tallies[this.#homeTally + kind * 2 + 1]! += 1;
   }
 
   #push(frame: number, code: number): void {

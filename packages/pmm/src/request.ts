@@ -1,5 +1,6 @@
 /* Special requests: which zone, which run, and why not. */
-import { GRANT_BODY, GRANT_HEAD, LEAVING, RETIRED, STACKED } from "./arena.ts";
+import { GRANT_BODY, GRANT_HEAD, HOLE, LEAVING, RETIRED, STACKED } from "./arena.ts";
+import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { Evacuation, survey } from "./evacuation.ts";
@@ -54,7 +55,7 @@ function refusal(core: Core, places: readonly Place[], wish: RunWish): Refusal {
   let possible = false;
   for (const { zone, stretch } of places) {
     const best = cheapestRun(core.arena, stretch, wish);
-    possible ||= best.exists;
+    possible ||= best.exists || (!best.complete && longestPresent(core.arena, stretch) >= wish.frames);
     if (best.start < 0) continue;
     const run = { from: best.start, to: best.start + wish.frames, base: stretch.base };
     const { moves } = survey(core, run.from, run.to, run.base);
@@ -65,6 +66,18 @@ function refusal(core: Core, places: readonly Place[], wish: RunWish): Refusal {
     return { ok: false, reason: "fragmented", plan: new Evacuation(core, zone, run, moves, false, finish) };
   }
   return { ok: false, reason: possible ? "fragmented" : "too-large" };
+}
+
+/** The longest run of RAM in a stretch, retired frames included. Cost: O(frames), by a native search. */
+function longestPresent(arena: Arena, { from, to }: Stretch): number {
+  let longest = 0;
+  for (let at = from; at < to; at += 1) {
+    const hole = arena.state.subarray(at, to).indexOf(HOLE);
+    const end = hole < 0 ? to : at + hole;
+    longest = Math.max(longest, end - at);
+    at = end;
+  }
+  return longest;
 }
 
 /** Gives a granted run back. See `Pmm.release`. */

@@ -80,9 +80,9 @@ export class Taker {
       case 0:
         return this.#takeFrame(node, zone, code, colour, wishes);
       case ORDER_2M:
-        return this.#takeLarge(zone, node, wishes, () => this.#takeBlock(zone, code));
+        return this.#takeLarge(zone, node, code, wishes);
       case ORDER_1G:
-        return this.#takeLarge(zone, node, wishes, () => this.#takeGroup(zone, code));
+        return this.#takeLarge(zone, node, code, wishes);
       default:
         throw new PmmError("bad-argument", `order must be 0, ${ORDER_2M} or ${ORDER_1G}, not ${wishes.order}`);
     }
@@ -119,12 +119,12 @@ export class Taker {
   }
 
   /** A block or a group: at once, or after this worker's stacks were drained, in case a frame there was all it lacked. */
-  #takeLarge(zone: Zone, node: number, wishes: TakeWishes, attempt: () => number): number {
-    const frames = 2 ** wishes.order;
-    if (wishes.reserve !== true && zone.depotFrames - frames < zone.reserve) return -1;
-    const frame = attempt();
+  #takeLarge(zone: Zone, node: number, code: number, wishes: TakeWishes): number {
+    const isBlock = wishes.order === ORDER_2M;
+    if (wishes.reserve !== true && zone.depotFrames - (isBlock ? BLOCK_FRAMES : GROUP_FRAMES) < zone.reserve) return -1;
+    const frame = isBlock ? this.#takeBlock(zone, code) : this.#takeGroup(zone, code);
     if (frame >= 0 || this.#stacks.drainNode(node, zone) === 0) return frame;
-    return attempt();
+    return isBlock ? this.#takeBlock(zone, code) : this.#takeGroup(zone, code);
   }
 
   #takeBlock(zone: Zone, code: number): number {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { explore } from "./interleave.ts";
-import { finished, HintMap, scenarios } from "./protocol.ts";
+import { doubleFree, finished, HintMap, scenarios } from "./protocol.ts";
 
 test("hint maps: a member that stays is found, in every order of two adders and a remover", () => {
   const words = new Int32Array(8);
@@ -29,3 +29,7 @@ for (const scenario of scenarios(false)) {
     expect(outcomes).toBeGreaterThan(0);
   });
 }
+
+test("of two workers that drain one frame exactly one reports it, in every order", () => {
+  expect(doubleFree().outcomes).toBeGreaterThan(0);
+});

@@ -200,6 +200,55 @@ export function scenarios(deaths: boolean): { readonly name: string; run(): Expl
   ];
 }
 
+/** Drains, and notes a double free instead of throwing it. */
+function* drainingDoubled(instance: Instance, worker: number, found: number[]): Generator<unknown, void> {
+  try {
+    yield* draining(instance, worker, 1);
+  } catch (error) {
+    if (!errorsModule.PmmError.is(error) || error.code !== "double-free") throw error;
+    found.push(worker);
+  }
+}
+
+/** A frame that two workers gave at once, on the stacks of both; they drain it. */
+export function doubleFree(): Explored {
+  let found: number[] = [];
+  const instance = new Instance([range(0, 4)], 2, (pmms) => {
+    const pfn = pmms[0]?.take() ?? -1;
+    pmms[0]?.drain();
+    pmms[1]?.take();
+    pmms[1]?.drain();
+    const again = pmms[0]?.take() ?? pfn;
+    pmms[0]?.drain();
+    const share = pmms[0]?.share;
+    if (share === undefined) return;
+    const state = new Uint8Array(share.buffer, share.layout.state, 4);
+    pmms[0]?.give(again);
+    state[again] = arenaModule.TAKEN;
+    pmms[1]?.give(again);
+  });
+  const first = (): Steps => {
+    found = [];
+    return drainingDoubled(instance, 0, found);
+  };
+  return instance.explore([first, () => drainingDoubled(instance, 1, found)], false, () => {
+    if (found.length !== 1) throw new Error(`${found.length} of two workers found the double free`);
+  });
+}
+
+/** Three at once: one refills, one drains the block's last frames, one takes it whole. */
+export function threeThreads(): Explored {
+  const instance = new Instance([range(0, 512)], 3, (pmms) => {
+    const pfn = pmms[1]?.take() ?? -1;
+    pmms[1]?.drain();
+    pmms[1]?.give(pfn);
+  });
+  return instance.explore(
+    [() => taking(instance, 2, []), () => draining(instance, 1, 1), () => takingWhole(instance, 0)],
+    false,
+  );
+}
+
 /** Takes a whole block, as a taker of order 9 does. */
 export function* takingWhole(instance: Instance, worker: number): Generator<unknown, void> {
   const block = Number(yield* instance.blocks.takeWhole(0, 4, worker));

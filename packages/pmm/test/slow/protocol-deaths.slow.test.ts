@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { scenarios } from "../protocol.ts";
+import { scenarios, threeThreads } from "../protocol.ts";
 
 for (const scenario of scenarios(true)) {
   test(`${scenario.name}, in every order, with one of them dead at any step`, () => {
@@ -9,3 +9,7 @@ for (const scenario of scenarios(true)) {
     expect(outcomes).toBeGreaterThan(0);
   });
 }
+
+test("a refill, a drain and a take of the whole block, in every order of the three", () => {
+  expect(threeThreads().states).toBeGreaterThan(1000);
+});

@@ -3,7 +3,7 @@ import { test } from "vitest";
 import { stress } from "../threads.ts";
 
 for (const seed of [11, 12, 13]) {
-  test(`thirty deaths among threads that hand frames around lose nothing (seed ${seed})`, async () => {
+  test(`ten deaths among threads that hand frames around lose nothing (seed ${seed})`, async () => {
     await stress(seed, 10, 300);
   });
 }
