@@ -37,7 +37,7 @@ export class Cpu extends Translator {
   declare readonly slow: SlowPath;
   /** This CPU's page attribute table. */
   readonly pat: Pat = new Pat();
-  /** This CPU's memory type range registers. Change them through {@link MtrrUpdate} where a machine checks it. */
+  /** This CPU's memory type range registers. Change them through {@link MtrrGuard} where a machine checks it. */
   readonly mtrrs: MtrrRegisters = new MtrrRegisters();
   /** Bytes that the last bulk operation has done: all, or those before the fault. */
   progress = 0;

@@ -26,7 +26,7 @@ export const FLAG_PAT_SHIFT = 12;
 /** Bits 17:16: the level of the leaf: 1, 2 or 3. */
 export const FLAG_LEVEL_SHIFT = 16;
 
-/** Shape of a {@link TlbArray}. */
+/** Shape of an array of translations. */
 export interface TlbShape {
   /** Sets, a power of two. */
   readonly sets: number;
