@@ -122,19 +122,24 @@ export function hexWord(word: number): string {
 const DIGITS_3: readonly string[] = /* @__PURE__ */ Array.from({ length: 4096 }, (_, i) =>
   i.toString(16).padStart(3, "0"),
 );
-let lastHigh = 0;
-let lastHighDigits = "00000000";
+const DIGITS_2: readonly string[] = /* @__PURE__ */ DIGITS_3.slice(0, 256).map((digits) => digits.slice(1));
 
-/** Sixteen digits, without `0x`, of the address of a page or frame (of either sign); quick where neighbours share their high word. */
-export function pageDigits(page: number): string {
-  const above = Math.floor(page / 0x100000);
-  const high = above >>> 0;
-  if (high !== lastHigh) {
-    lastHigh = high;
-    lastHighDigits = hexWord(high);
+/** Prints addresses of pages or frames, quickly where neighbours share their high word: use one for each column. */
+export class PageDigits {
+  #high = 0;
+  #digits = "00000000";
+
+  /** Sixteen digits, without `0x`, of the address of a page or frame (of either sign). */
+  of(page: number): string {
+    const above = Math.floor(page / 0x100000);
+    const high = above >>> 0;
+    if (high !== this.#high) {
+      this.#high = high;
+      this.#digits = hexWord(high);
+    }
+    const below = page - above * 0x100000;
+    return `${this.#digits}${DIGITS_2[below >>> 12] ?? ""}${DIGITS_3[below & 4095] ?? ""}000`;
   }
-  const below = page - above * 0x100000;
-  return `${lastHighDigits}${(DIGITS_3[below >>> 12] ?? "").slice(1)}${DIGITS_3[below & 4095] ?? ""}000`;
 }
 
 /**

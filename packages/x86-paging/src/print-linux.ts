@@ -3,7 +3,7 @@
  * Source: Linux, arch/x86/mm/dump_pagetables.c (format) and Documentation/arch/x86/x86_64/mm.rst (regions).
  */
 
-import { pageDigits } from "./address.ts";
+import { PageDigits } from "./address.ts";
 import { ATTR_GLOBAL, ATTR_TYPE_SHIFT } from "./attributes.ts";
 import { rawOfVpn, vpnOfRaw } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
@@ -48,6 +48,7 @@ export function linuxMarkers(mode: PagingMode): readonly RegionMarker[] {
   return mode.addressBits === 57 ? MARKERS_5_LEVEL : [{ address: 0n, name: "User Space" }];
 }
 
+const DIGITS: PageDigits = /* @__PURE__ */ new PageDigits();
 const LEVEL_NAMES = ["", "pte", "pmd", "pud", "p4d", "pgd"];
 
 /** Linux folds levels from the top: the root is always "pgd". */
@@ -132,6 +133,6 @@ function* gap(emit: Emit, mode: PagingMode, from: number, to: number, blank: str
 }
 
 function line(mode: PagingMode, start: number, end: number, text: string, level: number): string {
-  const digits = (raw: number): string => pageDigits(raw >= 2 ** (mode.addressBits - 12) ? 0 : vpnOfRaw(mode, raw));
+  const digits = (raw: number): string => DIGITS.of(raw >= 2 ** (mode.addressBits - 12) ? 0 : vpnOfRaw(mode, raw));
   return `0x${digits(start)}-0x${digits(end)}   ${sizeText(end - start)} ${text}${levelName(mode, level)}\n`;
 }

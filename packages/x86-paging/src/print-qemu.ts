@@ -3,7 +3,7 @@
  * Source: QEMU, target/i386/monitor.c (formats only; checked against recorded listings).
  */
 
-import { pageDigits } from "./address.ts";
+import { PageDigits } from "./address.ts";
 import { LeafCursor, vpnOfRaw } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -20,8 +20,8 @@ export interface ListingOptions {
 }
 
 /** Sixteen digits of a position in index order, sign-extended as the mode wants. */
-function canonicalDigits(mode: PagingMode, raw: number): string {
-  return pageDigits(raw >= 2 ** (mode.addressBits - 12) ? raw : vpnOfRaw(mode, raw));
+function canonicalDigits(digits: PageDigits, mode: PagingMode, raw: number): string {
+  return digits.of(raw >= 2 ** (mode.addressBits - 12) ? raw : vpnOfRaw(mode, raw));
 }
 
 /** Which bits of the leaf's words each letter of `info tlb` shows: XGPDACTUW. */
@@ -35,17 +35,19 @@ export function* qemuTlb(
 ): Generator<string, void> {
   const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
   const accept = options.accept;
-  const texts = new Map<number, string>();
+  const texts: string[] = [];
+  const pages = new PageDigits();
+  const frames = new PageDigits();
   while (cursor.next()) {
     if (accept !== undefined && !accept(cursor)) continue;
     const bits = ((cursor.low & 0x1fe) >>> 1) | ((cursor.high >>> 31) << 8);
-    let flags = texts.get(bits);
-    if (flags === undefined) {
-      flags = Array.from(TLB_FLAGS, (letter, i) => (((bits >>> (8 - i)) & 1) === 0 ? "-" : letter)).join("");
-      texts.set(bits, flags);
-    }
-    yield `${canonicalDigits(state.mode, cursor.raw)}: ${pageDigits(cursor.pfn)} ${flags}\n`;
+    const flags = (texts[bits] ??= flagsText(bits));
+    yield `${pages.of(cursor.vpn)}: ${frames.of(cursor.pfn)} ${flags}\n`;
   }
+}
+
+function flagsText(bits: number): string {
+  return Array.from(TLB_FLAGS, (letter, i) => (((bits >>> (8 - i)) & 1) === 0 ? "-" : letter)).join("");
 }
 
 /** The lines of `info mem`: runs of pages with the same U/S and R/W, both ANDed over the levels. */
@@ -57,6 +59,7 @@ export function* qemuMem(
   const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
   const mode = state.mode;
   const accept = options.accept;
+  const digits = new PageDigits();
   let start = -1;
   let end = 0;
   let rights = 0;
@@ -64,17 +67,17 @@ export function* qemuMem(
     if (accept !== undefined && !accept(cursor)) continue;
     const own = cursor.rights & (RIGHT_USER | RIGHT_WRITE);
     if (start >= 0 && (cursor.raw !== end || own !== rights)) {
-      yield memLine(mode, start, end, rights);
+      yield memLine(digits, mode, start, end, rights);
       start = -1;
     }
     if (start < 0) start = cursor.raw;
     end = cursor.raw + cursor.pages;
     rights = own;
   }
-  if (start >= 0) yield memLine(mode, start, end, rights);
+  if (start >= 0) yield memLine(digits, mode, start, end, rights);
 }
 
-function memLine(mode: PagingMode, start: number, end: number, rights: number): string {
+function memLine(digits: PageDigits, mode: PagingMode, start: number, end: number, rights: number): string {
   const letters = `${(rights & RIGHT_USER) === 0 ? "-" : "u"}r${(rights & RIGHT_WRITE) === 0 ? "-" : "w"}`;
-  return `${canonicalDigits(mode, start)}-${canonicalDigits(mode, end)} ${canonicalDigits(mode, end - start)} ${letters}\n`;
+  return `${canonicalDigits(digits, mode, start)}-${canonicalDigits(digits, mode, end)} ${canonicalDigits(digits, mode, end - start)} ${letters}\n`;
 }

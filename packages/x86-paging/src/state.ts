@@ -6,7 +6,7 @@
 import { PagingError } from "./errors.ts";
 import type { PagingMode } from "./mode.ts";
 import { fieldMasks, levelOf } from "./mode.ts";
-import { ACCESS_COUNT, allows } from "./rights.ts";
+import { ACCESS_COUNT, ACCESS_SHADOW_STACK, allows } from "./rights.ts";
 import type { RightsPolicy } from "./rights.ts";
 import type { Pfn } from "./units.ts";
 
@@ -43,7 +43,7 @@ export const MAX_DEPTH = 6;
 /**
  * The compiled state. Fields are for the walker to read; change them through `configure`, `root` and `setKeys` only.
  *
- * `allowed[access * 32 + rights]` is 1 where allowed. `reserved…[level]` are masks of bits that must be 0.
+ * `allowed[access * 32 + rights]` is 1 where allowed (0 for all shadow-stack accesses: the exact walk judges them by the leaf). `reserved…[level]` are masks of bits that must be 0.
  */
 export class PagingState {
   mode: PagingMode;
@@ -58,12 +58,8 @@ export class PagingState {
   readonly reservedLeafHigh: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
   /** 4, 5 or 0: levels of the unrolled walk, where it applies. */
   unrolled = 0;
-  /** Sign-extension shift of an address's high word in the unrolled walk. */
-  canonicalShift = 16;
   /** High-word bits that the unrolled walk leaves to the exact one, as a signed word: reserved ones, and frames from 2^31 on. */
   oddHigh = 0;
-  /** High-word bits of a frame number that the unrolled walk takes: 10:0, without the encryption bit. */
-  frameHigh = 0x7ff;
   /** High-word mask of an address in an entry: all ones but the encryption bit. */
   addressHigh = 0xffffffff;
   /** The same for the low word. */
@@ -158,16 +154,16 @@ export class PagingState {
       common &= n === 1 ? this.reservedLeafHigh[n]! : this.reservedTableHigh[n]!;
     }
     this.oddHigh = common | (0xff800 & this.addressHigh);
-    this.frameHigh = 0x7ff & this.addressHigh;
-    this.unrolled = this.maxPhysicalBits >= 32 && this.addressLow === 0xffffffff ? mode.unrolled : 0;
-    this.canonicalShift = 64 - mode.addressBits;
+    const plainFrames = this.addressLow === 0xffffffff && (this.addressHigh & 0x7ff) === 0x7ff;
+    this.unrolled = this.maxPhysicalBits >= 32 && plainFrames ? mode.unrolled : 0;
   }
 
   #compileAllowed(policy: RightsPolicy): void {
     const rule = this.mode.definition.rule;
     for (let access = 0; access < ACCESS_COUNT; access++) {
       for (let rights = 0; rights < 32; rights++) {
-        this.allowed[access * 32 + rights] = allows(rule, policy, rights, access) ? 1 : 0;
+        const plain = (access & ACCESS_SHADOW_STACK) === 0;
+        this.allowed[access * 32 + rights] = plain && allows(rule, policy, rights, access) ? 1 : 0;
       }
     }
   }

@@ -81,9 +81,6 @@ export class Walk {
   readonly highs: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
 }
 
-/** What the unrolled path returns where the exact path must decide. */
-const ODD = -5;
-
 /**
  * Walks the tables for one access and changes nothing.
  *
@@ -99,54 +96,69 @@ export function walk(
   access: number,
   into: Walk,
 ): number {
-  const depth = state.unrolled;
-  if (depth !== 0 && (high << state.canonicalShift) >> state.canonicalShift === (high | 0)) {
-    const root = depth === 4 ? state.root : fifthLevel(state, memory, high, into);
-    const directory = root < 0 ? ODD : upperLevels(state, memory, root, low, high, into, depth);
-    if (directory >= 0 && lowerLevels(state, memory, directory, low, access, into) === TRANSLATED) return TRANSLATED;
+  if (state.unrolled === 4 && (high << 16) >> 16 === (high | 0)) {
+    const directory = upperLevels(memory, state.root, low, high, into);
+    if (directory >= 0 && lowerLevels(state, memory, directory, low, access, into)) return TRANSLATED;
   }
+  return walkSlowly(state, memory, low, high, access, into);
+}
+
+/** What is not a plain hit in 4-level tables. */
+function walkSlowly(
+  state: PagingState,
+  memory: TableMemory,
+  low: number,
+  high: number,
+  access: number,
+  into: Walk,
+): number {
+  if (state.unrolled === 5 && fiveLevels(state, memory, low, high, access, into)) return TRANSLATED;
   return walkExact(state, memory, low, high, access, into);
 }
 
 /*
- * The unrolled path, in pieces small enough for V8 to inline (one piece of all four levels: 1.3 times the time). An address in an entry
+ * The unrolled path, in pieces small enough for V8 to inline them all into a caller's loop (budget: 460 bytecodes each, 920 together;
+ * one piece of all four levels takes 1.3 times the time). An address in an entry
  * is taken to have no bits above 42, so that frame numbers stay 32-bit integers (as doubles: twice the time); `oddHigh` holds those bits.
  */
 
-function fifthLevel(state: PagingState, memory: TableMemory, high: number, into: Walk): number {
+function fiveLevels(
+  state: PagingState,
+  memory: TableMemory,
+  low: number,
+  high: number,
+  access: number,
+  into: Walk,
+): boolean {
+  if ((high << 7) >> 7 !== (high | 0)) return false;
   const words = memory.words(state.root);
   const at = memory.base(state.root) + ((high >>> 15) & 0x3fe);
   const low5 = words[at]!;
   const high5 = words[at + 1]!;
-  if ((low5 & 0x81) !== 1) return ODD;
-  into.all = low5;
-  into.high = high5;
-  return ((high5 & state.frameHigh) << 20) | (low5 >>> 12);
+  if ((low5 & 0x81) !== 1) return false;
+  const directory = upperLevels(memory, ((high5 & 0x7ff) << 20) | (low5 >>> 12), low, high, into);
+  if (directory < 0) return false;
+  into.all &= low5;
+  into.high |= high5;
+  return lowerLevels(state, memory, directory, low, access, into);
 }
 
-function upperLevels(
-  state: PagingState,
-  memory: TableMemory,
-  root: Pfn,
-  low: number,
-  high: number,
-  into: Walk,
-  depth: number,
-): number {
+/** The page directory, or −1 where the exact path must decide; AND and OR of the entries so far are left in `into`. */
+function upperLevels(memory: TableMemory, root: Pfn, low: number, high: number, into: Walk): Pfn {
   let words = memory.words(root);
   let at = memory.base(root) + ((high >>> 6) & 0x3fe);
   const low4 = words[at]!;
   const high4 = words[at + 1]!;
-  if ((low4 & 0x81) !== 1) return ODD;
-  const pfn = ((high4 & state.frameHigh) << 20) | (low4 >>> 12);
+  if ((low4 & 0x81) !== 1) return -1;
+  const pfn = ((high4 & 0x7ff) << 20) | (low4 >>> 12);
   words = memory.words(pfn);
   at = memory.base(pfn) + (((high << 3) | ((low >>> 29) & 6)) & 0x3fe);
   const low3 = words[at]!;
   const high3 = words[at + 1]!;
-  if ((low3 & 0x81) !== 1) return ODD;
-  into.all = low4 & low3 & (depth === 4 ? -1 : into.all);
-  into.high = high4 | high3 | (depth === 4 ? 0 : into.high);
-  return ((high3 & state.frameHigh) << 20) | (low3 >>> 12);
+  if ((low3 & 0x81) !== 1) return -1;
+  into.all = low4 & low3;
+  into.high = high4 | high3;
+  return ((high3 & 0x7ff) << 20) | (low3 >>> 12);
 }
 
 function lowerLevels(
@@ -156,30 +168,28 @@ function lowerLevels(
   low: number,
   access: number,
   into: Walk,
-): number {
+): boolean {
   let words = memory.words(directory);
   let at = memory.base(directory) + ((low >>> 20) & 0x3fe);
   const low2 = words[at]!;
   const high2 = words[at + 1]!;
-  if ((low2 & 0x81) !== 1) return ODD;
-  const pfn = ((high2 & state.frameHigh) << 20) | (low2 >>> 12);
+  if ((low2 & 0x81) !== 1) return false;
+  const pfn = ((high2 & 0x7ff) << 20) | (low2 >>> 12);
   words = memory.words(pfn);
   at = memory.base(pfn) + ((low >>> 11) & 0x3fe);
   const low1 = words[at]!;
   const high1 = words[at + 1]!;
   const all = into.all & low2 & low1;
   const any = into.high | high2 | high1;
-  const rights = (all & 6) | RIGHT_READ | (~(any >>> 28) & 8);
-  const odd = (~low1 & 1) | (any & state.oddHigh) | (access & ACCESS_SHADOW_STACK);
-  if (odd !== 0 || state.allowed[(access << 5) | rights] !== 1) return ODD;
-  if (state.keyed !== 0 && isKeyDenied(state, rights, (high1 >>> 27) & 15, access)) return ODD;
-  into.pfn = ((high1 & state.frameHigh) << 20) | (low1 >>> 12);
+  const rights = (all & 6) | 1 | (~(any >>> 28) & 8); // U and W by AND, R always, X by OR of NX
+  if (((any & state.oddHigh) | ((low1 & state.allowed[(access << 5) | rights]!) ^ 1)) !== 0) return false;
+  into.pfn = ((high1 & 0x7ff) << 20) | (low1 >>> 12);
   into.level = 1;
   into.low = low1;
   into.high = high1;
   into.rights = rights;
   into.all = all;
-  return TRANSLATED;
+  return state.keyed === 0 || !isKeyDenied(state, rights, (high1 >>> 27) & 15, access);
 }
 
 /**

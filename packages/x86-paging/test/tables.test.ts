@@ -261,9 +261,10 @@ describe("lint", () => {
       }),
     ).toEqual(["loop"]);
     expect(
-      rules(
-        (mapper, memory) => (mapper.map(0, 512, 512, PLAIN), memory.write(BigInt(mapper.root + 2) * 4096n, 0x2081n)),
-      ),
+      rules((mapper, memory) => {
+        mapper.map(0, 512, 512, PLAIN);
+        memory.write(BigInt(mapper.root + 2) * 4096n, 0x2081n);
+      }),
     ).toEqual(["misaligned-leaf"]);
   });
 

@@ -1,0 +1,3 @@
+import { testReadme } from "@pagewright/tooling/readme";
+
+testReadme(import.meta.url, "../README.md");
