@@ -106,3 +106,4 @@ export type { DmaOutcome, DmaRequest } from "./dma/allocate.ts";
 export { Migrator, type EvacuationOutcome, type MigrationRefusal, type StuckFrame } from "./migration.ts";
 export type { UsageReport } from "./space/report.ts";
 export type { PurgeableHandle } from "./reclaim/purgeable.ts";
+export type { FramePlacement, NodePolicy } from "./space/frame-placement.ts";

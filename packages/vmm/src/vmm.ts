@@ -87,6 +87,8 @@ export interface VmmOptions {
   readonly clock?: ClockPort;
   /** Placement of regions. */
   readonly random?: Random;
+  /** NUMA node of the processor that runs now, for regions that want local frames. */
+  readonly currentNode?: () => number;
   /** Pages that are fetched ahead of a stream of misses of a file at most, into spare frames only; 32 by default, 0 for none. */
   readonly readAhead?: number;
   /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
@@ -150,6 +152,7 @@ export class Vmm {
     });
     this.faults = new FaultHandler(this.core);
     this.faults.faultAround = faultAround;
+    if (options.currentNode !== undefined) this.faults.currentNode = options.currentNode;
     this.faults.zeroFrame = options.zeroFrame ?? true;
     this.commit = new CommitAccount(options.commit ?? "unlimited", options.commitLimit ?? Infinity);
     this.#memoryTypes = options.memoryTypes ?? null;

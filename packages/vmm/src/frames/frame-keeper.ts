@@ -7,6 +7,7 @@
  * ```
  */
 import type { Core } from "../core.ts";
+import type { FrameHints } from "../ports.ts";
 import { NO_FRAME, type Pfn } from "../units.ts";
 
 /** Frames' worth of memory that shrinkers are asked for at a time. */
@@ -19,6 +20,8 @@ export type Reclaim = () => boolean;
 export class FrameKeeper {
   /** Called when no frame is there; set by the manager. */
   reclaim: Reclaim = () => false;
+  /** What the next frames should be like, in order of preference; null: any frame. Set around a fault. */
+  wishes: readonly FrameHints[] | null = null;
   readonly #core: Core;
   /** Zeroed frames that nobody owns. */
   readonly #stock: Float64Array = new Float64Array(1024);
@@ -41,15 +44,24 @@ export class FrameKeeper {
   take(): Pfn {
     const core = this.#core;
     if (core.resident >= core.residentLimit) return this.#takeSlowly();
-    const pfn = core.frames.take();
+    const pfn = this.wishes === null ? core.frames.take() : this.#takeWished(this.wishes);
     if (pfn >= 0) return pfn;
     return this.#takeSlowly();
+  }
+
+  #takeWished(wishes: readonly FrameHints[]): Pfn {
+    for (const wish of wishes) {
+      const pfn = this.#core.frames.take(wish);
+      if (pfn >= 0) return pfn;
+    }
+    return NO_FRAME;
   }
 
   /** A frame full of zeroes for a page, −1 if none can be had. */
   takeZeroed(): Pfn {
     const core = this.#core;
-    if (this.#stocked > 0 && core.resident < core.residentLimit) return this.#stock[--this.#stocked]!;
+    if (this.#stocked > 0 && this.wishes === null && core.resident < core.residentLimit)
+      return this.#stock[--this.#stocked]!;
     const pfn = this.take();
     if (pfn >= 0) {
       core.window.zero(pfn);
@@ -106,9 +118,9 @@ export class FrameKeeper {
     else core.shrinkers.shrink(SHRINK_PAGES);
     while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
     if (core.yields !== yields) return NO_FRAME;
-    if (this.#stocked > 0) return this.#stock[--this.#stocked]!;
+    if (this.#stocked > 0 && this.wishes === null) return this.#stock[--this.#stocked]!;
     for (let tries = 0; tries < 16; tries++) {
-      const pfn = core.frames.take();
+      const pfn = this.wishes === null ? core.frames.take() : this.#takeWished(this.wishes);
       if (pfn >= 0) return pfn;
       if (!this.reclaim() || core.yields !== yields) return NO_FRAME;
     }

@@ -27,6 +27,7 @@ import {
   SOURCE_SHARED,
 } from "./fault-table.ts";
 import type { ReadAhead } from "../reclaim/read-ahead.ts";
+import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
@@ -40,6 +41,8 @@ export class FaultHandler {
   faultAround: number = FAULT_AROUND;
   /** Whether loads of untouched memory map the one shared frame of zeroes. */
   zeroFrame = true;
+  /** NUMA node of the processor that runs. */
+  currentNode: () => number = () => -1;
   readonly #core: Core;
   #zeroPfn: Pfn = NO_FRAME;
 
@@ -62,7 +65,10 @@ export class FaultHandler {
     if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
     if (space.isMoving) return "busy";
     const { yields } = this.#core;
-    let outcome = this.resolve(space, region, vpn, access);
+    let outcome =
+      region.placement === null
+        ? this.resolve(space, region, vpn, access)
+        : this.#resolvePlaced(space, region, region.placement, vpn, access);
     if (outcome === "no-memory" && this.#core.yields !== yields) outcome = "spurious"; // Others ran meanwhile: start over.
     this.#count(outcome);
     return outcome;
@@ -94,6 +100,21 @@ export class FaultHandler {
     if (!this.#map(space, region, sheet, vpn, page, rights)) return "no-memory";
     if (anon < 0 && this.faultAround > 1 && region.object !== null)
       this.#mapAround(space, region, sheet, vpn, region.object);
+    return outcome;
+  }
+
+  /** {@link resolve} for a region that wishes for certain frames. */
+  #resolvePlaced(
+    space: AddressSpace,
+    region: Region,
+    placement: FramePlacement,
+    vpn: Vpn,
+    access: number,
+  ): FaultOutcome {
+    const { keeper } = this.#core;
+    keeper.wishes = hintsFor(placement, vpn, this.currentNode());
+    const outcome = this.resolve(space, region, vpn, access);
+    keeper.wishes = null;
     return outcome;
   }
 

@@ -7,6 +7,7 @@ import { FileObject } from "../objects/file-object.ts";
 import type { Outcome, Refusal } from "../outcome.ts";
 import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE, type MemoryType } from "../rights.ts";
 import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { populateRange } from "./residency.ts";
 import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
@@ -53,6 +54,8 @@ export interface MapRequest {
   readonly onClone?: CloneTreatment;
   /** Whether stores to present pages are asked of the object's pager. */
   readonly writeNotify?: boolean;
+  /** Which frames its private pages get: NUMA nodes, cache colours; any by default. */
+  readonly frames?: FramePlacement;
   /** Guard pages left free on both sides; 0 by default. */
   readonly guardPages?: number;
 }
@@ -65,6 +68,7 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   const offset = request.offset ?? 0;
   demandOffset(offset, request.object === undefined ? 0 : pages);
   request.object?.demandAlive();
+  if (request.frames !== undefined) demandPlacement(request.frames);
   const traits = traitsOf(space, request);
   const refusal = refuseTraits(space, traits, request, pages);
   if (refusal !== null) return refusal;
@@ -255,6 +259,7 @@ function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
     onClone: request.onClone ?? "copy",
     accounted: (request.accounted ?? true) && !shared && (rights & WRITE) !== 0,
     writeNotify: request.writeNotify ?? false,
+    placement: request.frames ?? null,
   };
 }
 

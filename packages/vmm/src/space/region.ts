@@ -4,6 +4,7 @@
 import type { MemoryObject } from "../objects/object.ts";
 import type { MemoryType } from "../rights.ts";
 import type { Vpn } from "../units.ts";
+import type { FramePlacement } from "./frame-placement.ts";
 
 /** How a region's pages are going to be used; steers read-ahead and reclaim. */
 export type AccessPattern = "normal" | "sequential" | "random";
@@ -42,6 +43,8 @@ export interface RegionTraits {
   accounted: boolean;
   /** Stores to present pages are asked of the object's pager first. */
   writeNotify: boolean;
+  /** Which frames private pages get; null: any. */
+  placement: FramePlacement | null;
 }
 
 /** A mapped page range. Also the node of the region tree. */
@@ -63,6 +66,7 @@ export class Region implements RegionTraits {
   sealed: boolean;
   accounted: boolean;
   writeNotify: boolean;
+  placement: FramePlacement | null;
   /** Last object page that was faulted in here, for read-ahead; −1 at first. */
   lastFault: number;
   /** Pages that the next read-ahead fetches. */
@@ -94,6 +98,7 @@ export class Region implements RegionTraits {
     this.sealed = traits.sealed;
     this.accounted = traits.accounted;
     this.writeNotify = traits.writeNotify;
+    this.placement = traits.placement;
     this.lastFault = -1;
     this.ahead = 0;
     this.left = null;
@@ -131,6 +136,7 @@ export function anonymousTraits(rights: number, ceiling: number): RegionTraits {
     sealed: false,
     accounted: true,
     writeNotify: false,
+    placement: null,
   };
 }
 
@@ -152,5 +158,6 @@ export function canMerge(a: Region, b: Region): boolean {
     && a.sealed === b.sealed
     && a.accounted === b.accounted
     && a.writeNotify === b.writeNotify
+    && a.placement === b.placement
   );
 }
