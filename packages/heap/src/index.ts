@@ -43,3 +43,5 @@ export { CollectedHeap } from "./collected.ts";
 export type { CollectionPhase, CollectorOptions } from "./collected.ts";
 export { wasmHeapMemory, wasmImports } from "./wasm.ts";
 export type { HeapBase, WasmHeapImports } from "./wasm.ts";
+export { SpaceSource } from "./space-source.ts";
+export type { MappableSpace, SpaceBytes } from "./space-source.ts";

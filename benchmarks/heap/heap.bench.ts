@@ -1,0 +1,95 @@
+/**
+ * Every shared allocation trace on our allocators beside AssemblyScript's TLSF and walloc, each in a process of its own, and beside the native
+ * allocators that are installed. Run with the folder of the traces:
+ *
+ *     node --conditions=@pagewright/source --import tsx benchmarks/heap/heap.bench.ts FOLDER [--json]
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+
+interface Result {
+  readonly allocator: string;
+  readonly nsPerEvent: number | null;
+  readonly overhead: number;
+  readonly failed: string | null;
+}
+
+const MAIN = fileURLToPath(new URL("../../packages/cli/src/main.ts", import.meta.url));
+const peer = (name: string): string => fileURLToPath(new URL(`./peers/${name}.ts`, import.meta.url));
+const ASSEMBLYSCRIPT = peer("assemblyscript");
+const SUBJECTS = ["general", "tlsf", "offset", "buddy", ASSEMBLYSCRIPT, peer("walloc")];
+const NATIVE: Readonly<Record<string, string>> = {
+  "native glibc": "",
+  "native mimalloc": "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2.0",
+  "native jemalloc": "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
+};
+
+const folder = process.argv[2] ?? join(process.env["PAGEWRIGHT_INPUTS"] ?? ".", "heap-traces");
+const isJson = process.argv.includes("--json");
+const scratch = mkdtempSync(join(tmpdir(), "pagewright-bench-"));
+const program = join(scratch, "replay");
+const hasCompiler =
+  spawnSync("cc", ["-O2", "-o", program, fileURLToPath(new URL("./native/replay.c", import.meta.url))]).status === 0;
+
+function replay(file: string): Result[] {
+  const node = ["--conditions=@pagewright/source", "--import", "tsx", MAIN];
+  const args = [...node, "heap", file, "--allocator", SUBJECTS.join(","), "--json"];
+  const out = execFileSync(process.execPath, args, { encoding: "utf8", maxBuffer: 2 ** 24 });
+  return (JSON.parse(out) as { readonly results: readonly Result[] }).results.map((result) => ({
+    ...result,
+    allocator: result.allocator.replace(/^.*\/(\w+)\.ts$/, "$1"),
+  }));
+}
+
+function replayNative(file: string): Result[] {
+  if (!hasCompiler) return [];
+  const input = gunzipSync(readFileSync(file));
+  return Object.entries(NATIVE)
+    .filter(([, library]) => library === "" || existsSync(library))
+    .map(([allocator, library]) => {
+      const out = execFileSync(program, { input, encoding: "utf8", env: { LD_PRELOAD: library } });
+      return { allocator, nsPerEvent: Number(out), overhead: 0, failed: null };
+    });
+}
+
+const geomean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >>> 1] ?? 0;
+
+const ratios = new Map<string, number[]>();
+const overheads = new Map<string, number[]>();
+for (const name of readdirSync(folder).filter((file) => file.endsWith(".bin.gz"))) {
+  const results = [...replay(join(folder, name)), ...replayNative(join(folder, name))];
+  const base = results.find(({ allocator }) => allocator === "assemblyscript")?.nsPerEvent ?? null;
+  const cells = results.map(({ allocator, nsPerEvent, overhead }) => {
+    if (nsPerEvent === null) return `${allocator} -`;
+    if (base !== null) ratios.set(allocator, [...(ratios.get(allocator) ?? []), nsPerEvent / base]);
+    if (overhead > 0) overheads.set(allocator, [...(overheads.get(allocator) ?? []), overhead]);
+    return `${allocator} ${nsPerEvent.toFixed(1)} (${overhead.toFixed(2)})`;
+  });
+  if (!isJson) console.log(`${name.replace(".bin.gz", "").padEnd(20)} ${cells.join("  ")}`);
+}
+rmSync(scratch, { recursive: true });
+for (const [allocator, values] of ratios) {
+  const metric = `${allocator}: time, geometric mean of ${String(values.length)} traces`;
+  const ratio = geomean(values);
+  const line = {
+    bench: "heap/traces",
+    metric,
+    value: ratio,
+    unit: "x",
+    ratioTo: "AssemblyScript TLSF",
+    ratio,
+    worst: Math.max(...values),
+  };
+  const memory = overheads.get(allocator) ?? [];
+  console.log(
+    isJson
+      ? JSON.stringify({ ...line, overheadMedian: median(memory), overheadWorst: Math.max(...memory, 0) })
+      : `${metric}: ${ratio.toFixed(2)} x AssemblyScript, worst ${Math.max(...values).toFixed(2)}; overhead median ${median(memory).toFixed(3)}, worst ${Math.max(...memory, 0).toFixed(3)}`,
+  );
+}

@@ -1,0 +1,3 @@
+import { testExample } from "@pagewright/tooling/example";
+
+testExample(import.meta.url);
