@@ -82,8 +82,8 @@ if (write) {
   writeFileSync(
     "docs/numbers.md",
     text.replace(
-      /(<!-- benchmarks:start -->\n)[^]*?(\n<!-- benchmarks:end -->)/,
-      (_, start, end) => start + blocks.join("\n\n") + end,
+      /(<!-- benchmarks:start -->\n)[^]*?(<!-- benchmarks:end -->)/,
+      (_, start, end) => `${start}\n${blocks.join("\n\n")}\n\n${end}`,
     ),
   );
 }

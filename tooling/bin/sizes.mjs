@@ -41,7 +41,10 @@ if (process.argv.includes("--write")) {
   const text = readFileSync(file, "utf8");
   writeFileSync(
     file,
-    text.replace(/(<!-- sizes:start -->\n)[^]*?(\n<!-- sizes:end -->)/, (_, start, end) => start + table + end),
+    text.replace(
+      /(<!-- sizes:start -->\n)[^]*?(<!-- sizes:end -->)/,
+      (_, start, end) => `${start}\n${table}\n\n${end}`,
+    ),
   );
 }
 if (!process.argv.includes("--check") || over) console.log(table);
