@@ -89,10 +89,10 @@ const longMode: ModeDefinition = {
 };
 
 /** 4-level paging of 64-bit mode: 48-bit addresses; 4K, 2M and 1G pages. */
-export const MODE_4_LEVEL: PagingMode = defineMode(longMode);
+export const MODE_4_LEVEL: PagingMode = /* @__PURE__ */ defineMode(longMode);
 
 /** 5-level paging of 64-bit mode (CR4.LA57): 57-bit addresses. */
-export const MODE_5_LEVEL: PagingMode = defineMode({
+export const MODE_5_LEVEL: PagingMode = /* @__PURE__ */ defineMode({
   ...longMode,
   name: "5-level",
   addressBits: 57,
@@ -100,14 +100,14 @@ export const MODE_5_LEVEL: PagingMode = defineMode({
 });
 
 /** Protection keys and bits 62:52 do not exist under PAE: all but NX are reserved. */
-const paeUpper = span(52, 62);
+const paeUpper = /* @__PURE__ */ span(52, 62);
 const { key: _key, ...bitsWithoutKey } = longBits;
 
 /**
  * PAE paging: 32-bit addresses, 8-byte entries, 4K and 2M pages. The four page-directory-pointer entries live in
  * registers that are loaded with CR3, carry no rights, and fault with #GP on reserved bits when loaded.
  */
-export const MODE_PAE: PagingMode = defineMode({
+export const MODE_PAE: PagingMode = /* @__PURE__ */ defineMode({
   name: "PAE",
   entryBytes: 8,
   addressBits: 32,
@@ -163,10 +163,10 @@ function narrowMode(large: boolean): PagingMode {
 }
 
 /** 32-bit paging with CR4.PSE: 4K and 4M pages, the latter with physical addresses of up to 40 bits (PSE-36). */
-export const MODE_32_BIT: PagingMode = narrowMode(true);
+export const MODE_32_BIT: PagingMode = /* @__PURE__ */ narrowMode(true);
 
 /** 32-bit paging with CR4.PSE = 0: bit 7 of a page-directory entry is ignored. */
-export const MODE_32_BIT_NO_PSE: PagingMode = narrowMode(false);
+export const MODE_32_BIT_NO_PSE: PagingMode = /* @__PURE__ */ narrowMode(false);
 
 const eptBits: EntryBits = {
   present: [0, 1, 2],
@@ -180,7 +180,7 @@ const eptBits: EntryBits = {
   userExecute: 10,
   software: [11, 52, 53, 54, 55, 56],
 };
-const eptTable = span(3, 6);
+const eptTable = /* @__PURE__ */ span(3, 6);
 const eptMode: ModeDefinition = {
   name: "EPT 4-level",
   entryBytes: 8,
@@ -219,10 +219,10 @@ const eptMode: ModeDefinition = {
 };
 
 /** Intel extended page tables, 4 levels: guest-physical addresses of 48 bits. */
-export const MODE_EPT: PagingMode = defineMode(eptMode);
+export const MODE_EPT: PagingMode = /* @__PURE__ */ defineMode(eptMode);
 
 /** Intel extended page tables, 5 levels: guest-physical addresses of 57 bits. */
-export const MODE_EPT_5_LEVEL: PagingMode = defineMode({
+export const MODE_EPT_5_LEVEL: PagingMode = /* @__PURE__ */ defineMode({
   ...eptMode,
   name: "EPT 5-level",
   addressBits: 57,
@@ -233,10 +233,10 @@ export const MODE_EPT_5_LEVEL: PagingMode = defineMode({
 });
 
 /** AMD nested paging: the host's 4-level format; every nested access is a user access. */
-export const MODE_NPT: PagingMode = defineMode({ ...longMode, name: "NPT 4-level", extension: "sign" });
+export const MODE_NPT: PagingMode = /* @__PURE__ */ defineMode({ ...longMode, name: "NPT 4-level", extension: "sign" });
 
 /** AMD nested paging with 5 levels. */
-export const MODE_NPT_5_LEVEL: PagingMode = defineMode({
+export const MODE_NPT_5_LEVEL: PagingMode = /* @__PURE__ */ defineMode({
   ...longMode,
   name: "NPT 5-level",
   addressBits: 57,
@@ -244,7 +244,7 @@ export const MODE_NPT_5_LEVEL: PagingMode = defineMode({
 });
 
 /** Paging off: a 32-bit address is its own translation. */
-export const MODE_UNPAGED: PagingMode = defineMode({
+export const MODE_UNPAGED: PagingMode = /* @__PURE__ */ defineMode({
   name: "unpaged",
   entryBytes: 8,
   addressBits: 32,
