@@ -281,10 +281,10 @@ export class Mmu {
   }
 
   private isReserved(level: number, leaf: boolean, low: number, high: number): boolean {
-    const { reservedLeafLow, reservedLeafHigh, reservedTableLow, reservedTableHigh } = this.state;
-    return leaf
-      ? (low & reservedLeafLow[level]!) !== 0 || (high & reservedLeafHigh[level]!) !== 0
-      : (low & reservedTableLow[level]!) !== 0 || (high & reservedTableHigh[level]!) !== 0;
+    const { state } = this;
+    const lowMask = leaf ? state.reservedLeafLow : state.reservedTableLow;
+    const highMask = leaf ? state.reservedLeafHigh : state.reservedTableHigh;
+    return ((low & lowMask[level]!) | (high & highMask[level]!)) !== 0;
   }
 
   private finish(

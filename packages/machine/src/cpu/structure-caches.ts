@@ -14,8 +14,8 @@ function arrayOf(entries: number): TlbArray | null {
   return new TlbArray({ sets: 2 ** Math.floor(Math.log2(entries / ways)), ways }, true);
 }
 
-/** Pages of 4K that one entry of a level covers: `COVER[2]` is a PD entry's 512. */
-const COVER: Float64Array = Float64Array.from([0, 1, 2 ** 9, 2 ** 18, 2 ** 27]);
+/** By level: turns a 4K page number into that of the pages that one entry covers (a PD entry's: 512). Exact: powers of two. */
+const SCALE: Float64Array = Float64Array.from([0, 1, 2 ** -9, 2 ** -18, 2 ** -27]);
 
 /** The paging-structure caches of a CPU, by the level of the entry that they hold: 2 (PD), 3 (PDPT), 4 (PML4). */
 export class StructureCaches {
@@ -24,6 +24,8 @@ export class StructureCaches {
   /** After a find: rights accumulated down to it. */
   rights = 0;
   private readonly levels: readonly (TlbArray | null)[];
+  /** Whether nothing was taken in since everything was dropped. */
+  private empty = true;
 
   /** Creates empty caches of the sizes that `geometry` names. */
   constructor(geometry: TlbGeometry) {
@@ -36,10 +38,11 @@ export class StructureCaches {
    * `table` and `rights`, or 0.
    */
   find(vpn: Vpn, asid: number): number {
+    if (this.empty) return 0;
     for (let level = 2; level <= 4; level++) {
       const array = this.levels[level];
       if (array === null || array === undefined) continue;
-      const entry = array.find(Math.floor(vpn / COVER[level]!), asid);
+      const entry = array.find(Math.floor(vpn * SCALE[level]!), asid);
       if (entry < 0) continue;
       array.touch(entry);
       this.table = array.frames[entry]!;
@@ -53,7 +56,8 @@ export class StructureCaches {
   fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
     const array = this.levels[level];
     if (array === null || array === undefined) return;
-    const page = Math.floor(vpn / COVER[level]!);
+    this.empty = false;
+    const page = Math.floor(vpn * SCALE[level]!);
     const known = array.find(page, asid);
     array.put(known >= 0 ? known : array.victim(page), page, asid, table, rights);
   }
@@ -61,13 +65,15 @@ export class StructureCaches {
   /** Invalidates what INVLPG does: entries of `asid` for the address, whatever their level (−1: of every PCID). */
   dropPage(vpn: Vpn, asid: number): void {
     this.levels.forEach((array, level) => {
-      array?.dropPage(Math.floor(vpn / COVER[level]!), asid, true);
+      array?.dropPage(Math.floor(vpn * SCALE[level]!), asid, true);
     });
   }
 
   /** Invalidates all entries of `asid` (−1: of every PCID). */
   dropAll(asid: number): void {
+    if (this.empty) return;
     for (const array of this.levels) array?.dropAll(asid, true);
+    if (asid < 0) this.empty = true;
   }
 
   /** Returns a copy of everything they hold. */
@@ -77,6 +83,7 @@ export class StructureCaches {
 
   /** Puts saved contents back. */
   restore(states: readonly TlbArrayState[]): void {
+    this.empty = false;
     this.levels
       .filter((array) => array !== null)
       .forEach((array, at) => {
