@@ -179,7 +179,7 @@ export class Arena {
   readonly ranks: Uint8Array = NO_BYTES;
   /** A byte per frame. */
   readonly state: Uint8Array = NO_BYTES;
-  /** Frames taken and given, two numbers per page stack. */
+  /** Two numbers per page stack: t, frames taken, and f, so that frames given = t + f + top; takes and gives leave f alone. */
   readonly tallies: Float64Array = NO_FLOATS;
   /** Worker areas. */
   readonly workers: Int32Array = NO_WORDS;
@@ -234,7 +234,7 @@ export class Arena {
     return worker * this.workerWords + WORKER_HEADER + stack * STACK_WORDS;
   }
 
-  /** First number of a page stack's tallies: frames taken; frames given follow. */
+  /** First number of a page stack's tallies. */
   tallyOf(worker: number, stack: number): number {
     return worker * this.workerTallies + stack * 2;
   }

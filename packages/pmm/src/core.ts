@@ -1,12 +1,12 @@
 /* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
-import { Arena, EPOCH, RANK_USED } from "./arena.ts";
+import { Arena, EPOCH, PINNED, RANK_USED } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
 import type { PmmErrorCode } from "./errors.ts";
 import { misuseOf } from "./misuse.ts";
 import { PageStacks } from "./page-stacks.ts";
 import { Plug } from "./plug.ts";
-import type { PressureLevel, Watermarks } from "./ports.ts";
+import type { FrameHints, PressureLevel, Watermarks } from "./ports.ts";
 import type { PmmShare } from "./share.ts";
 import { claimAny } from "./runs.ts";
 import { freeFrames, stackedFrames } from "./stats.ts";
@@ -62,11 +62,23 @@ export class Core {
     updateSegments(this.arena, this.zones);
   }
 
-  /** Counts frames taken (`column` 0) or given (1) by this worker. */
-  tally(frame: number, kind: number, column: number, frames: number): void {
-    const { geometry } = this.arena.layout;
-    const stack = (this.arena.nodeIndexOf(frame) * 2 + kind) * geometry.colours;
-    this.arena.tallies[this.arena.tallyOf(this.worker, stack) + column]! += frames;
+  /** Counts a take on the slow path: one off a page stack, or a block or borrowed frame that was on none. */
+  noteTaken(frame: number, wishes: FrameHints): void {
+    const kind = wishes.movable === 0 ? PINNED : 0;
+    const at = this.#tallyOf(frame, kind);
+    const frames = 2 ** wishes.order;
+    this.arena.tallies[at]! += frames;
+    if (wishes.order > 0 || this.isLow(frame)) this.arena.tallies[at + 1]! -= frames;
+  }
+
+  /** Counts frames that were given back, but to no page stack. */
+  noteGiven(frame: number, frames: number): void {
+    this.arena.tallies[this.#tallyOf(frame, 0) + 1]! += frames;
+  }
+
+  #tallyOf(frame: number, kind: number): number {
+    const stack = (this.arena.nodeIndexOf(frame) * 2 + kind) * this.arena.layout.geometry.colours;
+    return this.arena.tallyOf(this.worker, stack);
   }
 
   /** True for dense frames of the low zone. */

@@ -159,6 +159,7 @@ export class PageStacks {
     const top = words[base]!;
     words.copyWithin(base + 1, base + 1 + count, base + 1 + top);
     words[base] = top - count;
+    this.#arena.tallies[this.#flowOf(base)]! += count;
     zone.addFree(drained);
     if (stray >= 0) this.#strayFrame(stray);
   }
@@ -182,6 +183,11 @@ export class PageStacks {
       held += this.#words[this.baseOf(node, 0, 0) + stack * STACK_WORDS]!;
     }
     return held;
+  }
+
+  /** The tally that says what went between a stack and the blocks. */
+  #flowOf(base: number): number {
+    return this.#arena.tallyOf(this.worker, (base - this.#area - WORKER_HEADER) / STACK_WORDS) + 1;
   }
 
   #strayFrame(frame: number): never {
@@ -293,6 +299,7 @@ export class PageStacks {
       }
     }
     words[base] = words[base]! + claimed;
+    this.#arena.tallies[this.#flowOf(base)]! -= claimed;
   }
 
   /** The bits of a block's word whose frames have the colour; all where there is one colour only. */

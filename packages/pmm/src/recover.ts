@@ -134,6 +134,7 @@ function unstack(core: Core, dead: number): number {
   let frames = 0;
   for (let stack = 0; stack < arena.layout.geometry.stacks; stack += 1) {
     const base = arena.stackOf(dead, stack);
+    arena.tallies[arena.tallyOf(dead, stack) + 1]! += arena.workers[base]!;
     for (let i = 1; i <= arena.workers[base]! + 1; i += 1) {
       const frame = arena.workers[base + i]!;
       if (!isHeld(core, frame, dead)) continue;

@@ -69,7 +69,9 @@ function tallied(core: Core, node: number, column: number): number {
   let sum = 0;
   for (let worker = 0; worker < geometry.workers; worker += 1) {
     for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
-      sum += core.arena.tallies[core.arena.tallyOf(worker, stack) + column]!;
+      const at = core.arena.tallyOf(worker, stack);
+      sum += core.arena.tallies[at]!;
+      if (column === 1) sum += core.arena.tallies[at + 1]! + core.arena.workers[core.arena.stackOf(worker, stack)]!;
     }
   }
   return sum;

@@ -294,10 +294,17 @@ test("statistics say who has what, how fast, and why a block is not whole", () =
   for (let i = 0; i < 9; i += 1) pmm.take({ ...any, owner: pmm.client("net") });
   now = 2000;
   expect(rates.read()).toEqual([{ zone: "normal", takenPerSecond: 5, givenPerSecond: 0 }]);
+  const more = new Float64Array(600);
+  pmm.takeMany(more, 600);
+  pmm.giveMany(more, 600);
+  pmm.give(pmm.take({ ...any, order: ORDER_2M }), ORDER_2M);
+  now = 4000;
+  expect(rates.read()).toEqual([{ zone: "normal", takenPerSecond: 556, givenPerSecond: 556 }]);
   expect(pmm.census().clients).toEqual({ disk: 1, net: 9 });
   expect(pmm.census().pinnedFrames).toBe(1);
   const mine = pmm.obstacles(disk).filter(({ use }) => use === "taken");
   expect(mine).toContainEqual({ pfn: disk, use: "taken", owner: "disk", movable: false });
-  expect(pmm.draw()).toBe(`0x0000000000 ${" ".repeat(8)}22......`);
+  pmm.drain();
+  expect(pmm.draw()).toBe(`0x0000000000 ${" ".repeat(8)}11......`);
   expect(exhaust(pmm)).toBe(4086);
 });
