@@ -16,8 +16,7 @@ import { removeTemporaryFolders, watchSignals } from "./temporary.ts";
  * @param args - The arguments after the program's name.
  */
 export async function run(args: readonly string[]): Promise<void> {
-  watchSignals();
-  process.stdout.on("error", leaveOnClosedPipe);
+  watchProcess();
   process.exitCode = EXIT_OK;
   try {
     const program = await createProgram(args);
@@ -35,6 +34,16 @@ function exitCodeOf(error: unknown): number {
   if (process.env["PAGEWRIGHT_DEBUG"] !== undefined && error instanceof Error)
     process.stderr.write(`${error.stack ?? ""}\n`);
   return error instanceof FailedCheck ? EXIT_FAILED_CHECK : EXIT_BAD_INPUT;
+}
+
+let watched = false;
+
+/** Signals and a closed pipe end the process, and leave nothing behind; further calls do nothing. */
+function watchProcess(): void {
+  if (watched) return;
+  watched = true;
+  watchSignals();
+  process.stdout.on("error", leaveOnClosedPipe);
 }
 
 /** A reader that stops early (`pagewright … | head`) is no failure of this program. */

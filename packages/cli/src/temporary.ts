@@ -10,7 +10,6 @@ import { join } from "node:path";
 import { complaintOf, UsageError } from "./output.ts";
 
 const folders = new Set<string>();
-let watching = false;
 
 /**
  * Makes a new, empty temporary folder and returns its path.
@@ -34,17 +33,16 @@ export function removeTemporaryFolders(): void {
   folders.clear();
 }
 
-/** Sees to it that a signal or an early exit removes the folders too; further calls do nothing. */
+/** Sees to it that a signal or an early exit removes the folders too; to be called once. */
 export function watchSignals(): void {
-  if (watching) return;
-  watching = true;
   process.on("exit", removeTemporaryFolders);
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, leaveBySignal);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leaveBySignal);
 }
 
-/** Cleans up, then dies by the same signal, so that the caller sees what happened. */
+/** Cleans up, undisturbed by impatient second signals, then dies by the same signal, so that the caller sees what happened. */
 function leaveBySignal(signal: NodeJS.Signals): void {
   removeTemporaryFolders();
+  process.removeListener(signal, leaveBySignal);
   process.kill(process.pid, signal);
 }
 

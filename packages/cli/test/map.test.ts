@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { withInputs } from "@pagewright/tooling/inputs";
-import { json, pagewright } from "./program.ts";
+import { json, jsonHere, pagewright } from "./program.ts";
 
 const T400 = fileURLToPath(new URL("../data/thinkpad-t400-3g.json", import.meta.url));
 
@@ -68,7 +68,7 @@ withInputs("map --json equals the reference", (dir) => {
   const users = Object.keys(reference).filter((key) => key.endsWith("#user"));
   test.each([...names, ...users])("%s", async (name) => {
     const [map = "", user] = name.split("#");
-    const printed = await json(["map", `${dir}/maps/${map}.json`, ...(user === undefined ? [] : ["--user"])]);
+    const printed = await jsonHere(["map", `${dir}/maps/${map}.json`, ...(user === undefined ? [] : ["--user"])]);
     const expected = Object.entries(reference[name] ?? {}).filter(([field]) => !NOT_OF_THE_MAP.includes(field));
     expect(printed).toMatchObject(Object.fromEntries(expected));
   });

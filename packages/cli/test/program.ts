@@ -1,6 +1,8 @@
-/** Runs the real program as a child process, from source. */
+/** Runs the real program, from source: as a child process, or, where many runs are to be quick, in this one. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { vi } from "vitest";
+import { run } from "../src/run.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
@@ -41,9 +43,34 @@ export function pagewright(args: readonly string[], options: RunOptions = {}): P
   return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })));
 }
 
-/** Returns the run's JSON document. */
+/** Runs `pagewright` with these arguments in this process, its output kept. */
+export async function here(args: readonly string[]): Promise<Run> {
+  let stdout = "";
+  let stderr = "";
+  const out = vi.spyOn(process.stdout, "write").mockImplementation((text) => (stdout += String(text)) !== "");
+  const err = vi.spyOn(process.stderr, "write").mockImplementation((text) => (stderr += String(text)) !== "");
+  const before = process.exitCode;
+  try {
+    await run(args);
+    return { code: Number(process.exitCode), signal: null, stdout, stderr };
+  } finally {
+    process.exitCode = before;
+    out.mockRestore();
+    err.mockRestore();
+  }
+}
+
+/** Returns the JSON document of a run as a child process. */
 export async function json<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
-  const run = await pagewright([...args, "--json"], options);
-  if (run.stdout === "") throw new Error(`exit code ${String(run.code)}: ${run.stderr}`);
-  return JSON.parse(run.stdout) as T;
+  return documentOf(await pagewright([...args, "--json"], options)) as T;
+}
+
+/** Returns the JSON document of a run in this process. */
+export async function jsonHere<T>(args: readonly string[]): Promise<T> {
+  return documentOf(await here([...args, "--json"])) as T;
+}
+
+function documentOf({ code, stdout, stderr }: Run): unknown {
+  if (stdout === "") throw new Error(`exit code ${String(code)}: ${stderr}`);
+  return JSON.parse(stdout) as unknown;
 }

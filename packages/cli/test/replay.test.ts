@@ -2,16 +2,17 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { withInputs } from "@pagewright/tooling/inputs";
 import type { ReplayReport } from "../src/replay/report.ts";
 import { encodePageTrace } from "./page-trace-encoder.ts";
-import { json, pagewright } from "./program.ts";
+import { here, json, jsonHere, pagewright } from "./program.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pagewright-test-"));
 const TMPDIR = join(folder, "tmp");
 mkdirSync(TMPDIR);
 const env = { TMPDIR };
+vi.stubEnv("TMPDIR", TMPDIR);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What runs of the program have left; the loader of the tests keeps a cache of its own beside it. */
@@ -19,10 +20,12 @@ const leftBehind = (): string[] => readdirSync(TMPDIR).filter((name) => name.sta
 
 const packaged = readFileSync(new URL("../data/sqlite-index.window.pgt.gz", import.meta.url));
 
+const RECORDS = 2000;
+
 /** A program that walks over 64 pages again and again, stores to half of them, and fetches from one. */
 function smallTrace(name: string): string {
   const vpns = Array.from({ length: 64 }, (_, page) => 0x400 + page + (page < 32 ? 0 : 0x7f0000));
-  const records = Array.from({ length: 20_000 }, (_, at) => {
+  const records = Array.from({ length: RECORDS }, (_, at) => {
     const page = (at * 13) % 64;
     return [page, page === 7 ? 0 : page % 2 === 0 && at % 3 === 0 ? 2 : 1, 1 + (at % 40)] as const;
   });
@@ -47,25 +50,25 @@ describe("pagewright replay", () => {
     const report = await json<ReplayReport>(["replay", small, "--ram", "25%"], { env });
     expect(report).toMatchObject({
       trace: "small",
-      records: 20_000,
+      records: RECORDS,
       pages: 64,
       frames: 16,
       mismatches: 0,
       audit: { ok: true },
     });
     expect(report.references).toBe(
-      Array.from({ length: 20_000 }, (_, at) => 1 + (at % 40)).reduce((sum, run) => sum + run),
+      Array.from({ length: RECORDS }, (_, at) => 1 + (at % 40)).reduce((sum, run) => sum + run),
     );
     expect(report.faults.total).toBe(report.faults.minor + report.faults.major);
     expect(report.faults.total).toBeGreaterThan(64);
     expect(report.evictions).toBeGreaterThanOrEqual(report.faults.total - 16);
     expect(report.swap.out).toBeGreaterThan(0);
-    expect(report.tlb.hits + report.tlb.misses).toBeGreaterThanOrEqual(20_000);
+    expect(report.tlb.hits + report.tlb.misses).toBeGreaterThanOrEqual(RECORDS);
     expect(report.zones.map(({ name }) => name)).toContain("normal");
   });
 
   test("has one fault a page where everything fits", async () => {
-    const report = await json<ReplayReport>(["replay", small, "--ram", "100%"], { env });
+    const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "100%"]);
     expect(report).toMatchObject({ frames: 64, evictions: 0, swap: { in: 0, out: 0 }, mismatches: 0 });
     expect(report.faults.total + report.prefetched).toBe(64);
   });
@@ -74,16 +77,16 @@ describe("pagewright replay", () => {
     ["64K", 16],
     ["20f", 20],
   ])("takes --ram %s", async (ram, frames) => {
-    expect(await json<ReplayReport>(["replay", small, "--ram", ram], { env })).toMatchObject({ frames, mismatches: 0 });
+    expect(await jsonHere<ReplayReport>(["replay", small, "--ram", ram])).toMatchObject({ frames, mismatches: 0 });
   });
 
   test("runs several programs together, on one processor and on more", async () => {
     const other = smallTrace("other");
     for (const cpus of ["1", "3"]) {
-      const report = await json<ReplayReport>(["replay", small, other, small, "--cpus", cpus, "--ram", "30%"], { env });
+      const report = await jsonHere<ReplayReport>(["replay", small, other, small, "--cpus", cpus, "--ram", "30%"]);
       expect(report).toMatchObject({
         trace: "small+other+small",
-        records: 60_000,
+        records: 3 * RECORDS,
         mismatches: 0,
         audit: { ok: true, problems: [] },
       });
@@ -92,7 +95,7 @@ describe("pagewright replay", () => {
 
   test("swaps to compressed memory, alone and in front of a file", async () => {
     for (const swap of ["compressed", "compressed,file"]) {
-      const report = await json<ReplayReport>(["replay", small, "--ram", "90%", "--swap", swap], { env });
+      const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "90%", "--swap", swap]);
       expect(report).toMatchObject({ frames: 57, mismatches: 0, audit: { ok: true, problems: [] } });
       expect(report.swap.out).toBeGreaterThan(0);
     }
@@ -104,11 +107,11 @@ describe("pagewright replay", () => {
       path,
       "export default () => { const all = []; return { insert(s) { all.push(s); }, accessed() {}, evict() { return all.pop() ?? -1; } }; };",
     );
-    expect(await json<ReplayReport>(["replay", small, "--policy", "lru"], { env })).toMatchObject({
+    expect(await jsonHere<ReplayReport>(["replay", small, "--policy", "lru"])).toMatchObject({
       policy: "lru",
       mismatches: 0,
     });
-    expect(await json<ReplayReport>(["replay", small, "--policy", path], { env })).toMatchObject({
+    expect(await jsonHere<ReplayReport>(["replay", small, "--policy", path])).toMatchObject({
       policy: path,
       mismatches: 0,
     });
@@ -118,7 +121,7 @@ describe("pagewright replay", () => {
     const path = join(folder, "kernel.pgt");
     const records = Array.from({ length: 600 }, (_, at) => [at % 3, at % 2 === 0 ? 2 : 1, 1] as const);
     writeFileSync(path, encodePageTrace({ vpns: [0, 2 ** 36 - 2, 2 ** 36 - 1], records }));
-    expect(await json<ReplayReport>(["replay", path, "--ram", "2f"], { env })).toMatchObject({
+    expect(await jsonHere<ReplayReport>(["replay", path, "--ram", "2f"])).toMatchObject({
       records: 600,
       mismatches: 0,
     });
@@ -127,7 +130,7 @@ describe("pagewright replay", () => {
   test("an empty trace is a trace", async () => {
     const path = join(folder, "empty.pgt");
     writeFileSync(path, encodePageTrace({ vpns: [1], records: [] }));
-    expect(await json<ReplayReport>(["replay", path, "--ram", "10f"], { env })).toMatchObject({
+    expect(await jsonHere<ReplayReport>(["replay", path, "--ram", "10f"])).toMatchObject({
       records: 0,
       mismatches: 0,
       audit: { ok: true },
@@ -175,7 +178,7 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     ],
   ];
   test.each(trace)("%s", async (_, args, words) => {
-    const run = await pagewright(["replay", ...args], { env });
+    const run = await here(["replay", ...args]);
     expect(run).toMatchObject({ code: 2, stdout: "" });
     expect(run.stderr).toMatch(/^pagewright: [^\n]+\n$/);
     expect(run.stderr).toContain(words);
@@ -196,9 +199,12 @@ test.each(["SIGINT", "SIGTERM"] as const)(
 
 withInputs("replays of recorded programs under pressure", (dir) => {
   test("a window of grep at 10 %", async () => {
-    const report = await json<ReplayReport>(["replay", `${dir}/page-traces/grep-tree.window.pgt.gz`, "--ram", "10%"], {
-      env,
-    });
+    const report = await jsonHere<ReplayReport>([
+      "replay",
+      `${dir}/page-traces/grep-tree.window.pgt.gz`,
+      "--ram",
+      "10%",
+    ]);
     expect(report).toMatchObject({ frames: 33, mismatches: 0, audit: { ok: true, problems: [] } });
   });
 });
