@@ -8,6 +8,8 @@
  * | `strict` | anything that would take the sum of promises beyond the limit |
  */
 
+import { VmmError } from "./errors.ts";
+
 /** How promises are limited. */
 export type CommitPolicy = "unlimited" | "heuristic" | "strict";
 
@@ -36,6 +38,15 @@ export class CommitAccount {
     if (this.policy === "strict" && this.#charged + pages > this.limit) return false;
     this.#charged += pages;
     return true;
+  }
+
+  /** Throws with the sentence of the broken invariant. `promised`: pages of all regions that count. */
+  check(promised: number): void {
+    if (this.#charged !== promised)
+      throw new VmmError("invariant", "What was promised is not what regions hold.", {
+        charged: this.#charged,
+        promised,
+      });
   }
 
   /** Takes promises back. */

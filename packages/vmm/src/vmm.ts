@@ -296,6 +296,14 @@ export class Vmm {
     const { pages } = core;
     core.policy.check();
     core.swap?.check();
+    core.frameMap.check();
+    core.mappings.check();
+    core.quarantine?.check();
+    core.idleness.check();
+    core.stalls.check();
+    core.shrinkers.check();
+    for (const object of core.objects.values()) object.pages.check();
+    this.commit.check(this.#promised());
     const refs = new Int32Array(pages.capacity);
     let mapped = 0;
     for (const space of core.spaces.values()) {
@@ -321,6 +329,14 @@ export class Vmm {
       });
     invariant(mapped === core.mappings.count, "Sheets and reverse mappings count differently.", { mapped });
     this.#checkPages(refs);
+  }
+
+  /** Pages of all regions that count against the commit limit. */
+  #promised(): number {
+    let pages = 0;
+    for (const space of this.core.spaces.values())
+      for (const region of space.regions.within(space.low, space.high)) if (region.accounted) pages += region.pages;
+    return pages;
   }
 
   #checkPages(refs: Int32Array): void {

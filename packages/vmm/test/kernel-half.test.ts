@@ -50,6 +50,7 @@ test("the kernel half maps its windows and its own regions, and never a free fra
     space.unmap(at, 100 * PAGE_SIZE);
     clone?.destroy();
     space.destroy();
+    system.windows.check();
     const windows = kernelLeaves(rig, windowsLow, -1);
     const bound = rig.cpus.length * (TABLE_WINDOWS + DATA_WINDOWS + 1);
     expect(windows.size).toBeLessThanOrEqual(bound);

@@ -51,6 +51,14 @@ export class FrameMap {
     this.#count--;
   }
 
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    let count = 0;
+    for (const chunk of [...this.#near, ...this.#far.values()])
+      if (chunk !== null) for (const entry of chunk) if (entry !== 0) count++;
+    if (count !== this.#count) throw new VmmError("invariant", "The frame map's count is wrong.", { count });
+  }
+
   #chunk(number: number): Int32Array {
     const known = number < NEAR_CHUNKS ? this.#near[number] : this.#far.get(number);
     if (known !== undefined && known !== null) return known;

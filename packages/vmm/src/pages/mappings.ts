@@ -89,6 +89,18 @@ export class Mappings {
     return count;
   }
 
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    let free = 0;
+    for (let at = this.#free; at >= 0; at = this.#next[at]!) free++;
+    if (free + this.#count !== this.#used)
+      throw new VmmError("invariant", "Mapping records are neither free nor used.", { free, used: this.#used });
+    let mapped = 0;
+    for (let page = 0; page < this.#pages.capacity; page++)
+      if (this.#pages.refs[page]! > 0 || this.#pages.pins[page]! > 0) mapped += this.countOf(page);
+    if (mapped !== this.#count) throw new VmmError("invariant", "A mapping belongs to no page.", { mapped });
+  }
+
   #extend(): number {
     if (this.#used === this.#place.length) {
       const place = new Int32Array(this.#used * 2);

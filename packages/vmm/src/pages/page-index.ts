@@ -1,6 +1,7 @@
 /**
  * From a page number within an object to the page that holds its content: chunks of 512 entries, made when first used.
  */
+import { VmmError } from "../errors.ts";
 import { TABLE_PAGES } from "../units.ts";
 import { NO_PAGE } from "./pages.ts";
 
@@ -60,6 +61,13 @@ export class PageIndex {
       const chunk = this.#chunks.get(number);
       if (chunk !== undefined) this.#visitChunk(number, chunk, start, end, visit);
     }
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    let count = 0;
+    for (const chunk of this.#chunks.values()) for (const page of chunk) if (page !== NO_PAGE) count++;
+    if (count !== this.#count) throw new VmmError("invariant", "An object's page count is wrong.", { count });
   }
 
   #visitChunk(

@@ -4,6 +4,7 @@
  *
  * Only unmapped regions' frames come here. Tables never do, and their pages' addresses are not mapped again before the frames are released.
  */
+import { VmmError } from "../errors.ts";
 import type { FrameSource, TlbControl } from "../ports.ts";
 import type { Vpn } from "../units.ts";
 
@@ -68,6 +69,19 @@ export class Quarantine {
   /** Whether pages of a range of a space may still be known to some processor. */
   overlaps(asid: number, start: Vpn, end: Vpn): boolean {
     return this.#batches.some((batch) => batch.asid === asid && batch.start < end && start < batch.end);
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    let held = 0;
+    let last = -Infinity;
+    for (const batch of this.#batches) {
+      held += batch.frames.length;
+      if (batch.ticket < last)
+        throw new VmmError("invariant", "Quarantined batches are out of order.", { ticket: batch.ticket });
+      last = batch.ticket;
+    }
+    if (held !== this.#held) throw new VmmError("invariant", "The count of quarantined frames is wrong.", { held });
   }
 
   /** The frames held, for auditors. */

@@ -129,6 +129,16 @@ export class PlainTables implements TranslationTables {
     return this.#make(Math.floor(start / TABLE_PAGES));
   }
 
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    for (const [number, table] of this.#tables) {
+      let used = 0;
+      for (const state of table.states) if (state !== 0) used++;
+      if (used !== table.used)
+        throw new VmmError("invariant", "A table's count of translations is wrong.", { number, used });
+    }
+  }
+
   #forget(): void {
     this.#last = null;
     this.#lastNumber = NaN;

@@ -101,6 +101,23 @@ export class CpuWindows {
     if (cpl !== 0) cpu.setCpl(cpl);
   }
 
+  /** Reads the windows' own table; throws with the sentence of the broken invariant. */
+  check(): void {
+    const { cpu } = this;
+    const { cpl } = cpu;
+    if (cpl !== 0) cpu.setCpl(0);
+    for (let slot = 0; slot < TABLE_WINDOWS + DATA_WINDOWS; slot++) {
+      const at = cpu.viewOf(this.#self + slot * 8, ACCESS_WRITE);
+      const low = cpu.words[at]!;
+      const high = cpu.words[at + 1]!;
+      const pfn = low === 0 ? NO_FRAME : (high & 1048575) * 1048576 + Math.floor(low / PAGE_SIZE);
+      const expected = slot < TABLE_WINDOWS ? this.#shown[slot]! : NO_FRAME;
+      if (pfn !== expected)
+        throw new VmmError("invariant", "A window shows another frame than it should.", { slot, pfn });
+    }
+    if (cpl !== 0) cpu.setCpl(cpl);
+  }
+
   /** The frames that table windows show now. */
   shownFrames(): Pfn[] {
     return [...this.#shown].filter((pfn) => pfn !== NO_FRAME);
@@ -198,6 +215,11 @@ export class KernelWindows implements FrameWindow, TableMemory {
   /** The frames that table windows show now, by processor. */
   shownFrames(): Pfn[][] {
     return this.#windows.map((windows) => windows.shownFrames());
+  }
+
+  /** Checks the windows of the processor that runs. */
+  check(): void {
+    this.#here().check();
   }
 
   /** Pages that windows of one processor take, its own table included. */
