@@ -7,9 +7,9 @@ import { USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
 import { measureLinux } from "../fault-linux/linux.ts";
 import { PAGE, eachAlone, figure, machineRig, mapped, quickest, plainRig, runningSpace, spaceOf } from "./rig.ts";
 
-const FRESH = 20_000;
+const FRESH = 4096;
 const STOCK = 1000;
-const ROUNDS = 40;
+const ROUNDS = 120;
 
 /** Faults of `pages` fresh pages, nanoseconds each. */
 function measure(space: AddressSpace, pages: number, stock: Vmm | null, touch: (at: number) => void): number {

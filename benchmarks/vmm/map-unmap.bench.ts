@@ -4,7 +4,7 @@ import { READ } from "@pagewright/vmm";
 import { measureLinux } from "../fault-linux/linux.ts";
 import { PAGE, figure, mapped, quickest, plainRig, spaceOf } from "./rig.ts";
 
-const PAIRS = 20_000;
+const PAIRS = 1000;
 const linux = measureLinux();
 
 for (const regions of [10, 100, 1000, 10_000]) {
@@ -12,7 +12,7 @@ for (const regions of [10, 100, 1000, 10_000]) {
   for (let region = 0; region < regions; region++)
     mapped(space, { bytes: PAGE, address: 2 ** 32 + region * 2 * PAGE, placement: "fixed", rights: READ });
   const ns = quickest(
-    7,
+    200,
     () => undefined,
     () => {
       for (let pair = 0; pair < PAIRS; pair++) space.unmap(mapped(space, { bytes: PAGE }), PAGE);
