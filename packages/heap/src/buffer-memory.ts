@@ -127,12 +127,12 @@ export class BufferMemory extends NumberRange implements WordMemory {
 
   /** Copies bytes; the ranges may overlap. Short runs of words go in a loop. */
   copy(from: number, to: number, bytes: number): void {
-    if (bytes > SHORT || ((from | to | bytes) & 3) !== 0 || to > from) {
+    if (bytes > SHORT || ((from | to | bytes) & 3) !== 0 || (to > from && to < from + bytes)) {
       this.bytes.copyWithin(to, from, from + bytes);
       return;
     }
     const words = this.words;
-    const distance = (from - to) >>> 2;
+    const distance = (from - to) / 4;
     const end = (to + bytes) >>> 2;
     for (let at = to >>> 2; at < end; at++) words[at] = words[at + distance]!;
   }

@@ -112,19 +112,23 @@ export class Slabs {
     return slab !== 0 && this.#fillFrom(slab, list);
   }
 
-  /** Puts free slots of a slab from its cursor on into the empty magazine, the lowest on top. @returns whether there were any. */
+  /** Puts free slots of a slab into the empty magazine, from its last slot down, so that the lowest is on top. @returns whether there were any. */
   #fillFrom(slab: number, list: number): boolean {
     const tags = this.#tags;
+    const magazines = this.magazines;
     const size = slotSizeOf(tags[slab]!);
     const magazine = list * MAGAZINE_WORDS;
+    const end = Math.floor(SLAB_BYTES / size) * size;
     let count = 0;
-    let within = tags[slab + CURSOR]!;
-    for (; within <= SLAB_BYTES - size && count < HALF; within += size)
+    let within = end - tags[slab + CURSOR]!;
+    while (within > 0 && count < HALF) {
+      within -= size;
       if ((tags[slab + BITS + (within >>> 8)]! & (1 << (within >>> 3))) === 0)
-        this.magazines[magazine + ++count] = slab * (GRANULE / 8) + (within >>> 3);
-    tags[slab + CURSOR] = within;
-    this.magazines[magazine] = count;
-    this.magazines.subarray(magazine + 1, magazine + 1 + count).reverse();
+        magazines[magazine + ++count] = slab * (GRANULE / 8) + (within >>> 3);
+    }
+    // The cursor says how many bytes from the end were looked at.
+    tags[slab + CURSOR] = end - within;
+    magazines[magazine] = count;
     return count > 0;
   }
 
