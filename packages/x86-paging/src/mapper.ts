@@ -31,6 +31,8 @@ export interface MapOptions {
   readonly replace?: boolean;
 }
 
+const PLAIN_MAP: MapOptions = {};
+
 /** One leaf, as `query` finds it. */
 export interface Mapping {
   /** First page of the leaf. */
@@ -60,6 +62,8 @@ export class Mapper {
   readonly root: Pfn;
   /** Entry access, for the operations that live in files of their own. */
   readonly editor: TableEditor;
+  /** Attributes that were found to suit the mode last. */
+  #checked = -1;
 
   constructor(options: MapperOptions, root: Pfn) {
     this.mode = options.mode;
@@ -78,11 +82,12 @@ export class Mapper {
    * Maps `pages` pages from `vpn` to the frames from `pfn` on, with the largest pages that fit. O(pages + tables).
    * Refuses with `mapped` or `no-table-frame`. Throws `out-of-range`, `unaligned` (a given level does not fit) or `bad-attributes`.
    */
-  map(vpn: Vpn, pages: number, pfn: Pfn, packed: number, options: MapOptions = {}): FlushPlan | Refusal {
+  map(vpn: Vpn, pages: number, pfn: Pfn, packed: number, options: MapOptions = PLAIN_MAP): FlushPlan | Refusal {
     const editor = this.editor;
     const raw = this.#rangeAt(vpn, pages);
     const largest = this.#largestFor(vpn, pages, pfn, options.level);
-    checkAttributes(this.mode, packed);
+    if (packed !== this.#checked) checkAttributes(this.mode, packed);
+    this.#checked = packed;
     const replace = options.replace ?? false;
     if (pages === 1 && !replace && this.#mapOne(raw, pfn, packed)) return NOTHING_TO_FLUSH;
     const request = { start: raw, end: raw + pages, delta: pfn - raw, packed, largest, replace };

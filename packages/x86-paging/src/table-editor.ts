@@ -57,6 +57,10 @@ export class TableEditor {
   readonly #tableLow: number;
   readonly #tableHigh: number;
   readonly #stash: Pfn[] = [];
+  #packed = -1;
+  #packedLevel: PagingLevel | undefined = undefined;
+  #packedLow = 0;
+  #packedHigh = 0;
 
   constructor(options: MapperOptions) {
     const mode = options.mode;
@@ -178,15 +182,15 @@ export class TableEditor {
     return ((Math.floor(pfn / level.tableScale / TWO_32) & level.tableHigh) | this.#tableHigh) >>> 0;
   }
 
-  /** Writes a leaf into a not-present entry. */
+  /** Writes a leaf into a not-present entry. The words of the last attributes are kept: most leaves are like the one before. */
   writeLeaf(table: Pfn, index: number, level: PagingLevel, pfn: Pfn, packed: number): void {
-    const low = attributeLow(this.mode, level, packed, this.encryption) | leafFrameLow(level, pfn);
-    this.write(
-      table,
-      index,
-      low >>> 0,
-      (attributeHigh(this.mode, packed, this.encryption) | leafFrameHigh(level, pfn)) >>> 0,
-    );
+    if (packed !== this.#packed || level !== this.#packedLevel) {
+      this.#packed = packed;
+      this.#packedLevel = level;
+      this.#packedLow = attributeLow(this.mode, level, packed, this.encryption);
+      this.#packedHigh = attributeHigh(this.mode, packed, this.encryption);
+    }
+    this.write(table, index, this.#packedLow | leafFrameLow(level, pfn), this.#packedHigh | leafFrameHigh(level, pfn));
   }
 
   /** Takes `count` frames aside, to be used in the order they came. False, and none kept, where the source has fewer. */
