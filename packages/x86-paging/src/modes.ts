@@ -232,13 +232,18 @@ export const MODE_EPT_5_LEVEL: PagingMode = /* @__PURE__ */ defineMode({
   ],
 });
 
-/** AMD nested paging: the host's 4-level format; every nested access is a user access. */
-export const MODE_NPT: PagingMode = /* @__PURE__ */ defineMode({ ...longMode, name: "NPT 4-level", extension: "sign" });
+/** AMD nested paging: the host's 4-level format for guest-physical addresses; every nested access is a user access. */
+export const MODE_NPT: PagingMode = /* @__PURE__ */ defineMode({
+  ...longMode,
+  name: "NPT 4-level",
+  extension: "zero",
+});
 
 /** AMD nested paging with 5 levels. */
 export const MODE_NPT_5_LEVEL: PagingMode = /* @__PURE__ */ defineMode({
   ...longMode,
   name: "NPT 5-level",
+  extension: "zero",
   addressBits: 57,
   levels: [pt, pd, pdpt, pml4, pml5],
 });
