@@ -14,7 +14,7 @@ export interface GeneralOptions extends GrowthPolicy {
 }
 
 /** Ranges of one size that are held back before they are merged. */
-const HELD_RANGES = 4;
+const HELD_RANGES = 8;
 
 const LARGEST = 2 ** 32 - 2 ** 16;
 /** Bytes of address space that one heap can manage: what 32-bit offsets say. */
