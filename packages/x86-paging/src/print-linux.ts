@@ -82,11 +82,15 @@ function rightsColumns(level: number, rights: number, packed: number): string {
   );
 }
 
-/** The lines of a dump in Linux's style: effective rights, runs merged, gaps as the level of entry that is empty. */
+/**
+ * The lines of a dump in Linux's style: effective rights, runs merged, gaps as the level of entry that is empty. No more than `leafLimit` leaves
+ * are looked at: a loop of tables may map 2^36.
+ */
 export function* linuxPageTables(
   state: PagingState,
   memory: TableMemory,
   markers: readonly RegionMarker[] = linuxMarkers(state.mode),
+  leafLimit: number = Infinity,
 ): Generator<string, void> {
   const mode = state.mode;
   const span = 2 ** (mode.addressBits - 12);
@@ -105,7 +109,7 @@ export function* linuxPageTables(
     }
   }
   const blank = " ".repeat(30);
-  for (const run of runs(state, memory, { anyFrame: true })) {
+  for (const run of runs(state, memory, { anyFrame: true, leafLimit })) {
     const raw = rawOfVpn(mode, run.vpn);
     yield* gap(upTo, mode, at, raw, blank);
     yield* upTo(raw + run.pages, run.level, rightsColumns(run.level, run.rights, run.attributes));

@@ -17,6 +17,8 @@ export interface ListingOptions {
   readonly pages?: number;
   /** Leaves for which this is false are passed over. */
   readonly accept?: (leaf: LeafCursor) => boolean;
+  /** Stop after this many leaves (default: none; a loop of tables may map 2^36). */
+  readonly leafLimit?: number;
 }
 
 /** Sixteen digits of a position in index order, sign-extended as the mode wants. */
@@ -38,7 +40,7 @@ export function* qemuTlb(
   const texts: string[] = [];
   const pages = new PageDigits();
   const frames = new PageDigits();
-  while (cursor.next()) {
+  for (let left = options.leafLimit ?? Infinity; left > 0 && cursor.next(); left--) {
     if (accept !== undefined && !accept(cursor)) continue;
     const bits = ((cursor.low & 0x1fe) >>> 1) | ((cursor.high >>> 31) << 8);
     const flags = (texts[bits] ??= flagsText(bits));
@@ -63,7 +65,7 @@ export function* qemuMem(
   let start = -1;
   let end = 0;
   let rights = 0;
-  while (cursor.next()) {
+  for (let left = options.leafLimit ?? Infinity; left > 0 && cursor.next(); left--) {
     if (accept !== undefined && !accept(cursor)) continue;
     const own = cursor.rights & (RIGHT_USER | RIGHT_WRITE);
     if (start >= 0 && (cursor.raw !== end || own !== rights)) {

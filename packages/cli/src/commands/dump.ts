@@ -81,6 +81,7 @@ function* listing(opened: Opened, options: DumpOptions): Generator<string, void>
       const print = options.format === "qemu-tlb" ? qemuTlb : qemuMem;
       yield* print(state, image, {
         ...filter.pages,
+        leafLimit: LEAF_LIMIT,
         ...(filter.active ? { accept: (leaf) => filter.accept(leaf) } : {}),
       });
       return;
@@ -89,7 +90,7 @@ function* listing(opened: Opened, options: DumpOptions): Generator<string, void>
     case "xv6":
       if (filter.active || options.range !== undefined)
         throw new UsageError(`--format ${options.format} lists everything: filters do not go with it`);
-      yield* options.format === "linux" ? linuxPageTables(state, image) : xv6Tree(state, image);
+      yield* options.format === "linux" ? linuxPageTables(state, image, undefined, LEAF_LIMIT) : xv6Tree(state, image);
       return;
     default:
       for (const run of accepted(opened)) yield runText(state.mode, run, symbols);
