@@ -71,7 +71,7 @@ function speedOf(name: string, path: string): number {
   run();
   const started = processorMs();
   let runs = 0;
-  let elapsed = 0;
+  let elapsed: number;
   do {
     run();
     runs++;
