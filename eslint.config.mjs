@@ -100,6 +100,6 @@ export default defineConfig(
     "packages/vmm/src/x86/**/*.ts": ["@pagewright/x86-paging"],
   }),
   ...boundaries("packages/heap", [], ["packages/heap/src/node.ts", "packages/heap/src/node/**/*.ts"]),
-  ...boundaries("packages/stack", ALL, ["packages/stack/src/node.ts", "packages/stack/src/node/**/*.ts"]),
+  ...boundaries("packages/stack", ALL),
   ...boundaries("packages/cli", ALL, ["packages/cli/src/**/*.ts"]),
 );

@@ -1,3 +1,3 @@
 import { library } from "@pagewright/tooling/tsup";
 
-export default library(["src/index.ts", "src/node.ts"]);
+export default library(["src/index.ts"]);
