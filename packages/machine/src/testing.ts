@@ -2,8 +2,11 @@
  * Conformance suites of this package's ports: each case throws a plain error when an implementation does not do what the port
  * says. No test runner is imported.
  */
+import type { Cpu } from "./cpu/cpu.ts";
 import type { MmioDevice } from "./map/region.ts";
 import type { FrameStore } from "./memory/memory-ports.ts";
+import type { FaultHandler } from "./ports.ts";
+import type { VirtAddr } from "./units.ts";
 
 /** One case of a suite. */
 export interface ConformanceCase<T> {
@@ -95,6 +98,75 @@ export const mmioDeviceSuite: readonly ConformanceCase<MmioDevice>[] = [
       const device = make();
       for (const size of [1, 2, 4])
         for (let offset = 0; offset < 4096; offset += size) device.write(offset, size, 2 ** (8 * size) - 1);
+    },
+  },
+];
+
+/** A CPU with a fault handler, and two pages that are not present: one that the handler brings in, one that it refuses. */
+export interface FaultFixture {
+  /** The implementation; the suite watches it. */
+  readonly handler: FaultHandler;
+  /** A CPU that runs with paging on, in user mode; its `faultHandler` is set by the suite. */
+  readonly cpu: Cpu;
+  /** Address of a word in a page that is brought in on the first fault, readable and writable. */
+  readonly absent: VirtAddr;
+  /** Address of a word that may not be accessed. */
+  readonly forbidden: VirtAddr;
+}
+
+/** Puts a counter between the CPU and the handler. */
+function watched(fixture: FaultFixture): { calls: number } {
+  const seen = { calls: 0 };
+  fixture.cpu.faultHandler = {
+    pageFault(cpu, va, error) {
+      seen.calls++;
+      return fixture.handler.pageFault(cpu, va, error);
+    },
+  };
+  return seen;
+}
+
+/** What a `FaultHandler` owes. */
+export const faultHandlerSuite: readonly ConformanceCase<FaultFixture>[] = [
+  {
+    name: "a load of an absent page is resolved: the handler is called and the load goes through",
+    run(make) {
+      const fixture = make();
+      const seen = watched(fixture);
+      demand(fixture.cpu.load32(fixture.absent) >= 0, "the load must go through after the fault");
+      demand(seen.calls >= 1, "the page was to be absent");
+    },
+  },
+  {
+    name: "what was stored after a fault is loaded again without one",
+    run(make) {
+      const fixture = make();
+      fixture.cpu.faultHandler = fixture.handler;
+      demand(fixture.cpu.store32(fixture.absent, 0x12345678), "the store must go through");
+      const seen = watched(fixture);
+      demand(fixture.cpu.load32(fixture.absent) === 0x12345678, "the load must find what was stored");
+      demand(seen.calls === 0, "a resolved page must not fault again");
+    },
+  },
+  {
+    name: "an access that may not be is refused, and the CPU says where it ended",
+    run(make) {
+      const fixture = make();
+      const seen = watched(fixture);
+      demand(fixture.cpu.load32(fixture.forbidden) === -1, "the load must end as a fault");
+      demand(!fixture.cpu.store32(fixture.forbidden, 1), "the store must end as a fault");
+      demand(seen.calls === 2, "each access asks once");
+    },
+  },
+  {
+    name: "the privilege level of the program is as it was after a fault",
+    run(make) {
+      const fixture = make();
+      fixture.cpu.faultHandler = fixture.handler;
+      const before = fixture.cpu.cpl;
+      fixture.cpu.load32(fixture.absent);
+      fixture.cpu.load32(fixture.forbidden);
+      demand(fixture.cpu.cpl === before, "a handler must leave the privilege level alone");
     },
   },
 ];

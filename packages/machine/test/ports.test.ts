@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { Framebuffer, MIB, PhysicalMap, firmwareMapOf, printFlat, printTree } from "@pagewright/machine";
 import type { FrameStore, Pfn } from "@pagewright/machine";
 import { FrameFile } from "@pagewright/machine/node";
-import { frameStoreSuite, mmioDeviceSuite } from "@pagewright/machine/testing";
+import { faultHandlerSuite, frameStoreSuite, mmioDeviceSuite } from "@pagewright/machine/testing";
+import type { FaultFixture } from "@pagewright/machine/testing";
 import { afterAll, describe, expect, test } from "vitest";
-import { cpuOf, ramMachine } from "./fixtures.ts";
+import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
 /** The naive frame store. */
 class MapStore implements FrameStore {
@@ -36,6 +37,35 @@ describe("frame stores", () => {
       one.run(() => new FrameFile(join(folder, `frames-${files++}`), 0x100));
     });
   }
+});
+
+/** The naive handler: maps one page, refuses all others. */
+function naiveFaults(): FaultFixture {
+  const machine = ramMachine(16 * MIB);
+  const cpu = cpuOf(machine);
+  const tables = new Tables(machine, 0x100);
+  tables.map(0x400000, 0x200);
+  tables.activate(cpu);
+  cpu.setCpl(3);
+  return {
+    cpu,
+    absent: 0x500008,
+    forbidden: 0x600000,
+    handler: {
+      pageFault: (_cpu, va) => {
+        if (Math.floor(va / 4096) !== 0x500) return false;
+        tables.map(0x500000, 0x201);
+        return true;
+      },
+    },
+  };
+}
+
+describe("fault handlers", () => {
+  for (const one of faultHandlerSuite)
+    test(`naive: ${one.name}`, () => {
+      one.run(naiveFaults);
+    });
 });
 
 describe("devices", () => {

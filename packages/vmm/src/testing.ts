@@ -9,3 +9,5 @@ export {
 } from "./testing/stores.ts";
 export { frameSourceSuite, frameWindowSuite, type WindowFixture } from "./testing/frames.ts";
 export { POLICY_FRAMES, POLICY_SLOTS, compressorSuite, replacementPolicySuite } from "./testing/policies.ts";
+export { tlbControlSuite, type TlbFixture } from "./testing/translation-control.ts";
+export { clockSuite, randomSuite } from "./testing/environment.ts";

@@ -10,6 +10,7 @@ import { Pmm } from "@pagewright/pmm";
 import {
   ACCESSED,
   DIRTY,
+  ManualClock,
   MemoryBacking,
   MemorySwap,
   NO_FRAME,
@@ -17,6 +18,7 @@ import {
   PlainMemory,
   PlainTables,
   PlainTranslationSystem,
+  SeededRandom,
   type EntrySink,
   type FlushSink,
   type FrameHints,
@@ -34,14 +36,18 @@ import {
   asyncBackingStoreSuite,
   backingStoreSuite,
   compressorSuite,
+  clockSuite,
   frameSourceSuite,
   frameWindowSuite,
+  randomSuite,
   replacementPolicySuite,
   swapStoreSuite,
   tableStructureSuite,
+  tlbControlSuite,
   translationTablesSuite,
   type ConformanceCase,
   type TablesFixture,
+  type TlbFixture,
 } from "@pagewright/vmm/testing";
 import { X86System } from "@pagewright/vmm/x86";
 
@@ -217,3 +223,44 @@ for (const [name, make] of Object.entries(policies))
     run(`ReplacementPolicy: ${name}`, replacementPolicySuite, () =>
       make({ slots: POLICY_SLOTS, frames: POLICY_FRAMES, requests: new Uint32Array(0) }),
     );
+
+/** Processors that remember one translation each, told at once about everything. */
+function naiveControl(): TlbFixture {
+  const remembered: number[] = [-1, -1];
+  const inside = [false, false];
+  let frame = 7;
+  const forget = (): void => {
+    remembered.fill(-1);
+  };
+  const reach = (cpu: number): number => {
+    if (inside[cpu] !== true) return -1;
+    const known = remembered[cpu] ?? -1;
+    if (known < 0) remembered[cpu] = frame;
+    return known < 0 ? frame : known;
+  };
+  return {
+    control: {
+      invalidate: forget,
+      shootdown: forget,
+      later: () => false,
+      ticket: () => 0,
+      quiesced: () => 0,
+      activate: (_root, _asid, cpu) => {
+        inside[cpu] = true;
+        remembered[cpu] = -1;
+      },
+      retire: () => inside.fill(false),
+    },
+    cpus: 2,
+    root: 1,
+    asid: 1,
+    page: 5,
+    run: () => undefined,
+    reach,
+    repoint: () => ++frame,
+  };
+}
+
+run("TlbControl and AddressSpaceSwitch, naive", tlbControlSuite, naiveControl);
+run("Clock, moved by hand", clockSuite, () => new ManualClock());
+run("Random, from a seed", randomSuite, () => new SeededRandom(1));
