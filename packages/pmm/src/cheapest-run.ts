@@ -2,53 +2,25 @@
  * The cheapest run to empty: the fit with the fewest frames in use, none of which is fixed. A small stretch is searched
  * completely; of a large one, the blocks (or rows of blocks) with the most free frames.
  */
-import {
-  countOf,
-  GROUP_SPLIT,
-  GROUP_WHOLE,
-  HANDED,
-  LEAVING,
-  modeOf,
-  PINNED,
-  STACKED,
-  TAKEN,
-  TAKEN_2M,
-  TAKEN_LOW,
-  WIRED,
-} from "./arena.ts";
+import { countOf, GROUP_SPLIT, HANDED, modeOf } from "./arena.ts";
 import type { Arena } from "./arena.ts";
+import { ABSENT, COSTS, FIXED, uniformCost } from "./move-cost.ts";
 import { nextFit } from "./runs.ts";
-import type { RunWish, Stretch } from "./runs.ts";
+import type { Candidate, RunWish, Stretch } from "./runs.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
-
-/** A candidate: its dense start, or −1 where every fit has a fixed frame; and whether RAM for a fit exists at all. */
-export interface Candidate {
-  readonly start: number;
-  readonly exists: boolean;
-  /** True where every fit was looked at: `exists` is then exact. */
-  readonly complete: boolean;
-}
-
-/** Cost of a frame that cannot be moved. More than all movable frames of a stretch together. */
-const FIXED = 2 ** 32;
-/** Cost of no RAM at all, or RAM that is retired. */
-const ABSENT = 2 ** 42;
+import { cheapestInWords, staysInWord } from "./word-runs.ts";
 
 /** Stretches of up to 8 blocks, the low zone among them, are searched completely. */
 const COMPLETE_FRAMES: number = 8 * BLOCK_FRAMES;
 /** Candidates looked at in a larger stretch. */
 const CANDIDATES = 64;
 
-/** Cost by state byte, of a frame whose bit is clear. */
-const COSTS: Float64Array = new Float64Array(256).fill(FIXED);
-for (const state of [TAKEN, TAKEN_LOW, TAKEN + LEAVING, TAKEN_LOW + LEAVING, TAKEN_2M]) COSTS[state] = 1;
-COSTS.fill(1, STACKED);
-COSTS.fill(ABSENT, 1, 3);
-
 /** Finds the cheapest run of a stretch. */
 export function cheapestRun(arena: Arena, stretch: Stretch, wish: RunWish): Candidate {
-  if (stretch.to - stretch.from <= COMPLETE_FRAMES) return cheapestIn(arena, stretch, wish);
+  if (stretch.to - stretch.from <= COMPLETE_FRAMES) {
+    return staysInWord(wish) ? cheapestInWords(arena, stretch, wish) : cheapestIn(arena, stretch, wish);
+  }
   let best: Candidate = { start: -1, exists: false, complete: false };
   let bestCost = FIXED;
   for (const part of likelyParts(arena, stretch, wish.frames)) {
@@ -155,14 +127,4 @@ function sumCosts(arena: Arena, from: number, to: number, sums: Float64Array): v
       sums[frame - from + 1] = sum;
     }
   }
-}
-
-/** The cost of each frame of a group or block that is free or used as one; −1 where every frame counts for itself. */
-function uniformCost(arena: Arena, frame: number): number {
-  const group = arena.groupMode(frame >>> 18);
-  if (group === GROUP_WHOLE) return 0;
-  const isSplit = group === GROUP_SPLIT;
-  if (isSplit && modeOf(arena.blocks[frame >>> 9]!) !== HANDED) return -1;
-  const head = isSplit ? frame & ~511 : frame & ~0x3ffff;
-  return (arena.state[head]! & (PINNED | WIRED)) === 0 ? 1 : FIXED;
 }

@@ -66,7 +66,7 @@ export class Core {
   noteTaken(frame: number, wishes: FrameHints): void {
     const kind = wishes.movable === 0 ? PINNED : 0;
     const at = this.#tallyOf(frame, kind);
-    const frames = 2 ** wishes.order;
+    const frames = 1 << wishes.order;
     this.arena.tallies[at]! += frames;
     if (wishes.order > 0 || this.isLow(frame)) this.arena.tallies[at + 1]! -= frames;
   }

@@ -190,7 +190,7 @@ export class Pmm extends PmmService implements FrameSource {
     const frame = this.core.arena.frameOf(pfn);
     const code = giveSlow(this.core, pfn, frame, order);
     if (code >= 0) this.#push(frame, code);
-    else this.core.noteGiven(frame, 2 ** order);
+    else this.core.noteGiven(frame, 1 << order);
   }
 }
 

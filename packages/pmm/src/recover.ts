@@ -34,8 +34,9 @@ import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
 import { ATTACHED, DRAIN_INTENT, REFILL_INTENT, REFILL_MASKS, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
-import { coverOf, putRun } from "./runs.ts";
+import { putRun } from "./runs.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
+import { coverOf } from "./word-runs.ts";
 
 /** Looks that a recovery takes at a block which a living worker frees frames to just now. */
 const PATIENCE = 1_000_000;

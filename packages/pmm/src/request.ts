@@ -32,12 +32,14 @@ export function requestRun(core: Core, request: SpecialRequest): Grant | Refusal
   const places = placesFor(core, request);
   if (places.length === 0) return { ok: false, reason: "no-such-zone" };
   if (wish.boundary > 0 && wish.frames > wish.boundary) return { ok: false, reason: "too-large" };
+  /* Frames of low zones are never on page stacks. */
+  const mayDrain = places.some(({ zone }) => !zone.isLow);
   for (let turn = 0; turn < 2; turn += 1) {
     for (const { zone, stretch } of places) {
       const start = grantIn(core, zone, stretch, wish);
       if (start >= 0) return { ok: true, start: start + stretch.base, frames: wish.frames };
     }
-    if (core.drainAll() === 0) break;
+    if (!mayDrain || core.drainAll() === 0) break;
   }
   return refusal(core, places, wish);
 }

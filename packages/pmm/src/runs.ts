@@ -9,6 +9,7 @@ import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
 import { RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
+import { coverOf, findInWords, staysInWord } from "./word-runs.ts";
 import type { Zone } from "./zone.ts";
 
 /** A run's wishes with all defaults filled in; `boundary` 0 for none. */
@@ -23,6 +24,14 @@ export interface Stretch {
   readonly from: number;
   readonly to: number;
   readonly base: Pfn;
+}
+
+/** A candidate: its dense start, or −1 where every fit has a fixed frame; and whether RAM for a fit exists at all. */
+export interface Candidate {
+  readonly start: number;
+  readonly exists: boolean;
+  /** True where every fit was looked at: `exists` is then exact. */
+  readonly complete: boolean;
 }
 
 /** The stretches of a zone inside the frame numbers `[above, below)`. */
@@ -63,30 +72,7 @@ export function nextFit(pfn: Pfn, { frames, alignment, boundary }: RunWish): Pfn
 
 /** The first free run of a stretch that fits: its dense start, or −1. */
 export function findRun(arena: Arena, stretch: Stretch, wish: RunWish): number {
-  const { boundary, alignment, frames } = wish;
-  const inWord = boundary > 0 && boundary <= 32 && alignment <= 32 && frames <= boundary;
-  return inWord ? findInWords(arena, stretch, wish) : findAcross(arena, stretch, wish);
-}
-
-/** Runs that cannot leave a 32-frame word: all starts of a word are tested at once. */
-function findInWords(arena: Arena, { from, to }: Stretch, { frames, alignment, boundary }: RunWish): number {
-  let starts = 0;
-  for (let bit = 0; bit + frames <= 32; bit += 1) {
-    if (bit % alignment === 0 && (bit % boundary) + frames <= boundary) starts |= 1 << bit;
-  }
-  for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
-    let free = freeBits(arena, word);
-    if (word === from >>> 5) free &= -1 << (from & 31);
-    if (word === to >>> 5) free &= (1 << (to & 31)) - 1;
-    for (let length = 1; length < frames && free !== 0;) {
-      const step = Math.min(length, frames - length);
-      free &= free >>> step;
-      length += step;
-    }
-    free &= starts;
-    if (free !== 0) return word * 32 + 31 - Math.clz32(free & -free);
-  }
-  return -1;
+  return staysInWord(wish) ? findInWords(arena, stretch, wish) : findAcross(arena, stretch, wish);
 }
 
 function findAcross(arena: Arena, { from, to, base }: Stretch, wish: RunWish): number {
@@ -153,14 +139,6 @@ export function firstFree(arena: Arena, from: number, to: number): number {
     frame = next;
   }
   return to;
-}
-
-/** Bits of word `word` that the frames `[from, to)` cover. */
-export function coverOf(word: number, from: number, to: number): number {
-  let mask = -1;
-  if (word === from >>> 5) mask &= -1 << (from & 31);
-  if (word === to >>> 5) mask &= (1 << (to & 31)) - 1;
-  return mask;
 }
 
 /**

@@ -1,0 +1,41 @@
+/* What it costs to empty a frame, by its state byte: nothing, one move, or more than can be paid. */
+import {
+  GROUP_SPLIT,
+  GROUP_WHOLE,
+  HANDED,
+  LEAVING,
+  modeOf,
+  PINNED,
+  STACKED,
+  TAKEN,
+  TAKEN_2M,
+  TAKEN_LOW,
+  WIRED,
+} from "./arena.ts";
+import type { Arena } from "./arena.ts";
+
+/** Cost of a frame that cannot be moved. More than all movable frames of a stretch together. */
+export const FIXED: number = 2 ** 32;
+/** Cost of no RAM at all, or RAM that is retired. */
+export const ABSENT: number = 2 ** 42;
+
+/** Cost by state byte, of a frame whose bit is clear. */
+export const COSTS: Float64Array = new Float64Array(256).fill(FIXED);
+for (const state of [TAKEN, TAKEN_LOW, TAKEN + LEAVING, TAKEN_LOW + LEAVING, TAKEN_2M]) COSTS[state] = 1;
+COSTS.fill(1, STACKED);
+COSTS.fill(ABSENT, 1, 3);
+
+/** 1 by state byte where a frame whose bit is clear cannot be moved, RAM or not. */
+export const STUCK: Uint8Array = Uint8Array.from(COSTS, (cost) => (cost >= FIXED ? 1 : 0));
+/** 1 by state byte where there is no RAM, or retired RAM. */
+export const MISSING: Uint8Array = Uint8Array.from(COSTS, (cost) => (cost >= ABSENT ? 1 : 0));
+
+/** The cost of each frame of a group or block that is free or used as one; −1 where every frame counts for itself. */
+export function uniformCost(arena: Arena, frame: number): number {
+  const group = arena.groupMode(frame >>> 18);
+  if (group === GROUP_WHOLE) return 0;
+  const isSplit = group === GROUP_SPLIT;
+  if (isSplit && modeOf(arena.blocks[frame >>> 9]!) !== HANDED) return -1;
+  const head = isSplit ? frame & ~511 : frame & ~0x3ffff;
+  return (arena.state[head]! & (PINNED | WIRED)) === 0 ? 1 : FIXED;
+}
