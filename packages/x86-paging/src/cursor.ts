@@ -128,7 +128,7 @@ export class LeafCursor {
     const wide = mode.entryWords;
     const words = level.inRegisters ? state.rootEntries : this.#memory.words(table);
     const first = level.inRegisters ? 0 : this.#memory.base(table);
-    const present = mode.presentMask;
+    const present = state.presentMask;
     for (let i = this.#indices[n]!; i < level.entries; i++) {
       const at = first + i * wide;
       const low = words[at]!;

@@ -152,7 +152,7 @@ export function explainEntry(state: PagingState, n: number, low: number, high: n
   const level = levelOf(mode, n);
   const value = bigintOfWords(low, high);
   const base = { mode: mode.name, level: n, name: `${level.name} entry`, value };
-  if ((low & mode.presentMask) === 0) {
+  if ((low & state.presentMask) === 0) {
     const text =
       value === 0n
         ? "empty: nothing is mapped here"

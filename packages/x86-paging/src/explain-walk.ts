@@ -171,6 +171,8 @@ function failureOf(
   const mode = state.mode;
   if (code === NON_CANONICAL) return plain("canonical", 0, `the address is not canonical in ${mode.addressBits} bits`);
   const last = steps.at(-1);
+  if (last === undefined && code === EPT_VIOLATION)
+    return plain("canonical", 0, `the guest-physical address is wider than ${mode.addressBits} bits`);
   if (last === undefined) return plain("present", 0, "no entry was read");
   if (last.entry.kind === "not-present") return plain("present", last.level, `the ${last.name} entry is not present`);
   if (last.entry.reserved.length > 0) {

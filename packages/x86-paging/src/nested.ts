@@ -115,7 +115,11 @@ export class NestedWalker {
     this.#memory = memory;
   }
 
-  /** Walks for one access and changes nothing. Returns `TRANSLATED`, a guest page-fault error code, `NON_CANONICAL`, or `NESTED_FAULT`. */
+  /**
+   * Walks for one access and changes nothing. Guest tables count as written under NPT, and under EPT where `nested.accessedDirty`:
+   * a guest table that the nested tables make read-only is refused then.
+   * Returns `TRANSLATED`, a guest page-fault error code, `NON_CANONICAL`, or `NESTED_FAULT`.
+   */
   walk(low: number, high: number, access: number, into: NestedWalk): number {
     return this.#run(low, high, access, into, false);
   }
@@ -129,11 +133,7 @@ export class NestedWalker {
     let memory = this.#walks.get(into);
     if (memory === undefined) this.#walks.set(into, (memory = new GuestMemory(this.nested, this.#memory, into.nested)));
     const ept = this.nested.mode.definition.rule === "ept";
-    const tableAccess = ept
-      ? this.nested.accessedDirty && mark
-        ? ACCESS_WRITE
-        : ACCESS_READ
-      : ACCESS_USER | ACCESS_WRITE;
+    const tableAccess = ept ? (this.nested.accessedDirty ? ACCESS_WRITE : ACCESS_READ) : ACCESS_USER | ACCESS_WRITE;
     memory.reset(tableAccess, mark);
     const step = mark ? walkMarking : walkExact;
     const code = step(this.guest, memory, low, high, access, into.guest);

@@ -32,7 +32,7 @@ export function reachableTables(state: PagingState, memory: TableMemory, limit: 
       const base = level.inRegisters ? 0 : memory.base(pfn);
       for (let i = 0; i < level.entries && n > 1; i++) {
         const low = words[base + i * mode.entryWords]!;
-        if ((low & mode.presentMask) === 0 || isLeaf(mode, level, low)) continue;
+        if ((low & state.presentMask) === 0 || isLeaf(mode, level, low)) continue;
         const high = mode.entryWords === 2 ? words[base + i * 2 + 1]! : 0;
         const child = tableFrameOf(level, low & state.addressLow, high & state.addressHigh);
         below.set(child, (below.get(child) ?? 0) + 1);

@@ -56,6 +56,8 @@ export class PagingState {
   readonly reservedTableHigh: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
   readonly reservedLeafLow: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
   readonly reservedLeafHigh: Uint32Array = new Uint32Array(MAX_DEPTH + 1);
+  /** Low-word bits of which one makes an entry present: the mode's, and under mode-based execute control EPT's bit 10. */
+  presentMask = 0;
   /** 4, 5 or 0: levels of the unrolled walk, where it applies. */
   unrolled = 0;
   /** High-word bits that the unrolled walk leaves to the exact one, as a signed word: reserved ones, and frames from 2^31 on. */
@@ -104,6 +106,7 @@ export class PagingState {
     this.lamSupervisor = options.lamSupervisor ?? 0;
     this.executeOnly = options.executeOnly ?? true;
     this.accessedDirty = options.accessedDirty ?? true;
+    this.presentMask = (mode.presentMask | (options.modeBasedExecute === true ? mode.userExecuteMask : 0)) >>> 0;
     this.setKeys(options.userKeys ?? false, options.supervisorKeys ?? false, options.pkru ?? 0, options.pkrs ?? 0);
     this.#compileAddressMask(options.encryptionBit);
     this.#compileReserved(noExecute);

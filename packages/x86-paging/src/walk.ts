@@ -33,7 +33,7 @@ import type { Pfn } from "./units.ts";
 export const TRANSLATED = -1;
 /** The address is not canonical: #GP (or #SS through the stack segment), no walk takes place. */
 export const NON_CANONICAL = -2;
-/** The rights of the EPT entries deny the access, or one is not present; `qualification` says more. */
+/** The rights of the EPT entries deny the access, one is not present, or the address is wider than the tables; `qualification` says more. */
 export const EPT_VIOLATION = -3;
 /** An EPT entry holds a combination that the manual forbids. */
 export const EPT_MISCONFIGURATION = -4;
@@ -223,7 +223,8 @@ export function walkExact(
   into.level = 0;
   into.rights = 0;
   into.qualification = 0;
-  if (!prepareAddress(state, low, high, access, into)) return NON_CANONICAL;
+  if (!prepareAddress(state, low, high, access, into))
+    return mode.definition.rule === "ept" ? fault(state, into, 0, access, 0) : NON_CANONICAL;
   const addressLow = into.addressLow;
   const addressHigh = into.addressHigh;
   let table = state.root;
@@ -236,7 +237,7 @@ export function walkExact(
     readEntry(state, memory, level, table, index, into);
     const entryLow = into.low;
     const entryHigh = into.high;
-    const present = (entryLow & mode.presentMask) !== 0;
+    const present = (entryLow & state.presentMask) !== 0;
     const leaf = present && isLeaf(mode, level, entryLow);
     if (!present) return fault(state, into, rights & entryRights(mode, level, entryLow, entryHigh), access, 0);
     if (isReserved(state, level, entryLow, entryHigh, leaf)) {
