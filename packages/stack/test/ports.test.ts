@@ -1,11 +1,11 @@
 /** The ports that only a whole stack implements, held to their packages' suites. */
 import { describe, test } from "vitest";
 
-import { physicalMapFromJson } from "@pagewright/machine";
+import { combineTypes, MtrrRegisters, physicalMapFromJson } from "@pagewright/machine";
 import { faultHandlerSuite, type FaultFixture } from "@pagewright/machine/testing";
 import { createStack, type Stack } from "@pagewright/stack";
 import type { AddressSpace, VirtAddr } from "@pagewright/vmm";
-import { tlbControlSuite, type TlbFixture } from "@pagewright/vmm/testing";
+import { memoryTypesSuite, tlbControlSuite, type MemoryTypesFixture, type TlbFixture } from "@pagewright/vmm/testing";
 
 const CPUS = 3;
 
@@ -57,6 +57,35 @@ function remembering(): TlbFixture {
     },
   };
 }
+
+/** The machine's MTRRs and the PAT, read as the manager's memory types. */
+function mtrrTypes(): MemoryTypesFixture {
+  const registers = new MtrrRegisters();
+  registers.setVariable(0, { base: 0, length: 64 * 2 ** 20, type: "WB" });
+  const names = ["WB", "WT", "WC", "UC-", "UC"] as const;
+  const typeOf = (pfn: number, wanted: number): number => {
+    const range = registers.typeAt(pfn * 4096);
+    const name = names[wanted];
+    if (range === null || name === undefined) return -1;
+    return names.findIndex((one) => one === combineTypes(name, range));
+  };
+  return {
+    start: 0x100,
+    frames: 16,
+    types: {
+      effective: (start, frames, wanted) => {
+        const first = typeOf(start, wanted);
+        for (let pfn = start; pfn < start + frames; pfn++) if (typeOf(pfn, wanted) !== first) return -1;
+        return first as 0 | 1 | 2 | 3 | 4 | -1;
+      },
+      flushCaches: () => undefined,
+    },
+  };
+}
+
+describe("memory types by MTRR and PAT", () => {
+  for (const each of memoryTypesSuite) test(each.name, () => each.run(mtrrTypes));
+});
 
 describe("page faults end in the manager", () => {
   for (const each of faultHandlerSuite)

@@ -11,3 +11,4 @@ export { frameSourceSuite, frameWindowSuite, type WindowFixture } from "./testin
 export { POLICY_FRAMES, POLICY_SLOTS, compressorSuite, replacementPolicySuite } from "./testing/policies.ts";
 export { tlbControlSuite, type TlbFixture } from "./testing/translation-control.ts";
 export { clockSuite, randomSuite } from "./testing/environment.ts";
+export { memoryTypesSuite, type MemoryTypesFixture } from "./testing/memory-types.ts";

@@ -39,6 +39,7 @@ import {
   clockSuite,
   frameSourceSuite,
   frameWindowSuite,
+  memoryTypesSuite,
   randomSuite,
   replacementPolicySuite,
   swapStoreSuite,
@@ -262,5 +263,10 @@ function naiveControl(): TlbFixture {
 }
 
 run("TlbControl and AddressSpaceSwitch, naive", tlbControlSuite, naiveControl);
+run("MemoryTypes, naive", memoryTypesSuite, () => ({
+  types: { effective: (_start, _frames, wanted) => wanted, flushCaches: () => undefined },
+  start: 0,
+  frames: 4,
+}));
 run("Clock, moved by hand", clockSuite, () => new ManualClock());
 run("Random, from a seed", randomSuite, () => new SeededRandom(1));
