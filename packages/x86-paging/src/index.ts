@@ -181,5 +181,7 @@ export { lint } from "./lint/lint.ts";
 export type { RegionMarker } from "./print-linux.ts";
 export { linuxMarkers, linuxPageTables } from "./print-linux.ts";
 export { xv6Tree } from "./print-xv6.ts";
+export type { JsonDifference, JsonListingOptions, JsonRun, JsonSide } from "./print-json.ts";
+export { jsonDifference, jsonRun, jsonRuns } from "./print-json.ts";
 export type { BuiltTables, Layout, LayoutRange } from "./builder.ts";
 export { buildTables } from "./builder.ts";

@@ -1,5 +1,6 @@
 import {
   compareTables,
+  jsonDifference,
   linuxPageTables,
   qemuMem,
   qemuTlb,
@@ -10,7 +11,7 @@ import {
 import type { Difference, PagingState, Run } from "@pagewright/x86-paging";
 import type { Command } from "commander";
 import { Option } from "commander";
-import { differenceDocument, differenceText, runDocument, runText } from "../dump/document.ts";
+import { differenceText, runDocument, runText } from "../dump/document.ts";
 import type { Filter, FilterOptions } from "../dump/filter.ts";
 import { filterOf } from "../dump/filter.ts";
 import { writeAll } from "../dump/write.ts";
@@ -124,7 +125,7 @@ async function compare(before: Opened, choice: PagingChoice, path: string, optio
         mode: mode.name,
         same: list.length === 0,
         pages: { mapped: pages("mapped"), unmapped: pages("unmapped"), changed: pages("changed") },
-        differences: list.map((one) => differenceDocument(mode, one)),
+        differences: list.map((one) => jsonDifference(mode, one)),
       }),
       String,
     );

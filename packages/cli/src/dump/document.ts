@@ -1,7 +1,6 @@
-/** Runs and differences as text lines and as JSON. */
-import { attributeFields, bigintOfVpn, formatBigint, rightsText } from "@pagewright/x86-paging";
+/** Runs and differences as text lines, and runs as JSON with symbols. */
+import { attributeFields, bigintOfVpn, formatBigint, jsonRun, rightsText } from "@pagewright/x86-paging";
 import type { Difference, PagingMode, Run, Side } from "@pagewright/x86-paging";
-import { hex } from "../paging-options.ts";
 import type { Symbols } from "../symbols.ts";
 
 function sizeText(pages: number): string {
@@ -49,23 +48,8 @@ export function runText(mode: PagingMode, run: Run, symbols: Symbols | undefined
 
 /** A run as JSON; `start`, `end` and `physical` are hex strings. */
 export function runDocument(mode: PagingMode, run: Run, symbols: Symbols | undefined): unknown {
-  const start = bigintOfVpn(run.vpn);
-  const symbol = symbols?.nameOf(start);
-  const { global, memoryType, key, software, encrypted } = attributeFields(run.attributes);
-  return {
-    start: hex(start),
-    end: hex(start + BigInt(run.pages) * 4096n),
-    physical: hex(BigInt(run.pfn) * 4096n),
-    pages: run.pages,
-    page: mode.levels[run.level]?.page ?? "",
-    rights: rightsText(run.rights),
-    global,
-    memoryType,
-    key,
-    software,
-    encrypted,
-    ...(symbol === undefined ? {} : { symbol }),
-  };
+  const symbol = symbols?.nameOf(bigintOfVpn(run.vpn));
+  return { ...jsonRun(mode, run), ...(symbol === undefined ? {} : { symbol }) };
 }
 
 function sideText(side: Side | undefined): string {
@@ -80,27 +64,4 @@ export function differenceText(difference: Difference): string {
   const sign = kind === "mapped" ? "+" : kind === "unmapped" ? "-" : "~";
   const how = kind === "changed" ? `${sideText(before)} -> ${sideText(after)}` : sideText(before ?? after);
   return `${sign} ${spanText(vpn, pages)} ${sizeText(pages).padStart(6)} ${how}\n`;
-}
-
-/** A difference as JSON. */
-export function differenceDocument(mode: PagingMode, difference: Difference): unknown {
-  const { kind, vpn, pages, before, after } = difference;
-  const start = bigintOfVpn(vpn);
-  const side = (one: Side | undefined): unknown =>
-    one === undefined
-      ? undefined
-      : {
-          physical: hex(BigInt(one.pfn) * 4096n),
-          rights: rightsText(one.rights),
-          page: mode.levels[one.level]?.page ?? "",
-          ...attributeFields(one.attributes),
-        };
-  return {
-    kind,
-    start: hex(start),
-    end: hex(start + BigInt(pages) * 4096n),
-    pages,
-    before: side(before),
-    after: side(after),
-  };
 }
