@@ -179,6 +179,8 @@ export class Arena {
   readonly ranks: Uint8Array = NO_BYTES;
   /** A byte per frame. */
   readonly state: Uint8Array = NO_BYTES;
+  /** The same bytes four at a time, for comparisons only: their order in a word is the processor's. */
+  readonly stateWords: Int32Array = NO_WORDS;
   /** Two numbers per page stack: t, frames taken, and f, so that frames given = t + f + top; takes and gives leave f alone. */
   readonly tallies: Float64Array = NO_FLOATS;
   /** Worker areas. */
@@ -209,6 +211,7 @@ export class Arena {
     this.bits = ints(layout.bits, blocks * 16);
     this.ranks = new Uint8Array(buffer, layout.ranks, blocks);
     this.state = new Uint8Array(buffer, layout.state, geometry.groups * GROUP_FRAMES);
+    this.stateWords = ints(layout.state, geometry.groups * (GROUP_FRAMES / 4));
     this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * workerTallies(geometry));
     this.workerWords = workerWords(geometry);
     this.workerTallies = workerTallies(geometry);

@@ -87,7 +87,7 @@ export class Evacuation implements EvacuationPlan {
   readonly #core: Core;
   readonly #stretch: Stretch;
   readonly #zone: Zone;
-  readonly #finish: (from: number, to: number) => void;
+  readonly #finish: (from: number, to: number, core: Core) => void;
   readonly #keepsRetired: boolean;
   #phase: "planned" | "open" | "done" = "planned";
 
@@ -98,7 +98,7 @@ export class Evacuation implements EvacuationPlan {
     stretch: Stretch,
     moves: readonly Pfn[],
     keepsRetired: boolean,
-    finish: (from: number, to: number) => void,
+    finish: (from: number, to: number, core: Core) => void,
   ) {
     this.start = stretch.from + stretch.base;
     this.frames = stretch.to - stretch.from;
@@ -142,7 +142,7 @@ export class Evacuation implements EvacuationPlan {
     this.begin();
     if (!this.isReady()) return false;
     this.#phase = "done";
-    this.#finish(this.#stretch.from, this.#stretch.to);
+    this.#finish(this.#stretch.from, this.#stretch.to, this.#core);
     return true;
   }
 

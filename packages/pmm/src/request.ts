@@ -61,13 +61,15 @@ function refusal(core: Core, places: readonly Place[], wish: RunWish): Refusal {
     if (best.start < 0) continue;
     const run = { from: best.start, to: best.start + wish.frames, base: stretch.base };
     const { moves } = survey(core, run.from, run.to, run.base);
-    const finish = (from: number, to: number): void => {
-      core.arena.state.fill(GRANT_BODY, from, to);
-      core.arena.state[from] = GRANT_HEAD;
-    };
-    return { ok: false, reason: "fragmented", plan: new Evacuation(core, zone, run, moves, false, finish) };
+    return { ok: false, reason: "fragmented", plan: new Evacuation(core, zone, run, moves, false, grantEmptied) };
   }
   return { ok: false, reason: possible ? "fragmented" : "too-large" };
+}
+
+/** What a plan of a refusal is for: its isolated frames become a granted run. */
+function grantEmptied(from: number, to: number, { arena }: Core): void {
+  arena.state.fill(GRANT_BODY, from, to);
+  arena.state[from] = GRANT_HEAD;
 }
 
 /** The longest run of RAM in a stretch, retired frames included. Cost: O(frames), by a native search. */
@@ -118,10 +120,6 @@ function releaseError(core: Core, pfn: Pfn, frame: number): PmmError {
 
 function checkedWish(request: SpecialRequest): RunWish {
   const { frames, alignment = 1, boundary = 0 } = request;
-  const isPower = (n: number): boolean => Number.isInteger(Math.log2(n)) && n >= 1;
-  const refuse = (what: string, value: number): never => {
-    throw new PmmError("bad-argument", `${what}, not ${value}`);
-  };
   if (!Number.isInteger(frames) || frames < 1) refuse("frames must be an integer ≥ 1", frames);
   if (!isPower(alignment)) refuse("alignment must be a power of two", alignment);
   if (boundary !== 0 && !isPower(boundary)) refuse("boundary must be a power of two", boundary);
@@ -129,6 +127,14 @@ function checkedWish(request: SpecialRequest): RunWish {
     if (!Number.isInteger(limit) || limit < 0) refuse("above and below must be frame numbers", limit);
   }
   return { frames, alignment, boundary };
+}
+
+function isPower(n: number): boolean {
+  return n >= 1 && Number.isInteger(Math.log2(n));
+}
+
+function refuse(what: string, value: number): never {
+  throw new PmmError("bad-argument", `${what}, not ${value}`);
 }
 
 /** The stretches inside the limits: normal zones first, then low ones. */

@@ -48,10 +48,10 @@ export function cheapestInWords(arena: Arena, { from, to }: Stretch, wish: RunWi
     const free = uniform >= 0 ? (uniform === 0 ? -1 : 0) : Atomics.load(arena.bits, word);
     if (frames - bitCount(free) >= bestCost) continue;
     const cover = coverOf(word, from, to);
-    const stuck = uniform >= 0 ? (uniform < FIXED ? 0 : -1) : marked(arena.state, word * 32, STUCK) & ~free;
+    const stuck = uniform >= 0 ? (uniform < FIXED ? 0 : -1) : marked(arena, word * 32, STUCK) & ~free;
     let fits = windowsOf(~stuck & cover, frames) & starts;
     if (fits === 0 && !exists) {
-      const missing = uniform >= 0 ? 0 : marked(arena.state, word * 32, MISSING) & ~free;
+      const missing = uniform >= 0 ? 0 : marked(arena, word * 32, MISSING) & ~free;
       exists = (windowsOf(~missing & cover, frames) & starts) !== 0;
     }
     for (; fits !== 0; fits &= fits - 1) {
@@ -93,9 +93,27 @@ function windowsOf(mask: number, frames: number): number {
   return windows;
 }
 
-/** The bits of the 32 frames from `first` on whose state byte a table marks. */
-function marked(state: Uint8Array, first: number, table: Uint8Array): number {
+/**
+ * The bits of the 32 frames from `first` on whose state byte a table marks. Four bytes are compared with the four before
+ * them: neighbours mostly have one state, and the table is then read for the first four only.
+ */
+function marked(arena: Arena, first: number, table: Uint8Array): number {
+  const { state, stateWords } = arena;
   let mask = 0;
-  for (let bit = 0; bit < 32; bit += 1) mask |= table[state[first + bit]!]! << bit;
+  let seen = ~stateWords[first >>> 2]!;
+  let nibble = 0;
+  for (let bit = 0; bit < 32; bit += 4) {
+    const four = stateWords[(first + bit) >>> 2]!;
+    if (four !== seen) {
+      seen = four;
+      const frame = first + bit;
+      nibble =
+        table[state[frame]!]!
+        | (table[state[frame + 1]!]! << 1)
+        | (table[state[frame + 2]!]! << 2)
+        | (table[state[frame + 3]!]! << 3);
+    }
+    mask |= nibble << bit;
+  }
   return mask;
 }
