@@ -53,8 +53,9 @@ const KINDS = { read: ACCESS_READ, write: ACCESS_WRITE, fetch: ACCESS_FETCH };
 function randomEntry(random: Random, noise: number): bigint {
   const frame = random.oneIn(noise * 4) ? random.pick([0x8000_0001, 0xff_ffff_fffe]) : random.pick(FRAMES);
   let entry = (BigInt(frame) << 12n) | 0x407n;
-  if (random.oneIn(6)) entry = 0x487n | (BigInt(random.below(4)) << 30n);
-  else if (random.oneIn(6)) entry |= 0x300n;
+  const shape = random.below(6);
+  if (shape === 0) entry = 0x487n | (BigInt(random.below(4)) << 30n);
+  else if (shape === 1) entry |= 0x300n;
   if (!random.oneIn(noise)) return entry;
   switch (random.below(5)) {
     case 0:
@@ -193,9 +194,9 @@ describe.each(MODES)("%s", (_name, mode, format, levels) => {
     const seen = new Map<string, number>();
     const rounds = fc.array(fc.tuple(addresses, accesses), { minLength: 20, maxLength: 20 });
     fc.assert(
-      fc.property(fc.nat(), noises, fc.boolean(), rounds, (seed, noise, deep, tries) => {
+      fc.property(fc.nat(), fc.constantFrom(15, 60, 300), fc.boolean(), rounds, (seed, noise, deep, tries) => {
         const random = new Random(seed + 1);
-        const memory = randomMemory(random, noise * 3);
+        const memory = randomMemory(random, noise);
         const nested = randomNested(random, format, levels);
         const guest = randomGuest(random, deep);
         const walker = new NestedWalker(guestState(guest, deep), stateOf(nested, mode), memory);
@@ -215,7 +216,7 @@ describe.each(MODES)("%s", (_name, mode, format, levels) => {
       { seed: SEED, numRuns: 300 },
     );
     for (const kind of ["ok", "guest", "nested true", "nested false"])
-      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(12);
+      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(8);
   });
 });
 
