@@ -18,33 +18,10 @@ import {
   walkMarking,
   xv6Tree,
 } from "@pagewright/x86-paging";
-import type { LevelDefinition, ModeDefinition } from "@pagewright/x86-paging";
+import type { ModeDefinition } from "@pagewright/x86-paging";
 import { describe, expect, test } from "vitest";
 import { CountingFrames, SparseMemory } from "./support/memory.ts";
-
-/** RISC-V Sv39: PPN at bits 53:10, rights in the leaf alone, a leaf is what has a right. */
-const sv39Level = (name: string, shift: number, page: string): LevelDefinition => ({
-  name,
-  shift,
-  indexBits: 9,
-  leaf: shift === 12 ? "always" : "rights",
-  page,
-  table: { at: 10, width: 44, to: 12 },
-  frame: { at: 10 + (shift - 12), width: 44 - (shift - 12), to: shift },
-  reservedTable: [4, 6, 7, 54, 55, 56, 57, 58, 59, 60],
-  reservedLeaf: [...Array.from({ length: shift - 12 }, (_, i) => 10 + i), 54, 55, 56, 57, 58, 59, 60],
-});
-const SV39 = defineMode({
-  name: "Sv39",
-  entryBytes: 8,
-  addressBits: 39,
-  extension: "sign",
-  physicalBits: 56,
-  bits: { present: [0], read: 1, write: 2, execute: 3, user: 4, global: 5, accessed: 6, dirty: 7, software: [8, 9] },
-  inherit: "leaf",
-  rule: "riscv",
-  levels: [sv39Level("L0", 12, "4K"), sv39Level("L1", 21, "2M"), sv39Level("L2", 30, "1G")],
-});
+import { SV39 } from "./support/sv39.ts";
 
 /** A textbook's table: 32-bit addresses, 10 + 10 + 12 bits, valid bit 0, writable bit 1. */
 const TEXTBOOK: ModeDefinition = {
