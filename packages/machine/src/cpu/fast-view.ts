@@ -46,12 +46,14 @@ export class FastView {
 
   /** Forgets one slot's data tags. */
   dropData(slot: number): void {
+    if (this.count === 0) return;
     this.load[slot] = NaN;
     this.store[slot] = NaN;
   }
 
   /** Forgets one slot's fetch tag. */
   dropFetch(slot: number): void {
+    if (this.count === 0) return;
     this.fetch[slot] = NaN;
   }
 

@@ -34,10 +34,11 @@ import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import { FastView } from "./fast-view.ts";
 import type { MmuCounts, MmuObserver, MmuOptions } from "./mmu-ports.ts";
+import { QUICK_READS, QuickWalk } from "./quick-walk.ts";
 import * as bits from "./registers.ts";
 import type { Registers } from "./registers.ts";
 import { StructureCaches } from "./structure-caches.ts";
-import { FLAG_DIRTY, FLAG_GLOBAL, FLAG_KEY_SHIFT, FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
+import { FLAG_DIRTY, FLAG_KEY_SHIFT, FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
 import { FOUND_FIRST, FOUND_NOWHERE, PAGES_1G, PAGES_2M, Tlb } from "./tlb.ts";
 
 const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
@@ -76,6 +77,7 @@ export class Mmu {
   asid = 0;
   readonly #physicalBits: number;
   private readonly walk = new Walk();
+  declare private readonly quick: QuickWalk;
   #registers: Registers;
   private globals = false;
 
@@ -88,6 +90,7 @@ export class Mmu {
     this.#physicalBits = options.physicalBits;
     this.#registers = options.registers;
     this.state = new PagingState(this.options());
+    this.quick = new QuickWalk(memory, this.state);
     this.counts = {
       dataHits: 0,
       dataSecondHits: 0,
@@ -158,6 +161,7 @@ export class Mmu {
   setRegisters(change: Partial<Registers>): void {
     this.#registers = { ...this.#registers, ...change };
     this.state.configure(this.options());
+    this.quick.forget();
     this.noteRegisters();
     this.dropViews();
   }
@@ -248,13 +252,49 @@ export class Mmu {
 
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; −1 where anything is odd. */
   private walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    const state = this.state;
-    const limit = state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
+    const limit = this.state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
     if (vpn >= limit || vpn < -limit) return -1;
-    let level = this.structures.find(vpn, this.asid);
-    let table = state.root;
+    const level = this.structures.find(vpn, this.asid);
+    if (this.observer === null && this.walkQuickly(vpn, access, fetch, level)) return this.tlb.pfn;
+    return this.walkLevels(vpn, access, fetch, level);
+  }
+
+  /**
+   * The walk where nothing is odd: no bit is to be set in any entry, the leaf is a 4K page, the access is allowed. Returns whether
+   * it took the translation in; otherwise nothing has changed.
+   */
+  private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): boolean {
+    let place = 0;
+    let above = 0;
+    let reads = 1;
+    if (level === 1) {
+      place = this.memory.place(this.structures.table);
+      above = this.structures.rights;
+    } else if (this.structures.absent && this.state.unrolled === 4) {
+      place = this.quick.table(vpn);
+      above = (this.quick.low & 6) + 17 + (~(this.quick.high >>> 28) & 8);
+      reads += QUICK_READS;
+    }
+    if (place <= 0) return false;
+    const { words } = this.memory.host;
+    const at = place - 1 + (vpn & 511) * 2;
+    const low = words[at]!;
+    const high = words[at + 1]!;
+    const needed = 1 + ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0);
+    if ((((low & needed) ^ needed) | (high & this.state.oddHigh)) !== 0) return false;
+    const rights = above & ((low & 6) + 17 + (~(high >>> 28) & 8));
+    if (!this.allows(rights + (((high >>> 27) & 15) << FLAG_KEY_SHIFT), access)) return false;
+    this.counts.walkReads += reads;
+    this.tlb.fillPage(vpn, this.asid, ((high & 0x7ff) << 20) | (low >>> 12), this.flagsOf(1, low, high, rights), fetch);
+    return true;
+  }
+
+  /** The exact form of the walk: sets accessed bits on the way, fills the paging-structure caches, tells the observer. */
+  private walkLevels(vpn: Vpn, access: number, fetch: boolean, from: number): Pfn {
+    let level = from;
+    let table = this.state.root;
     let rights = FLAG_RIGHTS;
-    if (level === 0) level = state.unrolled;
+    if (level === 0) level = this.state.unrolled;
     else {
       table = this.structures.table;
       rights = this.structures.rights;
@@ -310,16 +350,19 @@ export class Mmu {
   }
 
   private enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
-    const pat = (level === 1 ? (low >>> 7) & 1 : (low >>> 12) & 1) * 4 + ((low >>> 3) & 3);
-    const global = (low & GLOBAL) !== 0 && this.globals;
-    const flags =
+    this.tlb.fill(vpn, this.asid, frame, this.flagsOf(level, low, high, rights), fetch);
+  }
+
+  private flagsOf(level: number, low: number, high: number, rights: number): number {
+    const pat = ((level === 1 ? low >>> 5 : low >>> 10) & 4) | ((low >>> 3) & 3);
+    return (
       rights
-      + ((low & DIRTY) === 0 ? 0 : FLAG_DIRTY)
-      + (global ? FLAG_GLOBAL : 0)
-      + (((high >>> 27) & 15) << FLAG_KEY_SHIFT)
-      + (pat << FLAG_PAT_SHIFT)
-      + (level << FLAG_LEVEL_SHIFT);
-    this.tlb.fill(vpn, this.asid, frame, flags, fetch);
+      | ((low & DIRTY) >>> 1)
+      | (this.globals ? (low & GLOBAL) >>> 2 : 0)
+      | (((high >>> 27) & 15) << FLAG_KEY_SHIFT)
+      | (pat << FLAG_PAT_SHIFT)
+      | (level << FLAG_LEVEL_SHIFT)
+    );
   }
 
   /** The exact walk: decides faults, and serves the modes that have no caches of their own. */

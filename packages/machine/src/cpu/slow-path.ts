@@ -37,8 +37,7 @@ export class SlowPath {
 
   /** Loads `size` (1, 2 or 4) bytes at `va` for `access`; −1: faulted. */
   load(va: VirtAddr, size: number, access: number): number {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    return this.loadAt(vpn, va - vpn * FRAME_BYTES, size, access);
+    return this.loadAt(Math.floor(va / FRAME_BYTES), va & 0xfff, size, access);
   }
 
   /** Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`; −1: faulted. */
@@ -91,8 +90,7 @@ export class SlowPath {
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at `va`; false: faulted, nothing stored. */
   store(va: VirtAddr, size: number, value: number): boolean {
-    const vpn = Math.floor(va / FRAME_BYTES);
-    return this.storeAt(vpn, va - vpn * FRAME_BYTES, size, value);
+    return this.storeAt(Math.floor(va / FRAME_BYTES), va & 0xfff, size, value);
   }
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */

@@ -23,14 +23,19 @@ export class StructureCaches {
   table: Pfn = 0;
   /** After a find: rights accumulated down to it. */
   rights = 0;
+  /** Whether the CPU has none of them. */
+  readonly absent: boolean;
   private readonly levels: readonly (TlbArray | null)[];
+  private readonly directories: TlbArray | null;
   /** Whether nothing was taken in since everything was dropped. */
   private empty = true;
 
   /** Creates empty caches of the sizes that `geometry` names. */
   constructor(geometry: TlbGeometry) {
     const { pd, pdpt, pml4 } = geometry.structures;
-    this.levels = [null, null, arrayOf(pd), arrayOf(pdpt), arrayOf(pml4)];
+    this.directories = arrayOf(pd);
+    this.levels = [null, null, this.directories, arrayOf(pdpt), arrayOf(pml4)];
+    this.absent = this.levels.every((array) => array === null);
   }
 
   /**
@@ -39,15 +44,27 @@ export class StructureCaches {
    */
   find(vpn: Vpn, asid: number): number {
     if (this.empty) return 0;
-    for (let level = 2; level <= 4; level++) {
+    const { directories } = this;
+    if (directories !== null) {
+      const entry = directories.find(Math.floor(vpn * 2 ** -9), asid);
+      if (entry >= 0) return this.found(directories, entry, 1);
+    }
+    return this.findUpper(vpn, asid);
+  }
+
+  private found(array: TlbArray, entry: number, next: number): number {
+    array.touch(entry);
+    this.table = array.frames[entry]!;
+    this.rights = array.flags[entry]!;
+    return next;
+  }
+
+  private findUpper(vpn: Vpn, asid: number): number {
+    for (let level = 3; level <= 4; level++) {
       const array = this.levels[level];
       if (array === null || array === undefined) continue;
       const entry = array.find(Math.floor(vpn * SCALE[level]!), asid);
-      if (entry < 0) continue;
-      array.touch(entry);
-      this.table = array.frames[entry]!;
-      this.rights = array.flags[entry]!;
-      return level - 1;
+      if (entry >= 0) return this.found(array, entry, level - 1);
     }
     return 0;
   }

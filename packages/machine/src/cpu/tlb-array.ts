@@ -81,10 +81,11 @@ export class TlbArray {
 
   /** Returns the entry that translates `page` (a number in units of this array's page size) for `asid`, or −1. */
   find(page: number, asid: number): number {
-    const first = (page & (this.sets - 1)) * this.ways;
-    const end = first + this.ways;
+    const { tags, ways } = this;
+    const first = (page & (this.sets - 1)) * ways;
+    const end = first + ways;
     for (let entry = first; entry < end; entry++)
-      if (this.tags[entry]! === page && (this.asids[entry]! === asid || (this.flags[entry]! & FLAG_GLOBAL) !== 0))
+      if (tags[entry]! === page && (this.asids[entry]! === asid || (this.flags[entry]! & FLAG_GLOBAL) !== 0))
         return entry;
     return -1;
   }
@@ -96,13 +97,14 @@ export class TlbArray {
 
   /** Returns the entry that the next fill for `page` would overwrite: an empty one, else the one that has waited longest. */
   victim(page: number): number {
-    const first = (page & (this.sets - 1)) * this.ways;
-    const end = first + this.ways;
+    const { tags, stamps, ways } = this;
+    const first = (page & (this.sets - 1)) * ways;
+    const end = first + ways;
     let best = first;
     let least = Infinity;
     for (let entry = first; entry < end; entry++) {
-      if (Number.isNaN(this.tags[entry]!)) return entry;
-      const stamp = this.stamps[entry]!;
+      if (Number.isNaN(tags[entry]!)) return entry;
+      const stamp = stamps[entry]!;
       if (stamp < least) {
         least = stamp;
         best = entry;

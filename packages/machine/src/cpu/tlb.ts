@@ -139,6 +139,12 @@ export class Tlb {
     else this.put(this.shared, vpn, asid, frame, flags);
   }
 
+  /** Takes in a translation of a 4K page: what `fill` does for it. */
+  fillPage(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
+    this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
+    if (this.shared !== null) this.put(this.shared, vpn, asid, frame, flags);
+  }
+
   private put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
     if (array === null) return;
     const known = array.find(page, asid);

@@ -1,0 +1,68 @@
+import { MIB, PLAIN_64X4_TLB } from "@pagewright/machine";
+import { expect, test } from "vitest";
+import { ramMachine, Tables } from "./fixtures.ts";
+
+/** Two pages under one page directory, seen once each, so that walks remember where the tables are kept. */
+function seen() {
+  const machine = ramMachine(64 * MIB, { tlb: PLAIN_64X4_TLB });
+  const cpu = machine.cpus[0];
+  if (cpu === undefined) throw new Error("no CPU");
+  const tables = new Tables(machine, 16);
+  tables.activate(cpu);
+  tables.map(0x400000, 1000);
+  tables.map(0x401000, 1001);
+  machine.memory.write(1000 * 4096, 4, 11);
+  machine.memory.write(1001 * 4096, 4, 22);
+  for (let round = 0; round < 3; round++)
+    for (const va of [0x400000, 0x401000]) {
+      cpu.invlpg(va);
+      expect(cpu.load32(va)).toBe(va === 0x400000 ? 11 : 22);
+    }
+  return { machine, cpu, tables };
+}
+
+test("an upper-level entry that changes is read again", () => {
+  const { machine, cpu, tables } = seen();
+  for (const level of [4, 3, 2]) {
+    const entry = tables.entryAddress(0x400000, level);
+    const before = machine.memory.read(entry, 4);
+    machine.memory.write(entry, 4, 0);
+    cpu.invlpg(0x400000);
+    expect(cpu.load32(0x400000)).toBe(-1);
+    machine.memory.write(entry, 4, before - (before & 0x20));
+    expect(cpu.load32(0x400000)).toBe(11);
+    expect(machine.memory.read(entry, 4)).toBe((before | 0x20) >>> 0);
+  }
+  machine.check();
+});
+
+test("tables whose frames are kept elsewhere are found there", () => {
+  const { machine, cpu, tables } = seen();
+  machine.memory.discard(2000);
+  machine.memory.compact();
+  cpu.invlpg(0x400000);
+  expect(cpu.load32(0x400000)).toBe(11);
+  const upper = tables.entryAddress(0x400000, 3);
+  machine.memory.discard(Math.floor(upper / 4096));
+  expect(machine.memory.read(upper, 4)).toBe(0);
+  cpu.invlpg(0x401000);
+  expect(cpu.load32(0x401000)).toBe(-1);
+});
+
+test("every entry of a walk is counted, whichever way it went", () => {
+  const { cpu } = seen();
+  const before = cpu.stats().walkReads;
+  cpu.invlpg(0x400000);
+  cpu.load32(0x400000);
+  expect(cpu.stats().walkReads).toBe(before + 4);
+});
+
+test("a remembered table grants no right that its entry denies", () => {
+  const { machine, cpu, tables } = seen();
+  const entry = tables.entryAddress(0x400000, 3);
+  machine.memory.write(entry, 4, machine.memory.read(entry, 4) - 4);
+  cpu.setCpl(3);
+  cpu.invlpg(0x400000);
+  expect(cpu.load32(0x400000)).toBe(-1);
+  expect(cpu.fault).toMatchObject({ kind: "page", error: 5 });
+});
