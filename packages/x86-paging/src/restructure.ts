@@ -155,15 +155,20 @@ function countPath(editor: TableEditor, root: Pfn, start: number, pages: number,
   return needed;
 }
 
-/** The table of level `n` over a position, made of reserved frames where missing. */
-function makePath(editor: TableEditor, root: Pfn, raw: number, n: number): Pfn {
+/**
+ * The table of level `n` over a position, made of reserved frames where missing. The caller is to write an entry of it: where that, or a table
+ * made on the way, changes a register-held entry (PAE), the plan asks for CR3 to be loaded again.
+ */
+function makePath(editor: TableEditor, root: Pfn, raw: number, n: number, plan: FlushPlan): Pfn {
   let table = root;
   for (let m = editor.mode.depth; m > n; m--) {
     const level = editor.level(m);
     const index = indexAt(level, raw);
     editor.read(table, index);
+    if (!editor.isPresent && level.inRegisters) plan.reloadRoot = true;
     table = editor.isPresent ? editor.tableFrame(level) : editor.link(table, index, level);
   }
+  if (editor.level(n).inRegisters) plan.reloadRoot = true;
   return table;
 }
 
@@ -189,7 +194,7 @@ function prepare(
 /**
  * Moves everything that a range maps to another place of the same or another root, table by table: O(tables), no leaf is touched.
  * Both places and the length must be table-aligned (throws `unaligned`), both mappers of one mode (throws `mode-mismatch`). The destination must hold
- * nothing (refuses with `mapped`). The plan is that of the source.
+ * nothing (refuses with `mapped`). The plan is that of the source; its `reloadRoot` counts for both roots.
  */
 export function moveTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, toVpn: Vpn): FlushPlan | Refusal {
   const { unit, refusal } = prepare(from, vpn, pages, to, toVpn);
@@ -205,24 +210,24 @@ export function moveTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, to
     const { low, high, isPresent } = from.editor;
     if (low === 0 && high === 0) continue;
     to.editor.write(
-      makePath(to.editor, to.root, target + offset, unit.level),
+      makePath(to.editor, to.root, target + offset, unit.level, plan),
       indexAt(unit, target + offset),
       low,
       high,
     );
-    if (unit.inRegisters) plan.reloadRoot = true;
     if (isPresent)
       plan.addRange(from.editor.vpnOf(start + offset), unit.pages, 1, FLUSH_REQUIRED, from.mode.globalMask !== 0);
   }
   to.editor.releaseReserve();
   writeUnmap(from.editor, from.root, from.mode.depth, 0, start, start + pages, plan);
-  return plan.isEmpty ? NOTHING_TO_FLUSH : plan;
+  return plan.isEmpty && !plan.reloadRoot ? NOTHING_TO_FLUSH : plan;
 }
 
 /**
  * Makes another place of the same or another root refer to the tables of a range: O(tables). From then on a change through either is seen by
  * both, and its plan says `everyContext`; the last to let go frees the tables. Both mappers must have been given the same `TableShares`
- * (throws `mode-mismatch` otherwise). Large pages of the range are mapped in both places. Nothing is owed: the destination held nothing.
+ * (throws `mode-mismatch` otherwise). Large pages of the range are mapped in both places. No page is to be flushed: the destination held nothing;
+ * under PAE the destination's CR3 must be loaded again where a page-directory-pointer entry was written (`reloadRoot`).
  */
 export function shareTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, toVpn: Vpn): FlushPlan | Refusal {
   if (from.editor.shares !== to.editor.shares)
@@ -231,6 +236,7 @@ export function shareTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, t
   if (refusal !== null) return refusal;
   const start = from.editor.rawOf(vpn);
   const target = to.editor.rawOf(toVpn);
+  const plan = to.editor.plan();
   for (let offset = 0; offset < pages; offset += unit.pages) {
     const table = tableAt(from.editor, from.root, start + offset, unit.level);
     if (table === NO_FRAME) continue;
@@ -239,12 +245,12 @@ export function shareTables(from: Mapper, vpn: Vpn, pages: number, to: Mapper, t
     if (!from.editor.isPresent) continue;
     if (!from.editor.isLeaf(unit)) from.editor.shares.add(from.editor.tableFrame(unit));
     to.editor.write(
-      makePath(to.editor, to.root, target + offset, unit.level),
+      makePath(to.editor, to.root, target + offset, unit.level, plan),
       indexAt(unit, target + offset),
       low,
       high,
     );
   }
   to.editor.releaseReserve();
-  return NOTHING_TO_FLUSH;
+  return plan.reloadRoot ? plan : NOTHING_TO_FLUSH;
 }

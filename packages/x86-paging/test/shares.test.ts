@@ -1,4 +1,5 @@
 import {
+  ACCESS_READ,
   attributes,
   Mapper,
   MODE_4_LEVEL,
@@ -6,7 +7,11 @@ import {
   moveTables,
   PagingError,
   shareTables,
+  stateOfRegisters,
   TableShares,
+  TRANSLATED,
+  Walk,
+  walk,
 } from "@pagewright/x86-paging";
 import { describe, expect, test } from "vitest";
 import { CountingFrames, firstDifference, snapshot, SparseMemory } from "./support/memory.ts";
@@ -109,5 +114,76 @@ describe("sharing tables", () => {
     const other = Mapper.create({ mode: MODE_PAE, memory, frames, shares });
     if (!other.ok) throw new Error("no root");
     expect(() => moveTables(a, 0, 512, other, 0)).toThrow(PagingError);
+  });
+});
+
+describe("PAE roots, whose top entries are loaded with CR3", () => {
+  const GIB = 0x40000;
+
+  function roots(): { frames: CountingFrames; memory: SparseMemory; a: Mapper; b: Mapper } {
+    const memory = new SparseMemory();
+    const frames = new CountingFrames(memory, 100);
+    const options = { mode: MODE_PAE, memory, frames, shares: new TableShares() };
+    const a = Mapper.create(options);
+    const b = Mapper.create(options);
+    if (!a.ok || !b.ok) throw new Error("no roots");
+    return { frames, memory, a, b };
+  }
+
+  /** What a processor finds that loads CR3 now. */
+  function frameAt(mapper: Mapper, memory: SparseMemory, vpn: number): number {
+    const state = stateOfRegisters(
+      { cr0: 0x8000_0001n, cr3: BigInt(mapper.root) * 4096n, cr4: 0x20n, efer: 0x800n },
+      memory,
+    );
+    const into = new Walk();
+    return walk(state, memory, vpn * 4096, 0, ACCESS_READ, into) === TRANSLATED ? into.pfn : -1;
+  }
+
+  test.each([
+    ["whole page directories", 0, GIB, 2 * GIB],
+    ["page tables below a page directory that must be made", 512, 512, 3 * GIB + 1024],
+  ])("%s move; both roots must be loaded again, and all frames come back", (_name, from, pages, target) => {
+    const { a, b, memory, frames } = roots();
+    a.map(from, 512, 0x1001, WRITABLE, { level: 1 });
+    const plan = moveTables(a, from, pages, b, target);
+    if (!plan.ok) throw new Error(plan.sentence);
+    expect([plan.reloadRoot, plan.isEmpty]).toEqual([true, false]);
+    plan.complete();
+    expect([frameAt(a, memory, from + 5), frameAt(b, memory, target + 5)]).toEqual([-1, 0x1006]);
+    a.check();
+    b.check();
+    for (const space of [a, b]) space.destroy().complete();
+    expect(frames.taken.size).toBe(0);
+  });
+
+  test.each([
+    ["whole page directories", 0, GIB, 2 * GIB, true],
+    ["page tables below a page directory that must be made", 512, 512, 3 * GIB + 1024, true],
+    ["page tables below a page directory that is there", 512, 512, 1024, false],
+  ])("%s are shared; CR3 is to be loaded again where a top entry was written", (_name, from, pages, target, reload) => {
+    const { a, b, memory, frames } = roots();
+    a.map(from, 512, 0x1001, WRITABLE, { level: 1 });
+    b.map(7, 1, 0x2000, WRITABLE);
+    const plan = shareTables(a, from, pages, b, target);
+    if (!plan.ok) throw new Error(plan.sentence);
+    expect([plan.reloadRoot, plan.isEmpty]).toEqual([reload, true]);
+    expect([frameAt(a, memory, from + 5), frameAt(b, memory, target + 5)]).toEqual([0x1006, 0x1006]);
+    expect(frameAt(b, memory, 7)).toBe(0x2000);
+    a.check();
+    b.check();
+    for (const space of [a, b]) space.destroy().complete();
+    expect(frames.taken.size).toBe(0);
+  });
+
+  test("without a frame for the page directory, nothing changes", () => {
+    for (const operation of [shareTables, moveTables]) {
+      const { a, b, memory, frames } = roots();
+      a.map(0, 512, 1, WRITABLE, { level: 1 });
+      frames.left = 0;
+      const before = snapshot(memory.frames);
+      expect(operation(a, 0, 512, b, GIB).ok).toBe(false);
+      expect(firstDifference(memory.frames, before)).toBe("none");
+    }
   });
 });
