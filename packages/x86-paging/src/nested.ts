@@ -124,7 +124,10 @@ export class NestedWalker {
     return this.#run(low, high, access, into, false);
   }
 
-  /** The same as hardware does it: accessed and dirty bits in both dimensions. Guest tables count as written where EPT keeps such bits. */
+  /**
+   * The same as hardware does it: accessed and dirty bits in both dimensions. Guest tables count as written where EPT keeps such bits.
+   * Simplified: under EPT that keeps none, setting a guest entry's bits is not checked for EPT's right to write there.
+   */
   walkMarking(low: number, high: number, access: number, into: NestedWalk): number {
     return this.#run(low, high, access, into, true);
   }
