@@ -1,7 +1,7 @@
 // Packs every public package and holds the tarball against publint and attw, then installs all of them in an empty folder
 // and imports every entry point with plain Node.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -36,7 +36,6 @@ try {
       pack: { tarball: new Uint8Array(readFileSync(tarball)).buffer },
     });
     for (const message of messages) {
-      // The source condition is for this workspace and for debuggers that follow source maps.
       problems.push(`${manifest.name}: ${formatMessage(message, pkg)}`);
     }
     try {
@@ -51,7 +50,7 @@ try {
     }
   }
   const consumer = join(folder, "consumer");
-  execFileSync(process.execPath, ["-e", `require("fs").mkdirSync(${JSON.stringify(consumer)})`]);
+  mkdirSync(consumer);
   writeFileSync(join(consumer, "package.json"), JSON.stringify({ private: true, type: "module" }));
   run("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error", ...tarballs], consumer);
   writeFileSync(

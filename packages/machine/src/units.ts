@@ -73,3 +73,8 @@ export function alignDown(value: number, unit: number): number {
 export function alignUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
+
+/** Returns whether `value` is a power of two from 1 to 2^52; exact. */
+export function isPowerOfTwo(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value;
+}

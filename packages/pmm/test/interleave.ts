@@ -112,7 +112,7 @@ export function stepping(files: readonly URL[], others: Readonly<Record<string, 
       if (found === undefined) throw new Error(`${name} imports ${wanted}, which the model does not provide`);
       return found;
     };
-    // eslint-disable-next-line @typescript-eslint/no-implied-eval
+    // eslint-disable-next-line @typescript-eslint/no-implied-eval -- runs the shipped source, rewritten to stop at every atomic step
     const run = new Function("require", "exports", "__noted", outputText) as (
       require: typeof load,
       exports: Module,

@@ -6,6 +6,7 @@
  * of real disks, and what a write-back protocol has to be right under.
  */
 import { invariant, MachineError } from "../errors.ts";
+import { isPowerOfTwo } from "../units.ts";
 import type { Time } from "./time.ts";
 
 /** Where a block device keeps its bytes. Offsets and sizes in bytes; synchronous. */
@@ -119,7 +120,7 @@ export class BlockDevice {
   /** Creates a device over `medium`, its times read from `time`. */
   constructor(medium: BlockMedium, time: Time, options: BlockDeviceOptions = {}) {
     this.blockBytes = options.blockBytes ?? 512;
-    if (!Number.isInteger(Math.log2(this.blockBytes)) || medium.size % this.blockBytes !== 0)
+    if (!isPowerOfTwo(this.blockBytes) || medium.size % this.blockBytes !== 0)
       throw new MachineError(
         "bad-argument",
         `${medium.size} bytes are no whole number of ${this.blockBytes}-byte blocks`,

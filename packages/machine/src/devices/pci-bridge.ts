@@ -32,7 +32,7 @@ export class PciBridge {
     this.config.define(CONFIG.classRevision, 0x06040000);
     this.config.define(0x0c, 0x0001_0000, 0xff);
     this.config.define(CONFIG.busNumbers, 0, 0x00ffffff);
-    this.config.define(CONFIG.ioWindow, 0x0101_01f1 & 0xffff, 0xf0f0);
+    this.config.define(CONFIG.ioWindow, 0x01f1, 0xf0f0);
     this.config.define(CONFIG.memoryWindow, 0x0000_fff0, 0xfff0_fff0);
     this.config.define(CONFIG.prefetchWindow, 0x0001_fff1, 0xfff0_fff0);
     this.config.define(CONFIG.prefetchBaseUpper, 0, 0xffffffff);

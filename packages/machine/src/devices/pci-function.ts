@@ -5,6 +5,7 @@
  */
 import { MachineError } from "../errors.ts";
 import type { MmioDevice } from "../map/region.ts";
+import { isPowerOfTwo } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import type { PortDevice } from "./io-ports.ts";
 import { BAR, COMMAND, CONFIG, ConfigSpace } from "./pci-config.ts";
@@ -56,9 +57,6 @@ export interface Bar {
   readonly register: number;
 }
 
-const describesPowerOfTwo = (size: number): boolean =>
-  Number.isSafeInteger(size) && size > 0 && Number.isInteger(Math.log2(size));
-
 /** The type bits of a BAR's low register. */
 function typeBits(spec: BarSpec): number {
   if (spec.kind === "io") return BAR.io;
@@ -98,7 +96,7 @@ export class PciFunction {
   #requireSize(spec: BarSpec, registers: number): void {
     const least = spec.kind === "io" ? 4 : 16;
     const most = spec.kind === "io" ? 256 : spec.kind === "memory32" ? 2 ** 31 : 2 ** 51;
-    if (!describesPowerOfTwo(spec.size) || spec.size < least || spec.size > most || registers > 6)
+    if (!isPowerOfTwo(spec.size) || spec.size < least || spec.size > most || registers > 6)
       throw new MachineError(
         "bad-argument",
         `${this.identity.name} cannot have a ${spec.kind} BAR of ${spec.size} bytes`,
@@ -118,9 +116,8 @@ export class PciFunction {
       this.config.define(register, bits, ((0x1_0000_0000 - spec.size) & ~fixed) >>> 0);
       return;
     }
-    const mask = 2 ** 64 - spec.size;
     const low = spec.size >= 2 ** 32 ? 0 : ((0x1_0000_0000 - spec.size) & ~fixed) >>> 0;
-    const high = spec.size > 2 ** 32 ? (0x1_0000_0000 - spec.size / 2 ** 32) >>> 0 : mask > 0 ? 0xffffffff : 0;
+    const high = spec.size > 2 ** 32 ? (0x1_0000_0000 - spec.size / 2 ** 32) >>> 0 : 0xffffffff;
     this.config.define(register, bits, low);
     this.config.define(register + 4, 0, high);
   }

@@ -5,7 +5,7 @@
  * Invariant: every claim is one overlay of the map, and no two claims overlap.
  */
 import { invariant, MachineError } from "../errors.ts";
-import { alignDown, alignUp, hexOf, PHYSICAL_LIMIT } from "../units.ts";
+import { alignDown, alignUp, hexOf, isPowerOfTwo, PHYSICAL_LIMIT } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import type { MapNode } from "./node.ts";
 import { LAYER } from "./physical-map.ts";
@@ -55,9 +55,6 @@ export interface ClaimTraits {
   /** How it may be cached. Default `uncachable`. */
   readonly cacheability?: Cacheability;
 }
-
-const isPowerOfTwo = (value: number): boolean =>
-  Number.isSafeInteger(value) && value > 0 && 2 ** Math.round(Math.log2(value)) === value;
 
 /** The devices' share of a physical address map. */
 export class AddressClaims {
