@@ -16,11 +16,12 @@ function promisedOutput(readme: string): string {
  * block of the example's README promises.
  *
  * @param importer `import.meta.url` of the test, which lies beside `main.ts` and `README.md`
+ * @param args what the program is started with
  */
-export function testExample(importer: string): void {
+export function testExample(importer: string, args: readonly string[] = []): void {
   test("prints what its README promises", () => {
     const main = fileURLToPath(new URL("main.ts", importer));
-    const run = spawnSync(process.execPath, ["--conditions=@pagewright/source", "--import", "tsx", main], {
+    const run = spawnSync(process.execPath, ["--conditions=@pagewright/source", "--import", "tsx", main, ...args], {
       encoding: "utf8",
     });
     expect(run.stderr).toBe("");

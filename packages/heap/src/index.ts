@@ -28,7 +28,7 @@ export type { GuardOptions, PageGuard } from "./guard.ts";
 export { Profiler } from "./profiler.ts";
 export type { ProfilerOptions } from "./profiler.ts";
 export { encodeProfile } from "./pprof.ts";
-export type { StackSample } from "./pprof.ts";
+export type { StackFrame, StackSample } from "./pprof.ts";
 export { Quota } from "./quota.ts";
 export { Statistics } from "./statistics.ts";
 export type { AllocationCounts } from "./statistics.ts";

@@ -1,7 +1,17 @@
+/** One call of a stack. */
+export interface StackFrame {
+  /** The function's name. */
+  readonly name: string;
+  /** Path or address of the source file. */
+  readonly file?: string;
+  /** Line in that file, from 1; 0 or absent where it is not known. */
+  readonly line?: number;
+}
+
 /** Allocations of one call stack. */
 export interface StackSample {
-  /** Function names, the innermost first. */
-  readonly stack: readonly string[];
+  /** The calls, the innermost first. */
+  readonly stack: readonly StackFrame[];
   readonly allocatedObjects: number;
   readonly allocatedBytes: number;
   readonly liveObjects: number;
@@ -47,6 +57,25 @@ class Message {
   }
 }
 
+/** Things that are numbered from 1 on as they are met; two with one key have one number. */
+class Numbers<Thing> {
+  readonly all: Thing[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #key: (thing: Thing) => string;
+
+  constructor(key: (thing: Thing) => string) {
+    this.#key = key;
+  }
+
+  of(thing: Thing): number {
+    const key = this.#key(thing);
+    const known = this.#numbers.get(key);
+    if (known !== undefined) return known;
+    this.#numbers.set(key, this.all.push(thing));
+    return this.all.length;
+  }
+}
+
 /**
  * A heap profile as `pprof` reads it (profile.proto, not compressed: `go tool pprof` takes it as it is, other tools want it gzip'd).
  *
@@ -72,19 +101,24 @@ export function encodeProfile(samples: readonly StackSample[], period: number): 
     ["inuse_space", "bytes"],
   ] as const)
     profile.message(1, valueType(type, unit));
-  const functions = new Map<string, number>();
+  const functions = new Numbers<StackFrame>(({ name, file = "" }) => `${name}\0${file}`);
+  const locations = new Numbers<StackFrame>((frame) => `${functions.of(frame)} ${frame.line ?? 0}`);
   for (const { stack, allocatedObjects, allocatedBytes, liveObjects, liveBytes } of samples) {
-    const locations = stack.map((name) => {
-      if (!functions.has(name)) functions.set(name, functions.size + 1);
-      return functions.get(name) ?? 0;
-    });
+    const calls = stack.map((frame) => locations.of(frame));
     const values = [allocatedObjects, allocatedBytes, liveObjects, liveBytes];
-    profile.message(2, new Message().packed(1, locations).packed(2, values));
+    profile.message(2, new Message().packed(1, calls).packed(2, values));
   }
-  for (const [, id] of functions)
-    profile.message(4, new Message().number(1, id).message(4, new Message().number(1, id)));
-  for (const [name, id] of functions)
-    profile.message(5, new Message().number(1, id).number(2, text(name)).number(3, text(name)));
+  locations.all.forEach((frame, index) => {
+    const line = new Message().number(1, functions.of(frame)).number(2, frame.line ?? 0);
+    profile.message(4, new Message().number(1, index + 1).message(4, line));
+  });
+  functions.all.forEach(({ name, file = "" }, index) => {
+    const named = new Message()
+      .number(1, index + 1)
+      .number(2, text(name))
+      .number(3, text(name));
+    profile.message(5, named.number(4, text(file)));
+  });
   const periodType = valueType("space", "bytes");
   const encoder = new TextEncoder();
   for (const [value] of strings) profile.bytes(6, encoder.encode(value));

@@ -1,7 +1,7 @@
 import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator } from "./allocator.ts";
 import { encodeProfile } from "./pprof.ts";
-import type { StackSample } from "./pprof.ts";
+import type { StackFrame, StackSample } from "./pprof.ts";
 import { Wrapper } from "./wrapper.ts";
 
 /** How a sampling profiler samples. */
@@ -10,26 +10,41 @@ export interface ProfilerOptions {
   readonly intervalBytes?: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Names the functions of the caller's stack, the innermost first; by default taken from an Error's stack. */
-  readonly stack?: () => readonly string[];
+  /** The caller's stack, the innermost function first; by default taken from an Error's stack. */
+  readonly stack?: () => readonly StackFrame[];
 }
 
-/** Function names off the stack of an Error, in V8's, JavaScriptCore's and SpiderMonkey's forms. */
-function stackOfError(): string[] {
-  const lines = (new Error().stack ?? "").split("\n");
-  const names: string[] = [];
-  for (const line of lines) {
-    const name = (/^\s*at (?:async )?(.+?) \(/.exec(line) ?? /^(.+?)@/.exec(line) ?? /^\s*at (.+)$/.exec(line))?.[1];
-    if (name !== undefined && !/stackOfError|Profiler\./.test(name)) names.push(name);
+/** Calls off the stack of an Error, in V8's (`at f (file:1:2)`), JavaScriptCore's and SpiderMonkey's forms (`f@file:1:2`). */
+function stackOfError(): StackFrame[] {
+  const frames: StackFrame[] = [];
+  for (const line of (new Error().stack ?? "").split("\n")) {
+    const call =
+      /^\s*at (?:async )?(?:(.+?) \()?(.+?):(\d+):\d+\)?$/.exec(line) ?? /^(.*?)@(.+?):(\d+):\d+$/.exec(line);
+    if (call === null) continue;
+    const [, name = "", file = "", at = "0"] = call;
+    if (/^stackOfError$|^Profiler\./.test(name)) continue;
+    frames.push({ name: name === "" ? "(top level)" : name, file, line: Number(at) });
   }
-  return names;
+  return frames;
+}
+
+/** What two calls have in common that are shown as one. */
+function keyOf({ name, file = "", line = 0 }: StackFrame): string {
+  return `${name}\0${file}\0${line}`;
 }
 
 interface Sample {
-  readonly stack: string;
+  readonly stack: StackTotals;
   readonly bytes: number;
   /** How many allocations of this size the sample stands for. */
   readonly weight: number;
+}
+
+/** What was allocated through one stack so far. */
+interface StackTotals {
+  readonly frames: readonly StackFrame[];
+  objects: number;
+  bytes: number;
 }
 
 /**
@@ -39,9 +54,9 @@ interface Sample {
 export class Profiler extends Wrapper {
   readonly #interval: number;
   readonly #random: () => number;
-  readonly #stack: () => readonly string[];
+  readonly #stack: () => readonly StackFrame[];
   readonly #live = new Map<number, Sample>();
-  readonly #groups = new Map<string, { objects: number; bytes: number }>();
+  readonly #totals = new Map<string, StackTotals>();
   #left: number;
 
   constructor(inner: Allocator, options: ProfilerOptions) {
@@ -61,15 +76,16 @@ export class Profiler extends Wrapper {
     this.#left -= Math.max(size, 1);
     if (this.#left > 0 || address === NO_ADDRESS) return address;
     this.#left = this.#distance();
-    const stack = this.#stack().join("\n");
+    const frames = this.#stack();
+    const key = frames.map(keyOf).join("\n");
+    const stack = this.#totals.get(key) ?? { frames, objects: 0, bytes: 0 };
+    this.#totals.set(key, stack);
     const bytes = Math.max(size, 1);
     // A block of this size is hit with probability 1 − e^(−size / interval).
     const weight = 1 / (1 - Math.exp(-bytes / this.#interval));
     this.#live.set(address, { stack, bytes, weight });
-    const group = this.#groups.get(stack) ?? { objects: 0, bytes: 0 };
-    group.objects += weight;
-    group.bytes += weight * bytes;
-    this.#groups.set(stack, group);
+    stack.objects += weight;
+    stack.bytes += weight * bytes;
     return address;
   }
 
@@ -105,17 +121,17 @@ export class Profiler extends Wrapper {
 
   /** The profile so far, by stack; counts are estimates. */
   samples(): StackSample[] {
-    const live = new Map<string, { objects: number; bytes: number }>();
+    const live = new Map<StackTotals, { objects: number; bytes: number }>();
     for (const { stack, bytes, weight } of this.#live.values()) {
-      const group = live.get(stack) ?? { objects: 0, bytes: 0 };
-      group.objects += weight;
-      group.bytes += weight * bytes;
-      live.set(stack, group);
+      const sum = live.get(stack) ?? { objects: 0, bytes: 0 };
+      sum.objects += weight;
+      sum.bytes += weight * bytes;
+      live.set(stack, sum);
     }
-    return [...this.#groups].map(([stack, { objects, bytes }]) => ({
-      stack: stack.split("\n"),
-      allocatedObjects: objects,
-      allocatedBytes: bytes,
+    return Array.from(this.#totals.values(), (stack) => ({
+      stack: stack.frames,
+      allocatedObjects: stack.objects,
+      allocatedBytes: stack.bytes,
       liveObjects: live.get(stack)?.objects ?? 0,
       liveBytes: live.get(stack)?.bytes ?? 0,
     }));

@@ -1,15 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  BufferMemory,
-  DebugHeap,
-  GeneralHeap,
-  Profiler,
-  Quota,
-  SamplingGuard,
-  Statistics,
-  Tlsf,
-  Tracer,
-} from "@pagewright/heap";
+import { BufferMemory, DebugHeap, GeneralHeap, Quota, SamplingGuard, Statistics, Tlsf, Tracer } from "@pagewright/heap";
 import { decodeHeapTrace, encodeHeapTrace, encodeProfile, replayTrace } from "@pagewright/heap";
 
 function memoryOf(kib: number): BufferMemory {
@@ -161,42 +151,4 @@ test.each([
   expect(() => decodeHeapTrace(damage(encodeHeapTrace(tracer.trace())))).toThrow(
     expect.objectContaining({ code: "bad-format" }),
   );
-});
-
-describe("the profiler", () => {
-  test("estimates come close to what was allocated, and live ones to what is live", () => {
-    let state = 1;
-    const random = (): number => (state = (state * 16807) % 2147483647) / 2147483647;
-    let site = "big";
-    const profiler = new Profiler(new GeneralHeap(memoryOf(16384)), {
-      intervalBytes: 4096,
-      random,
-      stack: () => [site, "main"],
-    });
-    const blocks: number[] = [];
-    for (let at = 0; at < 4000; at++) {
-      site = at % 2 === 0 ? "big" : "small";
-      blocks.push(profiler.allocate(site === "big" ? 3000 : 100));
-    }
-    for (let at = 0; at < 4000; at += 2) profiler.free(blocks[at] ?? 0);
-    const samples = profiler.samples();
-    const big = samples.find(({ stack }) => stack[0] === "big");
-    const small = samples.find(({ stack }) => stack[0] === "small");
-    expect(big?.allocatedBytes).toBeGreaterThan(5.4e6);
-    expect(big?.allocatedBytes).toBeLessThan(6.6e6);
-    expect(big?.liveBytes).toBe(0);
-    expect(small?.liveBytes).toBeGreaterThan(0.1e6);
-    expect(small?.liveBytes).toBeLessThan(0.4e6);
-  });
-
-  test("a profile is the message that profile.proto says", () => {
-    const bytes = encodeProfile(
-      [{ stack: ["f"], allocatedObjects: 1, allocatedBytes: 300, liveObjects: 0, liveBytes: 0 }],
-      5,
-    );
-    const text = new TextDecoder("latin1").decode(bytes);
-    for (const word of ["alloc_objects", "inuse_space", "count", "bytes", "f"]) expect(text).toContain(word);
-    // sample { location_id: 1, value: 1 300 0 0 }: field 2, length 10
-    expect([...bytes].join(" ")).toContain("18 10 10 1 1 18 5 1 172 2 0 0");
-  });
 });
