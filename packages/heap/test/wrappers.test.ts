@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { BufferMemory, DebugHeap, GeneralHeap, Quota, SamplingGuard, Statistics, Tlsf, Tracer } from "@pagewright/heap";
-import { decodeHeapTrace, encodeHeapTrace, encodeProfile, replayTrace } from "@pagewright/heap";
+import { decodeHeapTrace, encodeHeapTrace, replayTrace } from "@pagewright/heap";
 
 function memoryOf(kib: number): BufferMemory {
   return new BufferMemory(new ArrayBuffer(kib * 1024));
