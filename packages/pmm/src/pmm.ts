@@ -10,6 +10,7 @@ import { STACK_FRAMES, STACK_WORDS } from "./layout.ts";
 import { ATTACHED } from "./page-stacks.ts";
 import type { FrameHints, FrameSource, TakeWishes } from "./ports.ts";
 import { newShare } from "./set-up.ts";
+import { splitTaken } from "./splitting.ts";
 import { longestStretch } from "./runs.ts";
 import type { PmmOptions } from "./set-up.ts";
 import type { PmmShare } from "./share.ts";
@@ -119,6 +120,14 @@ export class Pmm extends PmmService implements FrameSource {
       }
     }
     this.#giveSlow(pfn, order);
+  }
+
+  /**
+   * Turns a taken 2M block (order 9) or 1G page (order 18) into as many taken frames, each to be given back by itself; what has come back whole is one
+   * block again. Nothing becomes free. O(frames), some 20 ns each at most. Throws a `PmmError` on misuse.
+   */
+  split(pfn: Pfn, order: number): void {
+    splitTaken(this.core, pfn, order);
   }
 
   /** Takes up to `count` frames of order 0 (or blocks) into `into`; returns how many. */

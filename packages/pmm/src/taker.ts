@@ -121,9 +121,12 @@ export class Taker {
   /** A block or a group: at once, or after this worker's stacks were drained, in case a frame there was all it lacked. */
   #takeLarge(zone: Zone, node: number, code: number, wishes: TakeWishes): number {
     const isBlock = wishes.order === ORDER_2M;
-    if (wishes.reserve !== true && zone.depotFrames - (isBlock ? BLOCK_FRAMES : GROUP_FRAMES) < zone.reserve) return -1;
-    const frame = isBlock ? this.#takeBlock(zone, code) : this.#takeGroup(zone, code);
-    if (frame >= 0 || this.#stacks.drainNode(node, zone) === 0) return frame;
+    const needed = (isBlock ? BLOCK_FRAMES : GROUP_FRAMES) + (wishes.reserve === true ? 0 : zone.reserve);
+    if (zone.depotFrames >= needed) {
+      const frame = isBlock ? this.#takeBlock(zone, code) : this.#takeGroup(zone, code);
+      if (frame >= 0) return frame;
+    }
+    if (this.#stacks.drainNode(node, zone) === 0 || zone.depotFrames < needed) return -1;
     return isBlock ? this.#takeBlock(zone, code) : this.#takeGroup(zone, code);
   }
 
