@@ -29,6 +29,7 @@ import type { MemoryObject } from "./objects/object.ts";
 import type { AddressSpace } from "./space/space.ts";
 import type { Region } from "./space/region.ts";
 import { SheetRegistry, type Sheet } from "./space/sheet.ts";
+import { TableSharing } from "./space/table-sharing.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
 import { Shrinkers } from "./pressure/shrinkers.ts";
 import { StallMeter } from "./pressure/stall-meter.ts";
@@ -90,6 +91,7 @@ export class Core implements PlanTarget {
   readonly sheets: SheetRegistry = new SheetRegistry();
   readonly objects: Map<number, MemoryObject> = new Map();
   readonly spaces: Map<number, AddressSpace> = new Map();
+  readonly sharing: TableSharing = new TableSharing(this);
   readonly stats: VmmStats = emptyStats();
   readonly keeper: FrameKeeper;
   readonly swapper: Swapper;
@@ -144,7 +146,7 @@ export class Core implements PlanTarget {
     this.stalls = new StallMeter(parts.clock);
     this.stalls.activate();
     this.keeper = new FrameKeeper(this);
-    this.swapper = new Swapper(this);
+    this.swapper = new Swapper(this, parts.policyFrames);
     this.reclaimer = new Reclaimer(this, parts.policyFrames);
     this.keeper.reclaim = () => this.reclaimer.reclaimOne();
     this.marker = new Marker(this);
@@ -190,10 +192,25 @@ export class Core implements PlanTarget {
     this.#idle.push(change);
   }
 
-  /** {@link end} for a range of one space that is gone: other processors need not be interrupted. */
+  /**
+   * {@link end} for a range of one space whose content is nobody's any more: other processors need not be interrupted. At once where a page of it lives on
+   * elsewhere, and where frames are scarce.
+   */
   endLater(change: Change, start: Vpn, end: Vpn): void {
-    change.plan.completeLater(start, end);
+    const { framePressure } = this;
+    const isScarce = framePressure !== null && framePressure.level() !== "none";
+    if (isScarce || !change.setsAllFree) change.plan.complete();
+    else change.plan.completeLater(start, end);
     this.#idle.push(change);
+  }
+
+  /**
+   * Has every processor set accessed bits anew, each when it passes a quiescent point: nobody is interrupted, because a stale translation only loses an
+   * observation.
+   */
+  lookAgain(space: AddressSpace, plan: FlushPlan): void {
+    plan.asid = space.asid;
+    if (this.tlb?.later(space.asid, EVERYTHING, -1) === false) plan.invalidateSpace();
   }
 
   // ------------------------------------------------------------ a page's frame
@@ -404,3 +421,5 @@ export class Core implements PlanTarget {
     this.policy.insert(page);
   }
 }
+
+const EVERYTHING = new Float64Array(0);

@@ -10,9 +10,14 @@
  */
 import type { FlushSink, FrameSource, TlbControl } from "./ports.ts";
 import type { Quarantine } from "./reclaim/quarantine.ts";
+import type { TableSharing } from "./space/table-sharing.ts";
 import type { Pfn, Vpn } from "./units.ts";
 
-/** Beyond so many pages of one space, everything of the space is invalidated: cheaper than one by one (Linux's x86 default is 33). */
+/**
+ * Beyond so many pages of one space, everything of the space is invalidated. By the machine's cost table INVLPG costs 30 ns, a flush 50 ns, and refilling an
+ * entry that was still wanted about 30 ns (a walk whose upper levels are cached, the leaf read from the last-level cache): 64 × 30 > 50 + 64 × 30 of a
+ * first-level TLB of 64 entries as soon as one of them was not wanted. Linux's default is 33.
+ */
 export const FULL_LIMIT = 64;
 
 /** Where completed plans give frames. */
@@ -21,6 +26,8 @@ export interface PlanTarget {
   readonly frames: FrameSource;
   /** Translation look-aside buffers; null where there are none. */
   readonly tlb: TlbControl | null;
+  /** Which tables several spaces have in common: what is stale in one of them is stale in all. */
+  readonly sharing: TableSharing;
   /** Where frames wait for processors that are not interrupted; null: they always are. */
   readonly quarantine: Quarantine | null;
   /** Other processors may run now. */
@@ -61,16 +68,33 @@ export class FlushPlan implements FlushSink {
     return this.#pages === 0 && this.#full.length === 0 && this.#frameCount === 0;
   }
 
-  /** See {@link FlushSink.invalidate}: of the space {@link asid}. */
+  /** See {@link FlushSink.invalidate}: of the space {@link asid}, and of those that see the same table entry. */
   invalidate(vpn: Vpn): void {
+    this.#add(vpn);
+    if (this.#target.sharing.count > 0) this.#addSharers(vpn);
+  }
+
+  #addSharers(vpn: Vpn): void {
+    const { asid } = this;
+    this.#target.sharing.forEachOther(asid, vpn, (other, page) => {
+      this.asid = other;
+      this.#add(page);
+    });
+    this.asid = asid;
+  }
+
+  #add(vpn: Vpn): void {
     if (this.#pages === this.#vpns.length && !this.#makeRoom()) return;
     this.#asids[this.#pages] = this.asid;
     this.#vpns[this.#pages++] = vpn;
   }
 
-  /** See {@link FlushSink.invalidateSpace}: of the space {@link asid}. */
+  /** See {@link FlushSink.invalidateSpace}: of the space {@link asid}, and of those that have a table in common with it. */
   invalidateSpace(): void {
     if (!this.#full.includes(this.asid)) this.#full.push(this.asid);
+    const { sharing } = this.#target;
+    if (sharing.count > 0)
+      for (const peer of sharing.peersOf(this.asid)) if (!this.#full.includes(peer)) this.#full.push(peer);
   }
 
   /** See {@link FlushSink.tableFrame}. */
@@ -94,7 +118,7 @@ export class FlushPlan implements FlushSink {
     const tlb = this.#target.tlb;
     if (this.#pages > 0 || this.#full.length > 0) this.#target.yieldPoint("invalidate");
     if (tlb !== null) {
-      for (const asid of this.#full) tlb.shootdown(asid, this.#vpns, -1);
+      for (const asid of this.#full) tlb.shootdown(asid, this.#vpns, -1, this.#tables > 0);
       if (this.#pages > 0) this.#flushPages(tlb);
     }
     this.#full.length = 0;
@@ -103,7 +127,8 @@ export class FlushPlan implements FlushSink {
 
   /**
    * Completes the plan of a range of one space that is gone, without interrupting other processors where that is offered: the frames wait in
-   * quarantine. Tables among them, or pages of other spaces: at once, as {@link complete}.
+   * quarantine. At once, as {@link complete}: where tables are among them, pages of other spaces are concerned, or no frame waits. The caller knows that
+   * every translation that was removed led to one of the plan's frames: a frame that stays somebody's could change hands before it is quiet.
    */
   completeLater(start: Vpn, end: Vpn): void {
     const { tlb, quarantine } = this.#target;
@@ -115,8 +140,12 @@ export class FlushPlan implements FlushSink {
     }
     this.#full.length = 0;
     this.#pages = 0;
-    quarantine.hold(asid, start, end, this.#frames.slice(0, this.#frameCount));
-    this.#frameCount = 0;
+    if (tlb.quiesced() >= tlb.ticket())
+      this.complete(); // Nobody was left anything.
+    else {
+      quarantine.hold(asid, start, end, this.#frames.slice(0, this.#frameCount));
+      this.#frameCount = 0;
+    }
   }
 
   #isOnly(asid: number): boolean {
@@ -141,8 +170,8 @@ export class FlushPlan implements FlushSink {
       if (at < this.#pages && this.#asids[at] === this.#asids[start]) continue;
       const asid = this.#asids[start]!;
       if (!this.#full.includes(asid)) {
-        if (start === 0) tlb.shootdown(asid, this.#vpns, at);
-        else tlb.shootdown(asid, this.#vpns.slice(start, at), at - start);
+        if (start === 0) tlb.shootdown(asid, this.#vpns, at, this.#tables > 0);
+        else tlb.shootdown(asid, this.#vpns.slice(start, at), at - start, this.#tables > 0);
       }
       start = at;
     }

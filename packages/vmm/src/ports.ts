@@ -30,6 +30,8 @@ export interface FrameSource {
   takeMany(into: Float64Array, count: number, hints?: FrameHints): number;
   /** Gives back the single frames `frames[0 … count)`. */
   giveMany(frames: Float64Array, count: number): void;
+  /** Turns a taken block into as many taken frames that are given back one by one. Absent: blocks stay blocks, and there are no 2M and 1G pages. */
+  split?(pfn: Pfn, order: number): void;
 }
 
 /** A request for frames in a row, in frames throughout. */
@@ -162,8 +164,10 @@ export interface TranslationSystem {
   create(): TranslationTables | null;
   /** Tables of the half that all spaces share, null where there is none to manage. */
   readonly kernel: TranslationTables | null;
-  /** The tables' abilities beyond single pages, where there are any. */
+  /** Whole tables as things to hand around, where that is offered. */
   readonly structure: TableStructure | null;
+  /** Leaves above 4K, where there are any. */
+  readonly large?: LargeLeaves;
 }
 
 /** Whole tables as things that can be handed around: one table translates {@link TABLE_PAGES} pages. Ranges are table-aligned. */
@@ -177,7 +181,10 @@ export interface TableStructure {
     pages: number,
     plan: FlushSink,
   ): boolean;
-  /** Lets `to` use the very tables of `from`; a change through one is seen by both. False: no frame for an upper table. */
+  /**
+   * Lets `to` use the very tables of `from`, made where they are missing; a change through one is seen by both, and reported for the space that it was made
+   * through. A shared table stays while two spaces have it, empty or not. The target range has no translations. False: no frame for a table, nothing changed.
+   */
   shareTables(
     from: TranslationTables,
     fromStart: Vpn,
@@ -186,25 +193,46 @@ export interface TableStructure {
     pages: number,
     plan: FlushSink,
   ): boolean;
-  /** Takes the tables of a range out of one space without touching their entries (they live on in another). */
+  /** Takes the tables of a range out of one space without touching their entries (they live on in another); reports the range as stale. */
   detachTables(from: TranslationTables, start: Vpn, pages: number, plan: FlushSink): void;
-  /** Makes 512 equal neighbouring translations one 2M leaf; false if they are not equal and in a row. */
-  merge(tables: TranslationTables, start: Vpn, plan: FlushSink): boolean;
-  /** Replaces the 2M leaf that covers `start` by 512 translations; false: no frame for the table. */
-  split(tables: TranslationTables, start: Vpn, plan: FlushSink): boolean;
+}
+
+/**
+ * Leaves above 4K: one entry that translates an aligned run of pages to an aligned run of frames. To all other methods they are that many translations: what
+ * changes a part of one makes it leaves of the next smaller size first. That needs a table; its frame is kept back from the moment the leaf is made, so that
+ * unmapping, protecting and evicting never fail for lack of one. Accessed and dirty are the leaf's, and so every page's: `harvest` tells all pages
+ * of a leaf, also those outside its range. One invalidation, of the leaf's first page, drops it.
+ */
+export interface LargeLeaves {
+  /** Pages of a leaf, ascending: 512 for 2M, 262144 for 1G. */
+  readonly sizes: readonly number[];
+  /** Leaves that became smaller ones so far. */
+  readonly splits: number;
+  /** Maps an aligned run that has no translations by one leaf. False: no frame for a table or for those kept back; nothing changed. */
+  map(tables: TranslationTables, vpn: Vpn, pfn: Pfn, pages: number, attributes: number, plan: FlushSink): boolean;
+  /** Makes the leaf that translates a page leaves of the next smaller size, rights, accessed and dirty kept. */
+  split(tables: TranslationTables, vpn: Vpn, plan: FlushSink): void;
+  /** Pages of the leaf that a page lies under: one of {@link sizes}, or 1 if there is none above 4K. */
+  pagesAt(tables: TranslationTables, vpn: Vpn): number;
 }
 
 /** Translation look-aside buffers of all processors. An `asid` names a space. */
 export interface TlbControl {
   /** Drops `vpns[0 … count)` of the space on the processor that runs now; `count` −1: everything of the space. */
   invalidate(asid: number, vpns: Float64Array, count: number): void;
-  /** The same on every processor that may hold them; returns when all have done it. */
-  shootdown(asid: number, vpns: Float64Array, count: number): void;
+  /**
+   * The same on every processor that may hold them; returns when all that could use them have done it. Processors that use no user translation now (they are
+   * idle, or stay in the kernel) may do it when they come back, unless `freesTables`: then those whose root still is the space's do it now too, because
+   * they may walk its tables at any moment. `count` may be 0 with `freesTables`.
+   */
+  shootdown(asid: number, vpns: Float64Array, count: number, freesTables?: boolean): void;
   /**
    * As {@link shootdown}, but other processors may do it when they next pass a quiescent point. False: not offered, use `shootdown`. True: done when
    * {@link quiesced} has reached the {@link ticket} of after this call.
    */
   later(asid: number, vpns: Float64Array, count: number): boolean;
+  /** Everybody who has been left something by {@link later} does it now; returns when all have. */
+  settle(): void;
   /** A ticket for "now"; grows. */
   ticket(): number;
   /** The latest ticket since which every processor has passed a point where it holds no stale entry. */
@@ -266,6 +294,23 @@ export interface SwapStore {
   read(slot: number, into: Uint8Array): IoOutcome;
   /** The content of a slot is not needed any more. */
   discard?(slot: number): void;
+}
+
+/**
+ * Slots of one page each in a store that answers later: a server, an object store. A promise that is rejected counts as `failed`. Transfers of
+ * different slots may overlap in time; of one slot there is one at a time.
+ */
+export interface AsyncSwapStore {
+  /** Slots, numbered from 0. */
+  readonly slots: number;
+  /** Writes that may be under way at once, at least 1; 32 if absent. */
+  readonly depth?: number;
+  /** Writes the 4096 bytes of a page; `ok` acknowledges that they are kept. The array stays as it is until then. */
+  writeLater(slot: number, from: Uint8Array): Promise<IoOutcome>;
+  /** Reads the 4096 bytes of a page. */
+  readLater(slot: number, into: Uint8Array): Promise<IoOutcome>;
+  /** The content of a slot is not needed any more; settles when the slot can be written again. */
+  discardLater?(slot: number): Promise<void>;
 }
 
 /** A lossless compressor of single pages. Holds no state between calls. */

@@ -18,6 +18,7 @@ import { PAGE_OBJECT } from "./pages/pages.ts";
 import type {
   AddressSpaceSwitch,
   AsyncBackingStore,
+  AsyncSwapStore,
   BackingStore,
   Clock as ClockPort,
   FramePressure,
@@ -42,6 +43,7 @@ import { GUARD_PAGE } from "./space/sheet.ts";
 import { AddressSpace } from "./space/space.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
+import type { SwapTierStats } from "./swap/tier.ts";
 import { PlainTranslationSystem } from "./tables/plain-tables.ts";
 import { TypeLedger } from "./type-ledger.ts";
 import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";
@@ -69,8 +71,8 @@ export interface VmmOptions {
   readonly pressure?: FramePressure;
   /** Which page leaves; S3-FIFO by default, see reclaim/policies/README.md. */
   readonly policy?: ReplacementPolicy;
-  /** Stores for pages without a file, preferred ones first. */
-  readonly swap?: readonly SwapStore[];
+  /** Stores for pages without a file, preferred ones first. Behind one that answers later, faults may be `pending`. */
+  readonly swap?: readonly (SwapStore | AsyncSwapStore)[];
   /** Frames that hold pages at most; without a limit by default. */
   readonly residentLimit?: number;
   /** How promises of memory are limited; `unlimited` by default. */
@@ -260,6 +262,16 @@ export class Vmm {
     return freed;
   }
 
+  /** Settles when every page that is on its way to a store that answers later has left, or is known to stay. */
+  settled(): Promise<void> {
+    return this.core.swapper.settled();
+  }
+
+  /** What became of each swap store, by priority: slots, transfers, failures, whether it is fenced. */
+  swapTiers(): SwapTierStats[] {
+    return this.core.swap?.stats() ?? [];
+  }
+
   /** Makes a range of private memory purgeable: dropped under pressure while nobody holds it. */
   makePurgeable(space: AddressSpace, address: VirtAddr, bytes: number): PurgeableHandle {
     return this.core.purgeable.add(space, address, bytes);
@@ -298,6 +310,7 @@ export class Vmm {
     core.swap?.check();
     core.frameMap.check();
     core.mappings.check();
+    core.sharing.check();
     core.quarantine?.check();
     core.idleness.check();
     core.stalls.check();

@@ -13,6 +13,7 @@ describe("random operations on several spaces and objects agree with a Map of pa
         if (step % 10 === 0) world.compare();
       }
       world.compare();
+      expect(world.shares).toBeGreaterThan(0);
       world.close();
     });
 });
@@ -27,6 +28,7 @@ describe("the same while frames, swap and files fail", () => {
       }
       world.compare();
       expect(world.coin.failures).toBeGreaterThan(0);
+      expect(world.shares).toBeGreaterThan(0);
       world.close();
     });
 });

@@ -1,6 +1,7 @@
 /** Advice about a range: how it will be used, and what may be done to it. */
 import { VmmError } from "../errors.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
+import { SUPPLY_PENDING } from "../objects/object.ts";
 import type { Outcome } from "../outcome.ts";
 import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
 import { DIRTY, READ, WRITE } from "../rights.ts";
@@ -10,6 +11,7 @@ import { coverOf, cutsFor } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import { populateRange } from "./residency.ts";
 import { GUARD_PAGE } from "./sheet.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /**
@@ -96,6 +98,7 @@ export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice
     mergeRange(space, start, end);
     return "ok";
   }
+  if (advice === "dont-need" || advice === "dont-need-locked" || advice === "guard") unshareRange(space, start, end);
   let outcome: Outcome = "ok";
   for (const region of regions)
     if (!apply(space, region, Math.max(start, region.start), Math.min(end, region.end), advice)) outcome = "failed";
@@ -178,7 +181,9 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
     const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
     if (core.resident >= core.residentLimit) return;
     if (anon >= 0 && !core.pages.isResident(anon)) {
-      if (core.swapper.bringIn(anon) < 0) return;
+      const brought = core.swapper.bringIn(anon);
+      if (brought === SUPPLY_PENDING) continue;
+      if (brought < 0) return;
       core.stats.prefetched++;
     } else if (anon === NO_PAGE && region.object !== null && region.object.kind !== "device") {
       const known = region.object.pages.get(region.indexOf(vpn));
@@ -196,7 +201,7 @@ function putOut(space: AddressSpace, start: Vpn, end: Vpn, now: boolean): void {
   for (let vpn = start; vpn < end; vpn++) {
     if (space.tables.query(vpn) === 0) continue;
     const page = core.frameMap.pageAt(space.tables.frame);
-    if (page < 0 || pages.holds[page]! > 0 || core.mappings.countOf(page) > 1) continue;
+    if (page < 0 || pages.holds[page]! > 0 || core.sharing.usersOf(page) > 1) continue;
     if (now) core.reclaimer.evictPage(page);
     else {
       const change = core.begin(space);

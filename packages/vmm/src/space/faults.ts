@@ -69,9 +69,18 @@ export class FaultHandler {
       region.placement === null
         ? this.resolve(space, region, vpn, access)
         : this.#resolvePlaced(space, region, region.placement, vpn, access);
-    if (outcome === "no-memory" && this.#core.yields !== yields) outcome = "spurious"; // Others ran meanwhile: start over.
+    if (outcome === "no-memory") outcome = this.#withoutFrame(space, yields);
     this.#count(outcome);
     return outcome;
+  }
+
+  /** What a fault without a frame comes to: others ran meanwhile, and it starts over; pages are leaving, and it waits for one; or nothing helps. */
+  #withoutFrame(space: AddressSpace, yields: number): FaultOutcome {
+    if (this.#core.yields !== yields) return "spurious";
+    const { departure } = this.#core.swapper;
+    if (departure === null) return "no-memory";
+    space.pending = departure;
+    return "pending";
   }
 
   /** Resolves an access that the region allows. */
@@ -90,7 +99,7 @@ export class FaultHandler {
     if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn, state !== 0);
     if (action === MAP_ZERO) return this.#mapZero(space, region, sheet, vpn);
     if (action === MAP_DEVICE) return this.#mapDevice(space, region, vpn);
-    const outcome = anon >= 0 ? this.#bringAnon(anon) : this.#bringObject(space, region, vpn, write);
+    const outcome = anon >= 0 ? this.#bringAnon(space, anon) : this.#bringObject(space, region, vpn, write);
     if (outcome !== "minor" && outcome !== "major") return outcome;
     const page = anon >= 0 ? anon : region.object === null ? NO_PAGE : region.object.pages.get(region.indexOf(vpn));
     if (page < 0) return "bus";
@@ -214,14 +223,18 @@ export class FaultHandler {
     return brought === "major" ? "major" : "copy";
   }
 
-  #bringAnon(page: number): FaultOutcome {
+  #bringAnon(space: AddressSpace, page: number): FaultOutcome {
     const { pages, swapper } = this.#core;
     if (pages.has(page, PAGE_POISONED)) return "bus";
     if (pages.isResident(page)) return "minor";
     const stored = pages.swap[page]! >= 0;
     const brought = swapper.bringIn(page);
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
-    if (brought < 0) return "bus";
+    if (brought === SUPPLY_BUS) return "bus";
+    if (brought < 0) {
+      space.pending = swapper.pending;
+      return "pending";
+    }
     return stored ? "major" : "minor";
   }
 

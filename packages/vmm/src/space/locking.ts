@@ -9,6 +9,7 @@ import { mergeRange, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
 import { populateRange } from "./residency.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** Locks `[start, end)`; with `all`, every page is in a frame afterwards. All or nothing. */
@@ -72,6 +73,7 @@ export function setLocks(space: AddressSpace, start: Vpn, end: Vpn, state: LockS
 
 function setRegionLock(space: AddressSpace, region: Region, state: LockState): void {
   const before = region.locked;
+  if (state !== "none") unshareRange(space, region.start, region.end);
   region.locked = state;
   if ((before === "none") === (state === "none")) return;
   space.lockedPages += state === "none" ? -region.pages : region.pages;

@@ -10,6 +10,7 @@ import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { populateRange } from "./residency.ts";
 import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** How the address of a request is meant: near it; exactly there, replacing; exactly there, replacing nothing. */
@@ -103,6 +104,7 @@ export function unmapRange(space: AddressSpace, start: Vpn, end: Vpn, force = fa
   if (!force && regions.some((region) => region.sealed)) return "sealed";
   const splits = (first.start < start ? 1 : 0) + (last.end > end ? 1 : 0);
   if (first === last && splits === 2 && space.regions.count + 1 > space.limits.regions) return "region-limit";
+  unshareRange(space, start, end);
   splitAt(space, start);
   splitAt(space, end);
   const doomed = splits === 0 ? regions : space.regions.within(start, end);
@@ -138,7 +140,8 @@ export function dropRegion(space: AddressSpace, region: Region): void {
   change.remove(start, end, region.locked !== "none");
   for (const page of doomed) core.dropReference(page, change.plan);
   space.dropEmptySheets(start, end);
-  core.endLater(change, start, end);
+  if (object?.kind === "device") core.end(change);
+  else core.endLater(change, start, end);
   if (region.accounted) space.vmm.commit.uncharge(end - start);
   if (object !== null) object.detach(region);
 }

@@ -5,6 +5,7 @@ import type { Outcome } from "../outcome.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import { demandRights, mergeRange, splitAt } from "./mapping.ts";
 import type { Region } from "./region.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** The regions that cover `[start, end)` without a hole, ascending; null if there is a hole or the range is empty. */
@@ -43,6 +44,7 @@ export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: 
   }
   if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
   if (!vmm.commit.charge(charge)) return "commit-limit";
+  unshareRange(space, start, end);
   splitAt(space, start);
   splitAt(space, end);
   const { core } = vmm;

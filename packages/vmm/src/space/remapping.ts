@@ -7,6 +7,7 @@ import { addRegion, findGap, isFree, mapRegion, mergeAround, mergeRange, splitAt
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
 import { populateLocked } from "./locking.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** What to move where. */
@@ -127,6 +128,7 @@ function moveTo(
     if (admitted !== "ok") return admitted;
   }
   unmapRange(space, to, to + newPages);
+  unshareRange(space, start, start + oldPages);
   if (oldPages > movedPages) unmapRange(space, start + movedPages, start + oldPages);
   splitAt(space, start);
   splitAt(space, start + movedPages);

@@ -38,7 +38,7 @@ export function emptyUsage(): UsageReport {
 /** Counts a region's pages. O(pages). Dirty bits that only the tables know are not counted. */
 export function usageOfRegion(space: AddressSpace, region: Region): UsageReport {
   const { core } = space.vmm;
-  const { pages, mappings } = core;
+  const { pages, sharing } = core;
   const usage = emptyUsage();
   usage.virtualPages = region.pages;
   if (region.locked !== "none") usage.lockedPages = region.pages;
@@ -50,7 +50,7 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
       if (pages.swap[page]! >= 0) usage.swappedPages++;
       continue;
     }
-    const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : mappings.countOf(page));
+    const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : sharing.usersOf(page));
     usage.residentPages++;
     usage.proportionalPages += 1 / sharers;
     if (sharers === 1) usage.uniquePages++;

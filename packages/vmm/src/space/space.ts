@@ -30,6 +30,7 @@ import { usageOfSpace, usageText, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
+import { shareRange } from "./sharing.ts";
 import { syncRange } from "./syncing.ts";
 import { transferRange } from "./transfer.ts";
 
@@ -72,6 +73,8 @@ export class AddressSpace {
   mappedPages = 0;
   /** Pages of locked regions. */
   lockedPages = 0;
+  /** Sheets whose table other spaces use too. */
+  sharedTables = 0;
   /** Whether private pages are between two places: faults have to wait. */
   isMoving = false;
   #destroyed = false;
@@ -316,6 +319,13 @@ export class AddressSpace {
     return this.#exclusively(() =>
       into.#exclusively(() => moving(this, into, () => transferRange(this, address, bytes, into, to))),
     );
+  }
+
+  /** Lets another space map a range of shared objects, whole 2 MiB units, through the very same page tables; its address there, or why not. */
+  share(address: VirtAddr, bytes: number, into: AddressSpace, to?: VirtAddr): VirtAddr | Refusal {
+    this.#demandAlive();
+    into.#demandAlive();
+    return this.#exclusively(() => into.#exclusively(() => shareRange(this, address, bytes, into, to)));
   }
 
   /** Removes the translations of part of a region, and with `copies` its private pages too. */

@@ -7,6 +7,7 @@ import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { addRegion, findGap, isFree, mergeRange, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
+import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** Bytes that one page table translates: the unit of a transfer. */
@@ -45,6 +46,7 @@ export function transferRange(
     if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
   if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
   const { core } = from.vmm;
+  unshareRange(from, start, start + pages);
   const change = core.begin(from);
   into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
   const moved = structure.moveTables(from.tables, start, into.tables, target, pages, change.plan);

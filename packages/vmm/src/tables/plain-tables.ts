@@ -216,7 +216,7 @@ export class PlainTranslationSystem implements TranslationSystem, TableStructure
     return true;
   }
 
-  /** See {@link TableStructure.shareTables}. */
+  /** See {@link TableStructure.shareTables}. Never false. */
   shareTables(
     from: PlainTables,
     fromStart: Vpn,

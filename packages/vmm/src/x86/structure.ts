@@ -7,7 +7,6 @@
  */
 import { NO_FRAME, type Mapper } from "@pagewright/x86-paging";
 
-import { VmmError } from "../errors.ts";
 import type { FlushSink, TableStructure } from "../ports.ts";
 import { TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import type { X86Tables } from "./tables.ts";
@@ -30,24 +29,23 @@ export class X86Structure implements TableStructure {
     return true;
   }
 
-  /** See {@link TableStructure.shareTables}: not offered, one object mapped twice does it. */
-  shareTables(): boolean {
-    throw new VmmError("bad-argument", "Tables are not shared between roots: map one object in both spaces.");
+  /** See {@link TableStructure.shareTables}: leaf tables, one by one, each with one reference more. */
+  shareTables(from: X86Tables, fromStart: Vpn, to: X86Tables, toStart: Vpn, pages: number, plan: FlushSink): boolean {
+    for (let at = 0; at < pages; at += TABLE_PAGES)
+      if (!shareTable(from.mapper, fromStart + at, to.mapper, toStart + at)) {
+        from.forgetTables();
+        to.detach(toStart, toStart + at + TABLE_PAGES, plan);
+        from.dropEmptyTables(fromStart, fromStart + at + TABLE_PAGES, plan);
+        return false;
+      }
+    from.forgetTables();
+    to.forgetTables();
+    return true;
   }
 
   /** See {@link TableStructure.detachTables}. */
   detachTables(from: X86Tables, start: Vpn, pages: number, plan: FlushSink): void {
-    from.unmap(start, start + pages, plan, null);
-  }
-
-  /** See {@link TableStructure.merge}: no 2M leaves are made here. */
-  merge(): boolean {
-    return false;
-  }
-
-  /** See {@link TableStructure.split}: a change of part of a 2M leaf splits it by itself. */
-  split(): boolean {
-    return true;
+    from.detach(start, start + pages, plan);
   }
 }
 
@@ -75,6 +73,19 @@ function isMultiple(vpn: Vpn, unit: number): boolean {
   return Math.floor(vpn / unit) * unit === vpn;
 }
 
+/** Makes the leaf table of a page of one root the leaf table of a page of another too. False: no frame for a table, or a 2M page is there. */
+function shareTable(from: Mapper, fromVpn: Vpn, to: Mapper, toVpn: Vpn): boolean {
+  const table = parentOf(from, 1, fromVpn, true);
+  const parent = table === NO_FRAME ? NO_FRAME : parentOf(to, 2, toVpn, true);
+  if (parent === NO_FRAME) return false;
+  const { editor } = to;
+  const level = editor.level(2);
+  const index = Math.floor(editor.rawOf(toVpn) / level.pages) & (level.entries - 1);
+  editor.write(parent, index, editor.tableLow(level, table), editor.tableHigh(level, table));
+  editor.shares.add(table);
+  return true;
+}
+
 /** The table that holds the entry of `level` for a page; made where `make` says so, else NO_FRAME where it is missing. */
 function parentOf(mapper: Mapper, level: number, vpn: Vpn, make: boolean): Pfn {
   const { editor, mode, root } = mapper;
@@ -84,6 +95,7 @@ function parentOf(mapper: Mapper, level: number, vpn: Vpn, make: boolean): Pfn {
     const here = editor.level(n);
     const index = Math.floor(raw / here.pages) & (here.entries - 1);
     editor.read(table, index);
+    if (editor.isPresent && editor.isLeaf(here)) return NO_FRAME;
     if (editor.isPresent) table = editor.tableFrame(here);
     else if (!make || !editor.reserve(1)) return NO_FRAME;
     else table = editor.link(table, index, here);

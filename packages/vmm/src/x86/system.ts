@@ -11,6 +11,7 @@
 import {
   MODE_4_LEVEL,
   Mapper,
+  TableShares,
   attributes,
   levelOf,
   type PagingMode,
@@ -87,6 +88,8 @@ export class X86System implements TranslationSystem {
   readonly #memory: BootableMemory;
   readonly #attributes: AttributeMap;
   readonly #guards: boolean;
+  /** How often tables that several roots use are referred to. */
+  readonly shares: TableShares = new TableShares();
 
   /** Boots: kernel root, windows of all processors, paging switched over. Throws `port-contract` if no frames are there. */
   constructor(options: X86SystemOptions) {
@@ -140,7 +143,13 @@ export class X86System implements TranslationSystem {
     const root = this.source.takeRoot();
     if (root === NO_FRAME) return null;
     return new Mapper(
-      { mode: this.#mode, memory: this.#memory, frames: this.source, supervisorGuards: this.#guards },
+      {
+        mode: this.#mode,
+        memory: this.#memory,
+        frames: this.source,
+        shares: this.shares,
+        supervisorGuards: this.#guards,
+      },
       root,
     );
   }

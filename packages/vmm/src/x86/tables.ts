@@ -71,7 +71,28 @@ export class X86Tables implements TranslationTables {
 
   /** See {@link TranslationTables.unmap}. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
-    if (end - start !== 1 || !this.#unmapOne(start, plan, sink)) this.#unmapRange(start, end, plan, sink);
+    if (end - start === 1 && this.#unmapOne(start, plan, sink)) return;
+    if (this.mapper.editor.shares.size === 0) this.#unmapRange(start, end, plan, sink);
+    else this.#unmapShared(start, end, plan, sink);
+  }
+
+  /** Lets go of the tables of a table-aligned range: those that others use too live on with their entries. */
+  detach(start: Vpn, end: Vpn, plan: FlushSink): void {
+    this.#unmapRange(start, end, plan, null);
+    this.forgetTables();
+  }
+
+  /** {@link unmap} table by table: a shared one is emptied, in two parts, because the mapper would detach it whole. */
+  #unmapShared(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
+    const { entries } = this.#leafLevel;
+    let done = start;
+    for (let base = Math.ceil(start / entries) * entries; base + entries <= end; base += entries) {
+      const table = this.#leafTable(base);
+      if (table < 0 || this.mapper.editor.shares.count(table) < 2) continue;
+      this.#unmapRange(done, base + 1, plan, sink);
+      done = base + 1;
+    }
+    if (done < end) this.#unmapRange(done, end, plan, sink);
   }
 
   /** One 4K page out of a table that keeps other pages: nothing is allocated. False: the long way. */
@@ -92,8 +113,8 @@ export class X86Tables implements TranslationTables {
         editor.leafFrame(level),
         this.#attributes.state(attributesOf(mode, level, low, high, editor.encryption)),
       );
-    // A table that holds nothing any more is unlinked by the mapper, which finds no page left to report.
-    return !editor.isEmptyTable(table);
+    // A table that holds nothing any more is unlinked by the mapper, which finds no page left to report; not so where others use it.
+    return editor.shares.count(table) > 1 || !editor.isEmptyTable(table);
   }
 
   #unmapRange(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
@@ -199,6 +220,15 @@ export class X86Tables implements TranslationTables {
   /** Forgets which leaf table was found last: tables have moved. */
   forgetTables(): void {
     this.#lastNumber = NaN;
+  }
+
+  /** Takes out the tables of a table-aligned range that hold nothing. */
+  dropEmptyTables(start: Vpn, end: Vpn, plan: FlushSink): void {
+    for (let vpn = start; vpn < end; vpn += this.#leafLevel.entries) {
+      const table = this.#leafTable(vpn);
+      if (table === LARGE_PAGE || (table !== NO_FRAME && !this.mapper.editor.isEmptyTable(table))) continue;
+      this.#unmapRange(vpn, vpn + this.#leafLevel.entries, plan, null);
+    }
   }
 
   /** Table frames of this space, shared ones included. */

@@ -22,6 +22,11 @@ const ARENA = 4096 - 40;
 /** Pages of the arena: it crosses a table. */
 const ARENA_PAGES = 96;
 const FILE_PAGES = 12;
+/** First page of the hall: one whole table, which spaces can share. */
+const HALL = 8192;
+const HALL_PAGES = 512;
+/** Pages of the hall that programs go to. */
+const HALL_USED = 20;
 
 interface Pair {
   readonly real: AddressSpace;
@@ -41,6 +46,8 @@ export class World {
   readonly memory: PlainMemory;
   readonly spaces: Pair[] = [];
   readonly things: Thing[] = [];
+  /** Tables that got one more space. */
+  shares = 0;
   #state: number;
 
   constructor(seed: number, odds: number, options: Partial<VmmOptions> = {}) {
@@ -86,18 +93,19 @@ export class World {
   /** One random operation in both worlds. Returns its name. */
   step(): string {
     const pair = this.#pick(this.spaces);
-    const start = ARENA + this.next(ARENA_PAGES);
-    const count = 1 + this.next(Math.min(12, ARENA + ARENA_PAGES - start));
+    const [first, pages] = this.next(4) === 0 ? [HALL, HALL_USED] : [ARENA, ARENA_PAGES];
+    const start = first + this.next(pages);
+    const count = 1 + this.next(Math.min(12, first + pages - start));
     this.coin.off = false;
-    const name = this.#operate(pair, start, count);
+    const name = this.#operate(pair, start, count, first + pages);
     this.coin.off = true;
     return name;
   }
 
-  #operate(pair: Pair, start: number, count: number): string {
-    const dice = this.next(100);
+  #operate(pair: Pair, start: number, count: number, end: number): string {
+    const dice = this.next(103);
     if (dice < 45) return this.#touch(pair);
-    if (dice < 59) return this.#map(pair, start, Math.min(3 * count, ARENA + ARENA_PAGES - start));
+    if (dice < 59) return this.#map(pair, start, Math.min(3 * count, end - start));
     if (dice < 63) return this.#unmap(pair, start, count);
     if (dice < 71) return this.#protect(pair, start, count);
     if (dice < 76) return this.#move(pair, start, count);
@@ -108,13 +116,15 @@ export class World {
     if (dice < 93) return this.#lock(pair, start, count);
     if (dice < 95) return this.#sync(pair, start, count);
     if (dice < 97) return this.#migrate();
+    if (dice >= 100) return this.#share(pair);
     this.vmm.reclaim(this.next(8));
     return "reclaim";
   }
 
   #touch(pair: Pair): string {
+    const [first, pages] = this.next(3) === 0 ? [HALL, HALL_USED] : [ARENA, ARENA_PAGES];
     for (let at = 0; at < 8; at++) {
-      const vpn = ARENA + this.next(ARENA_PAGES);
+      const vpn = first + this.next(pages);
       const value = this.next(1000000000);
       const store = this.next(2) === 0;
       const expected = pair.naive.access(vpn, store ? WRITE : READ);
@@ -152,6 +162,29 @@ export class World {
     return `map ${thing?.naive.name ?? "zero"}`;
   }
 
+  /** Fills the hall with one object where it is not mapped through, and lets another space have the table of it. */
+  #share(pair: Pair): string {
+    const other = this.#pick(this.spaces);
+    const address = HALL * PAGE_SIZE;
+    const bytes = HALL_PAGES * PAGE_SIZE;
+    if (!pair.naive.isMapped(HALL, HALL_PAGES)) {
+      const { real: object, naive } = this.#pick(this.things);
+      const mapped = pair.real.map({ address, bytes, placement: "fixed", object, shared: true });
+      if (mapped === address) pair.naive.map(HALL, HALL_PAGES, READ + WRITE, naive, 0, true);
+    }
+    if (other === pair || other.real.unmap(address, bytes) !== "ok") return "share not";
+    other.naive.unmap(HALL, HALL_PAGES);
+    const outcome = pair.real.share(address, bytes, other.real, address);
+    if (outcome !== address) return `share: ${outcome}`;
+    this.shares++;
+    for (let at = 0; at < HALL_PAGES; at++) {
+      const page = pair.naive.pages.get(HALL + at);
+      if (page === undefined || !page.shared) throw new Error("a table was shared that may not be");
+      other.naive.pages.set(HALL + at, { ...page });
+    }
+    return "share";
+  }
+
   #unmap(pair: Pair, start: number, count: number): string {
     expect(pair.real.unmap(start * PAGE_SIZE, count * PAGE_SIZE)).toBe("ok");
     pair.naive.unmap(start, count);
@@ -166,7 +199,7 @@ export class World {
   }
 
   #move(pair: Pair, start: number, count: number): string {
-    const to = ARENA + this.next(ARENA_PAGES - count);
+    const to = this.next(4) === 0 ? HALL + this.next(HALL_USED) : ARENA + this.next(ARENA_PAGES - count);
     if (to < start + count && start < to + count) return "move nowhere";
     const outcome = pair.real.remap({
       address: start * PAGE_SIZE,
@@ -236,17 +269,21 @@ export class World {
     return "migrate";
   }
 
-  /** Everything that both worlds can say about every page of the arena. */
+  /** Everything that both worlds can say about every page of the arena, and of the hall as far as programs go. */
   compare(): void {
     this.vmm.check();
-    for (const { memory, naive } of this.spaces)
-      for (let vpn = ARENA; vpn < ARENA + ARENA_PAGES; vpn++) {
-        const expected = naive.access(vpn, READ);
-        const got = memory.load32(vpn * PAGE_SIZE + 8);
-        if (expected === "ok") expect({ vpn, got }).toEqual({ vpn, got: naive.load(vpn) });
-        else expect({ vpn, got }).toEqual({ vpn, got: -1 });
-      }
+    for (const pair of this.spaces) {
+      for (let vpn = ARENA; vpn < ARENA + ARENA_PAGES; vpn++) this.#comparePage(pair, vpn);
+      for (let vpn = HALL; vpn < HALL + HALL_USED; vpn++) this.#comparePage(pair, vpn);
+    }
     this.vmm.check();
+  }
+
+  #comparePage({ memory, naive }: Pair, vpn: number): void {
+    const expected = naive.access(vpn, READ);
+    const got = memory.load32(vpn * PAGE_SIZE + 8);
+    if (expected === "ok") expect({ vpn, got }).toEqual({ vpn, got: naive.load(vpn) });
+    else expect({ vpn, got }).toEqual({ vpn, got: -1 });
   }
 
   /** Everything goes; every frame comes back. */
