@@ -1,5 +1,5 @@
 import { physicalMapFromJson } from "@pagewright/machine";
-import { EXECUTE, FlushPlan, MemorySwap, READ, UNCACHED, USER, withType, WRITE } from "@pagewright/vmm";
+import { EXECUTE, FlushPlan, MemorySwap, READ, TRANSFER_UNIT, UNCACHED, USER, withType, WRITE } from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
 import { beforeEach, describe, expect, test } from "vitest";
 import { audit, createStack, isStackError } from "../src/index.ts";
@@ -58,6 +58,26 @@ describe("the auditor finds nothing wrong", () => {
     expect(problems()).toBe("");
     clone.destroy();
     expect(problems()).toBe("");
+  });
+
+  test("with tables that three spaces have in common, while they are and when one lets go", () => {
+    const bytes = 2 * TRANSFER_UNIT;
+    const object = stack.vmm.createAnonymous(bytes);
+    const spaces = [0, 1].map(() => stack.vmm.createSpace());
+    const [two, three] = spaces;
+    const at = space.map({ bytes, alignment: TRANSFER_UNIT, object, shared: true });
+    if (!two || !three || typeof at !== "number") throw new Error("no memory");
+    expect([space.share(at, bytes, two, at), two.share(at, bytes, three, at)]).toEqual([at, at]);
+    for (let page = 0; page < 1024; page += 100) stack.enter(two, 1).store32(at + page * PAGE, page);
+    expect(stack.enter(three, 0).load32(at + 900 * PAGE)).toBe(900);
+    expect(problems()).toBe("");
+    two.protect(at, PAGE, READ);
+    expect(problems()).toBe("");
+    expect(stack.enter(two, 1).load32(at + 900 * PAGE)).toBe(900);
+    three.destroy();
+    space.destroy();
+    expect(problems()).toBe("");
+    expect(stack.tables.shares.size).toBe(0);
   });
 
   test("with kernel memory, a shared file and a stock of zeroed frames", () => {
@@ -147,6 +167,11 @@ describe("the auditor finds", () => {
     const [one, other] = [...pages.pfn.keys()].filter((page) => pages.isResident(page));
     pages.pfn[other ?? 0] = pages.pfn[one ?? 0] ?? -1;
     expect(problems()).toContain("not true that every frame is in one place only");
+  });
+
+  test("a table with fewer references than counted", () => {
+    stack.tables.shares.add(space.tables.root);
+    expect(problems()).toContain("not true that shared tables are counted");
   });
 
   test("a mapping that nobody counted", () => {

@@ -35,6 +35,8 @@ export interface Leaf {
   readonly high: number;
   /** Level of the entry: 1 for a 4K page. */
   readonly level: number;
+  /** The table that has the entry. */
+  readonly table: Pfn;
 }
 
 const EVERY_RIGHT = RIGHT_READ | RIGHT_WRITE | RIGHT_USER | RIGHT_EXECUTE;
@@ -101,6 +103,7 @@ export class TableCensus {
           low,
           high,
           level: depth,
+          table,
         });
         continue;
       }

@@ -96,6 +96,7 @@ class TranslationAudit implements Translations {
       this.#half,
     );
     for (const leaf of this.#windowLeaves) this.#windowLeaf(kernel, leaf);
+    this.#countReferences();
     for (const space of this.#stack.vmm.core.spaces.values()) this.#sameUpperHalf(kernel.tables.root, space);
   }
 
@@ -106,6 +107,17 @@ class TranslationAudit implements Translations {
     this.#findings.fact((leaf.rights & both) !== both, "W and X meet nowhere in the kernel half", where);
     if (kernel.regions.find(leaf.vpn) === null) this.#windowLeaves.push(leaf);
     else this.#countPages(leaf);
+  }
+
+  /** As many entries lead to a table as the tables' own count of sharers says. */
+  #countReferences(): void {
+    const { shares } = this.#stack.tables;
+    for (const [table, found] of this.tables)
+      this.#findings.fact(
+        found === shares.count(table),
+        "shared tables are counted",
+        () => `${frameText(table)}: ${found} references, ${shares.count(table)} counted`,
+      );
   }
 
   /** Beside its regions the kernel half maps windows, and these show page tables or, for the length of one copy, a frame in use. */
@@ -160,7 +172,9 @@ class TranslationAudit implements Translations {
     }
   }
 
+  /** An entry that several spaces reach through one table is one mapping: it counts when its table is met first. */
   #countPages(leaf: Leaf): void {
+    if ((this.tables.get(leaf.table) ?? 0) > 1) return;
     for (let pfn: Pfn = leaf.pfn; pfn < leaf.pfn + leaf.pages; pfn++)
       this.pageLeaves.set(pfn, (this.pageLeaves.get(pfn) ?? 0) + 1);
   }

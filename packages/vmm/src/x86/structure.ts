@@ -4,6 +4,7 @@
  * ```
  *  both sides aligned to 1 GiB and that long: one level-3 entry moves      else: 512 level-2 entries, each with its leaf table
  * ```
+ * What is shared are leaf tables alone: a space can then leave any 2 MiB of what it shares without copying a table.
  */
 import { NO_FRAME, type Mapper } from "@pagewright/x86-paging";
 
@@ -11,7 +12,7 @@ import type { FlushSink, TableStructure } from "../ports.ts";
 import { TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import type { X86Tables } from "./tables.ts";
 
-/** Moves tables between roots. */
+/** Moves tables between roots, and shares them. */
 export class X86Structure implements TableStructure {
   /** See {@link TableStructure.moveTables}. */
   moveTables(from: X86Tables, fromStart: Vpn, to: X86Tables, toStart: Vpn, pages: number, plan: FlushSink): boolean {
@@ -21,6 +22,7 @@ export class X86Structure implements TableStructure {
         to.unmap(toStart, toStart + pages, plan, null);
         return false;
       }
+    from.moveLarge(fromStart, pages, to, toStart, plan);
     for (const { level, at } of units) moveEntry(from.mapper, to.mapper, level, fromStart + at, toStart + at);
     from.forgetTables();
     to.forgetTables();
