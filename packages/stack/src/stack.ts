@@ -24,7 +24,7 @@ export type ManagerSettings = Omit<
   "frames" | "window" | "tables" | "tlb" | "spaceSwitch" | "special" | "pressure"
 >;
 
-/** Compressed memory as the first swap tier, in front of the first store of `swap`, or alone. */
+/** Compressed memory as the first swap tier, in front of the first store of `swap` (with its slots where that answers at once), or alone. */
 export interface CompressedTier {
   /** Frames that it may have at once. They come out of `residentLimit`: what it takes, resident pages have less. */
   readonly limitFrames: number;
@@ -89,18 +89,19 @@ export class Stack implements FaultHandler {
     this.control = new CpuTlbControl(processors, current, this.tables.kernel.root);
     const window = new LedgerWindow(this.tables.windows, this.ledger);
     this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
-    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, settings.swap);
+    const [first, ...others] = settings.swap ?? [];
+    const below = first === undefined || "writeLater" in first ? null : first;
+    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, below);
     const { tables, control, pool } = this;
-    const swap = pool === null ? {} : { swap: [pool, ...(settings.swap ?? []).slice(1)] };
+    const swap = pool === null ? {} : { swap: [pool, ...(below === null ? (settings.swap ?? []) : others)] };
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: this.pmm };
     this.vmm = new Vmm({ ...settings, ...swap, ...ports, special: new LedgerRuns(this.pmm, this.ledger) });
     this.#faults = new X86FaultHandler(this.vmm, control);
     for (const cpu of processors) cpu.faultHandler = this;
   }
 
-  #makePool(tier: CompressedTier, window: FrameWindow, stores: readonly SwapStore[] = []): CompressedPool {
-    const [below] = stores;
-    return new CompressedPool({ ...tier, frames: this.poolFrames, window, ...(below === undefined ? {} : { below }) });
+  #makePool(tier: CompressedTier, window: FrameWindow, below: SwapStore | null): CompressedPool {
+    return new CompressedPool({ ...tier, frames: this.poolFrames, window, ...(below === null ? {} : { below }) });
   }
 
   /** Resolves a processor's page fault; the machine calls this. */

@@ -38,6 +38,7 @@ export type {
   AddressLayout,
   AddressSpaceSwitch,
   AsyncBackingStore,
+  AsyncSwapStore,
   BackingStore,
   Clock,
   Compressor,
@@ -96,7 +97,8 @@ export { PlainMemory } from "./frames/plain-memory.ts";
 export { PlainTables, PlainTranslationSystem } from "./tables/plain-tables.ts";
 export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";
 export { MemorySwap } from "./swap/memory-swap.ts";
-export { FENCE_AFTER, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";
+export { SWAP_BUSY, SWAP_FULL, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";
+export { FENCE_AFTER, type SwapTierStats } from "./swap/tier.ts";
 export { ManualClock, SeededRandom } from "./environment.ts";
 export { TRANSFER_UNIT } from "./space/transfer.ts";
 export { BufferObject } from "./objects/buffer-object.ts";

@@ -3,6 +3,7 @@ export { claim, type ConformanceCase } from "./testing/case.ts";
 export { tableStructureSuite, translationTablesSuite, type TablesFixture } from "./testing/translation-tables.ts";
 export {
   asyncBackingStoreSuite,
+  asyncSwapStoreSuite,
   backingStoreSuite,
   swapStoreSuite,
   type AsyncBackingFixture,

@@ -34,6 +34,7 @@ import {
   POLICY_FRAMES,
   POLICY_SLOTS,
   asyncBackingStoreSuite,
+  asyncSwapStoreSuite,
   backingStoreSuite,
   compressorSuite,
   clockSuite,
@@ -54,6 +55,7 @@ import { X86System } from "@pagewright/vmm/x86";
 
 import { Lz4Block } from "../src/swap/compress/lz4-block.ts";
 import { Wkdm } from "../src/swap/compress/wkdm.ts";
+import { LateSwap } from "./kit/late-swap.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pagewright-conformance-"));
 let files = 0;
@@ -204,6 +206,7 @@ run("AsyncBackingStore: a Blob", asyncBackingStoreSuite, () => {
 });
 
 run("SwapStore: memory", swapStoreSuite, () => new MemorySwap(32));
+run("AsyncSwapStore: memory, later", asyncSwapStoreSuite, () => Promise.resolve(new LateSwap(32)));
 run("SwapStore: a file of Node", swapStoreSuite, () => new FileSwap(newPath(), 32));
 
 run("FrameSource: plain memory", frameSourceSuite, () => new PlainMemory(1536));
@@ -244,6 +247,7 @@ function naiveControl(): TlbFixture {
       invalidate: forget,
       shootdown: forget,
       later: () => false,
+      settle: () => undefined,
       ticket: () => 0,
       quiesced: () => 0,
       activate: (_root, _asid, cpu) => {

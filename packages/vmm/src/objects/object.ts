@@ -159,7 +159,9 @@ export abstract class MemoryObject {
     if (pages.isResident(page)) return page;
     if (this.remembers && pages.swap[page] === -1) return this.supply(index);
     this.supplyRead = pages.swap[page]! >= 0;
-    return this.core.swapper.bringIn(page);
+    const brought = this.core.swapper.bringIn(page);
+    this.pending = this.core.swapper.pending;
+    return brought;
   }
 
   /** Gives up the page at its index: translations, frame and copies. */

@@ -4,6 +4,7 @@
  * ```
  *  victim ── used since? ── accessed ── next victim
  *    └─ no ── evict ── unmap everywhere ── flush ── save if dirty ── frame free
+ *                                             ├─ store answers later ── leaving: departed() ends it
  *                                             └─ no store takes it ── back to the policy, next victim
  * ```
  */
@@ -11,6 +12,8 @@ import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_PREFETCHED, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED } from "../rights.ts";
+import type { MemoryObject } from "../objects/object.ts";
+import type { SaveOutcome } from "../swap/swapper.ts";
 import { HarvestSchedule } from "./policies/harvest-schedule.ts";
 
 /** Victims that are passed over because their content cannot be saved, before reclaim gives up. */
@@ -39,7 +42,7 @@ export class Reclaimer {
       if (space.sheets.count === 0) continue;
       const change = core.begin(space);
       space.tables.harvest(space.low, space.high, ACCESSED, change.plan, core.marker);
-      change.plan.invalidateSpace();
+      core.lookAgain(space, change.plan);
       core.end(change);
     }
     const { flags, holds, pfn } = pages;
@@ -54,7 +57,7 @@ export class Reclaimer {
     core.stats.harvests++;
   }
 
-  /** Evicts one page; false if none can leave. */
+  /** Evicts one page; false if none can leave now: where a store answers later, some are leaving then. */
   reclaimOne(): boolean {
     const core = this.#core;
     if (this.#harvestDue) {
@@ -63,7 +66,7 @@ export class Reclaimer {
     }
     const change = core.begin(null);
     let freed = false;
-    for (let refusals = 0; refusals < MAX_REFUSALS && !freed; refusals++) {
+    for (let refusals = 0; refusals < MAX_REFUSALS && !freed && !core.swapper.isBusy; refusals++) {
       const page = this.#chooseVictim(change.plan);
       if (page === NO_PAGE) break;
       freed = this.#evict(page, change.plan);
@@ -108,13 +111,42 @@ export class Reclaimer {
       if (pages.holds[page] === 0) core.policy.insert(page);
       return false;
     }
-    const object = pages.has(page, PAGE_OBJECT) ? core.objects.get(pages.owner[page]!) : undefined;
+    const object = this.#objectOf(page);
     const inFile = object?.hasStoreFor(page) === true;
-    const saved = inFile ? !pages.has(page, PAGE_DIRTY) || object.writeBack(page) === "ok" : core.swapper.save(page);
-    if (!saved) {
+    const outcome = inFile ? this.#saveInFile(object, page) : core.swapper.save(page);
+    if (outcome === "leaving") return false;
+    if (outcome !== "saved") {
       core.policy.insert(page);
       return false;
     }
+    this.#release(page, plan);
+    return true;
+  }
+
+  /** The store of a page that was leaving has answered: it goes, unless it is mapped, held or newer by now. */
+  departed(page: number, plan: FlushPlan): void {
+    const core = this.#core;
+    const { pages } = core;
+    if (pages.holds[page]! > 0) return;
+    if (core.mappings.first(page) >= 0 || pages.has(page, PAGE_DIRTY)) core.policy.insert(page);
+    else this.#release(page, plan);
+  }
+
+  #objectOf(page: number): MemoryObject | undefined {
+    const { pages, objects } = this.#core;
+    return pages.has(page, PAGE_OBJECT) ? objects.get(pages.owner[page]!) : undefined;
+  }
+
+  #saveInFile(object: MemoryObject, page: number): SaveOutcome {
+    if (!this.#core.pages.has(page, PAGE_DIRTY)) return "saved";
+    return object.writeBack(page) === "ok" ? "saved" : "refused";
+  }
+
+  /** Takes the frame of a page that is saved, unmapped, and known to the policy no more. */
+  #release(page: number, plan: FlushPlan): void {
+    const core = this.#core;
+    const { pages } = core;
+    const object = this.#objectOf(page);
     if (pages.has(page, PAGE_PREFETCHED)) {
       pages.unmark(page, PAGE_PREFETCHED);
       object?.readAhead?.wasted();
@@ -123,10 +155,9 @@ export class Reclaimer {
     plan.dataFrame(frame);
     core.stats.evictions++;
     this.#harvestDue = this.#schedule.evicted() || this.#harvestDue;
-    if (inFile && !object.remembers) {
+    if (object?.hasStoreFor(page) === true && !object.remembers) {
       object.pages.remove(pages.index[page]!);
       core.dropReference(page, plan);
     }
-    return true;
   }
 }

@@ -1,81 +1,51 @@
 /**
- * Swap space: tiers of stores by priority, slots within them, and a checksum of every page.
+ * Swap space: tiers of stores by priority.
  *
  * ```
  *  reference = tier × 2^27 + slot        write: first tier with room, next fit within it, so that evictions in a row lie in a row
  * ```
- * A slot whose write fails is never used again; a store that fails {@link FENCE_AFTER} writes in a row takes no more pages. What was
- * stored stays readable.
+ * A slot whose write fails is never used again; a store that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
+ * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
+ * frame ({@link SwapSpace.whenWritten}); a page is fetched before it can be read ({@link SwapSpace.fetch}).
  */
 import { VmmError } from "../errors.ts";
-import type { IoOutcome, SwapStore } from "../ports.ts";
-import { checksum } from "./checksum.ts";
+import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
+import { SLOT_BUSY, Tier, type SwapTierStats } from "./tier.ts";
 
 /** Slots of one tier. */
 export const TIER_SLOTS = 134217728;
-/** Failed writes in a row after which a store is fenced. */
-export const FENCE_AFTER = 8;
-
-const FREE = 0;
-const USED = 1;
-const BAD = 2;
-
-/** One store with the state of its slots. */
-class Tier {
-  readonly store: SwapStore;
-  /** FREE, USED or BAD. */
-  readonly state: Uint8Array;
-  /** Checksum of what a used slot holds. */
-  readonly sums: Uint32Array;
-  used = 0;
-  bad = 0;
-  /** Where the search for a free slot goes on. */
-  hand = 0;
-  failures = 0;
-  fenced = false;
-
-  constructor(store: SwapStore) {
-    this.store = store;
-    this.state = new Uint8Array(store.slots);
-    this.sums = new Uint32Array(store.slots);
-  }
-
-  /** A free slot, −1 if there is none. */
-  next(): number {
-    const { slots } = this.store;
-    if (this.used + this.bad >= slots) return -1;
-    let at = this.state.indexOf(FREE, this.hand);
-    if (at < 0) at = this.state.indexOf(FREE);
-    return at;
-  }
-}
+/** {@link SwapSpace.write} found no tier that takes the page. */
+export const SWAP_FULL = -1;
+/** {@link SwapSpace.write}: the tier whose turn it is has as many writes under way as it may have. */
+export const SWAP_BUSY: number = SLOT_BUSY;
 
 /** Where evicted pages without a file go. */
 export class SwapSpace {
   readonly #tiers: Tier[];
-  #used = 0;
+  readonly #slots: number;
 
   /** Space over stores in order of preference. */
-  constructor(stores: readonly SwapStore[]) {
+  constructor(stores: readonly (SwapStore | AsyncSwapStore)[]) {
     for (const store of stores)
       if (!Number.isInteger(store.slots) || store.slots < 0 || store.slots > TIER_SLOTS)
         throw new VmmError("out-of-range", "A swap store has 0 to 2^27 slots.", { slots: store.slots });
     this.#tiers = stores.map((store) => new Tier(store));
+    this.#slots = stores.reduce((sum, store) => sum + store.slots, 0);
   }
 
   /** Slots in all, bad ones and those of fenced stores included. */
   get slots(): number {
-    return this.#tiers.reduce((sum, tier) => sum + tier.store.slots, 0);
+    return this.#slots;
   }
 
   /** Slots that hold a page. */
   get used(): number {
-    return this.#used;
+    return this.#tiers.reduce((sum, tier) => sum + tier.used, 0);
   }
 
   /** Pages that can still be stored. */
   get freeSlots(): number {
-    return this.#tiers.reduce((sum, tier) => sum + (tier.fenced ? 0 : tier.store.slots - tier.used - tier.bad), 0);
+    return this.#tiers.reduce((sum, tier) => sum + tier.room, 0);
   }
 
   /** Stores that take no pages any more because of errors, by tier number. */
@@ -83,82 +53,52 @@ export class SwapSpace {
     return this.#tiers.flatMap((tier, number) => (tier.fenced ? [number] : []));
   }
 
-  /** Stores a page; its reference, or −1 if no tier takes it (all full or fenced). */
+  /** Stores a page; its reference, SWAP_FULL where no tier takes it (all full or fenced), or SWAP_BUSY. */
   write(page: Uint8Array): number {
     for (let number = 0; number < this.#tiers.length; number++) {
-      const tier = this.#tiers[number];
-      if (tier === undefined || tier.fenced) continue;
-      const slot = this.#writeTo(tier, page);
+      const slot = this.#tiers[number]?.write(page) ?? SWAP_FULL;
       if (slot >= 0) return number * TIER_SLOTS + slot;
+      if (slot === SLOT_BUSY) return SWAP_BUSY; // It will take the page soon, and is preferred to those behind it.
     }
-    return -1;
+    return SWAP_FULL;
   }
 
-  /** Reads the page of a reference; `failed` also where the checksum tells that the store returned something else. */
+  /**
+   * Calls `told` when the store of a page that was just written has answered whether it keeps it; if not, the reference is void from then on. False: it is
+   * kept already. To be asked once for each write.
+   */
+  whenWritten(reference: number, told: (kept: boolean) => void): boolean {
+    return this.#tierOf(reference).whenWritten(reference % TIER_SLOTS, told);
+  }
+
+  /** Has a page fetched from a store that answers later; settles when {@link read} can tell. Null: it can now. */
+  fetch(reference: number): Promise<void> | null {
+    return this.#tierOf(reference).fetch(reference % TIER_SLOTS);
+  }
+
+  /** Reads the page of a reference; `failed` also where the checksum tells that the store returned something else, or where it was not fetched. */
   read(reference: number, into: Uint8Array): IoOutcome {
-    const tier = this.#tierOf(reference);
-    const slot = reference % TIER_SLOTS;
-    if (tier.store.read(slot, into) !== "ok") return "failed";
-    return checksum(into) === tier.sums[slot] ? "ok" : "failed";
+    return this.#tierOf(reference).read(reference % TIER_SLOTS, into);
   }
 
   /** Gives a slot back. */
   release(reference: number): void {
-    const tier = this.#tierOf(reference);
-    const slot = reference % TIER_SLOTS;
-    if (tier.state[slot] !== USED)
-      throw new VmmError("invariant", "A swap slot that is not used was freed.", { reference });
-    tier.state[slot] = FREE;
-    tier.used--;
-    this.#used--;
-    tier.store.discard?.(slot);
+    this.#tierOf(reference).release(reference % TIER_SLOTS);
   }
 
   /** Whether the reference names a slot that holds a page. */
   holds(reference: number): boolean {
-    return this.#tierOf(reference).state[reference % TIER_SLOTS] === USED;
+    return this.#tierOf(reference).holds(reference % TIER_SLOTS);
+  }
+
+  /** What became of each store, by priority. */
+  stats(): SwapTierStats[] {
+    return this.#tiers.map((tier) => tier.stats());
   }
 
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
-    let total = 0;
-    for (const tier of this.#tiers) {
-      let used = 0;
-      let bad = 0;
-      for (const state of tier.state) {
-        if (state === USED) used++;
-        else if (state === BAD) bad++;
-      }
-      if (used !== tier.used || bad !== tier.bad)
-        throw new VmmError("invariant", "A tier's slot counts are wrong.", { used, bad });
-      total += used;
-    }
-    if (total !== this.#used) throw new VmmError("invariant", "The count of used slots is wrong.", { total });
-  }
-
-  #writeTo(tier: Tier, page: Uint8Array): number {
-    for (;;) {
-      const slot = tier.next();
-      if (slot < 0) return -1;
-      const outcome = tier.store.write(slot, page);
-      if (outcome === "ok") {
-        tier.failures = 0;
-        tier.state[slot] = USED;
-        tier.sums[slot] = checksum(page);
-        tier.used++;
-        tier.hand = slot + 1;
-        this.#used++;
-        return slot;
-      }
-      if (outcome === "full") return -1;
-      tier.state[slot] = BAD;
-      tier.bad++;
-      tier.failures++;
-      if (tier.failures >= FENCE_AFTER) {
-        tier.fenced = true;
-        return -1;
-      }
-    }
+    for (const tier of this.#tiers) tier.check();
   }
 
   #tierOf(reference: number): Tier {

@@ -1,34 +1,79 @@
-/** Moves pages between frames and swap space. */
+/**
+ * Moves pages between frames and swap space.
+ *
+ * ```
+ *  save ── no store answers later ── kept: the frame is free
+ *    └─ store answers later ── page frozen in its frame, leaving ── acknowledged ── unused meanwhile? frame free
+ *                                                                └─ failed ── dirty again, back to the policy
+ *  bringIn ── copy here ── read, checked ── in a frame          fetch under way ── pending
+ * ```
+ */
 import type { Core } from "../core.ts";
-import { SUPPLY_BUS, SUPPLY_NO_MEMORY } from "../objects/object.ts";
+import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
 import { PAGE_DIRTY, PAGE_POISONED } from "../pages/pages.ts";
+import { SWAP_BUSY } from "./swap-space.ts";
+
+/** Pages that leave for stores that answer later: at most this part of the frames at once. */
+const LEAVING_SHARE = 8;
+/** And at most this many. */
+const MAX_LEAVING = 64;
+
+/** What became of a page that is to lose its frame: its content is kept elsewhere, will be, would be if asked again later, or cannot be. */
+export type SaveOutcome = "saved" | "leaving" | "busy" | "refused";
 
 /** The way of pages to swap and back. */
 export class Swapper {
+  /** What the last {@link bringIn} waits for. */
+  pending: Promise<void> | null = null;
   readonly #core: Core;
+  readonly #maxLeaving: number;
+  #leaving = 0;
+  #departure: Promise<void> | null = null;
+  #departed: () => void = () => undefined;
 
-  /** The swapper of a core. */
-  constructor(core: Core) {
+  /** The swapper of a core with so many frames for pages. */
+  constructor(core: Core, frames: number) {
     this.#core = core;
+    this.#maxLeaving = Math.max(1, Math.min(MAX_LEAVING, Math.floor(frames / LEAVING_SHARE)));
+  }
+
+  /** Pages whose write to a store that answers later is under way. */
+  get leaving(): number {
+    return this.#leaving;
+  }
+
+  /** Whether no further page should begin to leave now. */
+  get isBusy(): boolean {
+    return this.#leaving >= this.#maxLeaving;
+  }
+
+  /** Settles when the next of the leaving pages has left or failed to; null: none is leaving. */
+  get departure(): Promise<void> | null {
+    if (this.#leaving === 0) return null;
+    this.#departure ??= new Promise((resolve) => (this.#departed = resolve));
+    return this.#departure;
   }
 
   /**
-   * Gives a non-resident page a frame with its content: from swap, or zeroes where no copy exists. Returns the page, SUPPLY_NO_MEMORY, or SUPPLY_BUS
-   * where the copy cannot be read: then the page is poisoned.
+   * Gives a non-resident page a frame with its content: from swap, or zeroes where no copy exists. Returns the page, SUPPLY_NO_MEMORY, SUPPLY_PENDING
+   * (wait for {@link pending}), or SUPPLY_BUS where the copy cannot be read: then the page is poisoned.
    */
   bringIn(page: number): number {
     const core = this.#core;
+    const { swap } = core;
     const reference = core.pages.swap[page]!;
-    if (reference < 0) {
+    if (reference < 0 || swap === null) {
       const zeroed = core.keeper.takeZeroed();
       if (zeroed < 0) return SUPPLY_NO_MEMORY;
       core.place(page, zeroed);
       return page;
     }
+    this.pending = swap.fetch(reference);
+    if (this.pending !== null) return SUPPLY_PENDING;
     const pfn = core.keeper.take();
     if (pfn < 0) return SUPPLY_NO_MEMORY;
-    const { buffer, swap } = core;
-    if (swap?.read(reference, buffer) !== "ok") {
+    const { buffer } = core;
+    if (swap.read(reference, buffer) !== "ok") {
       core.keeper.giveUnused(pfn);
       core.pages.mark(page, PAGE_POISONED);
       core.stats.ioErrors++;
@@ -40,25 +85,53 @@ export class Swapper {
     return page;
   }
 
-  /**
-   * Makes sure that the content of an unmapped page survives the loss of its frame. False: no store takes it, and it must stay.
-   */
-  save(page: number): boolean {
+  /** Makes sure that the content of an unmapped page that the policy has let go survives the loss of its frame. */
+  save(page: number): SaveOutcome {
     const core = this.#core;
     const { pages, swap } = core;
-    if (!pages.has(page, PAGE_DIRTY)) return true; // Never stored to (zero), or swap has the same bytes.
-    if (swap === null) return false;
+    if (!pages.has(page, PAGE_DIRTY)) return "saved"; // Never stored to (zero), or swap has the same bytes.
+    if (swap === null) return "refused";
     core.window.read(pages.pfn[page]!, 0, core.buffer);
     core.dropSwap(page);
     const reference = swap.write(core.buffer);
+    if (reference === SWAP_BUSY) return "busy";
     if (reference < 0) {
       core.stats.ioErrors++;
-      return false;
+      return "refused";
     }
     pages.swap[page] = reference;
     pages.unmark(page, PAGE_DIRTY);
+    if (swap.whenWritten(reference, (kept) => this.#answered(page, kept))) {
+      core.freeze(page);
+      this.#leaving++;
+      return "leaving";
+    }
     core.stats.swapOuts++;
     core.stats.writebacks++;
-    return true;
+    return "saved";
+  }
+
+  /** Settles when no page is leaving any more. */
+  async settled(): Promise<void> {
+    for (let next = this.departure; next !== null; next = this.departure) await next;
+  }
+
+  /** The store has answered: the page's frame goes, unless the page was used meanwhile or is not kept. */
+  #answered(page: number, kept: boolean): void {
+    const core = this.#core;
+    this.#leaving--;
+    if (kept) {
+      core.stats.swapOuts++;
+      core.stats.writebacks++;
+    } else {
+      core.pages.swap[page] = -1;
+      core.stats.ioErrors++;
+      core.dirty(page);
+    }
+    const change = core.begin(null);
+    if (core.thaw(page, change.plan)) core.reclaimer.departed(page, change.plan);
+    core.end(change);
+    this.#departure = null;
+    this.#departed();
   }
 }

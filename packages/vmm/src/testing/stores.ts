@@ -1,5 +1,5 @@
 /** What backing stores and swap stores do. */
-import type { AsyncBackingStore, BackingStore, SwapStore } from "../ports.ts";
+import type { AsyncBackingStore, AsyncSwapStore, BackingStore, SwapStore } from "../ports.ts";
 import { claim, pageOf, same, sameBytes, type ConformanceCase } from "./case.ts";
 
 /** Claims about a `BackingStore` that begins empty and can grow to 64 KiB. */
@@ -148,6 +148,61 @@ export const swapStoreSuite: readonly ConformanceCase<SwapStore>[] = [
       const into = pageOf(0);
       store.read(0, into);
       sameBytes(into, pageOf(5), "the stored page");
+    },
+  },
+];
+
+/** Claims about an `AsyncSwapStore` with at least 16 slots. */
+export const asyncSwapStoreSuite: readonly ConformanceCase<Promise<AsyncSwapStore>>[] = [
+  {
+    name: "every slot gives back the page that was last acknowledged for it, however many transfers overlap",
+    async run(make): Promise<void> {
+      const store = await make();
+      claim(Number.isInteger(store.slots) && store.slots >= 16, "there are 16 slots");
+      claim((store.depth ?? 1) >= 1, "a write may be under way");
+      const slots = Array.from({ length: 16 }, (_, slot) => slot);
+      for (const outcome of await Promise.all(slots.map((slot) => store.writeLater(slot, pageOf(slot + 1)))))
+        same(outcome, "ok", "a write");
+      same(await store.writeLater(3, pageOf(99)), "ok", "writing a slot again");
+      await Promise.all(
+        slots.map(async (slot) => {
+          const page = pageOf(0);
+          same(await store.readLater(slot, page), "ok", `reading slot ${slot}`);
+          sameBytes(page, pageOf(slot === 3 ? 99 : slot + 1), `slot ${slot}`);
+        }),
+      );
+    },
+  },
+  {
+    name: "a discarded slot can be written again once that has settled",
+    async run(make): Promise<void> {
+      const store = await make();
+      await store.writeLater(2, pageOf(1));
+      await store.discardLater?.(2);
+      same(await store.writeLater(2, pageOf(8)), "ok", "writing a discarded slot");
+      const page = pageOf(0);
+      same(await store.readLater(2, page), "ok", "reading it");
+      sameBytes(page, pageOf(8), "its page");
+    },
+  },
+  {
+    name: "a page that was acknowledged does not change with the array that it came from",
+    async run(make): Promise<void> {
+      const store = await make();
+      const page = pageOf(5);
+      await store.writeLater(0, page);
+      page.fill(6);
+      const into = pageOf(0);
+      await store.readLater(0, into);
+      sameBytes(into, pageOf(5), "the stored page");
+    },
+  },
+  {
+    name: "a slot that was never written is not acknowledged as read",
+    async run(make): Promise<void> {
+      const store = await make();
+      const outcome = await store.readLater(7, pageOf(0)).catch(() => "failed");
+      claim(outcome !== "ok", "reading what was never written");
     },
   },
 ];

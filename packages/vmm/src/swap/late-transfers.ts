@@ -1,0 +1,109 @@
+import { invariant } from "../errors.ts";
+import type { AsyncSwapStore, IoOutcome } from "../ports.ts";
+import { PAGE_SIZE } from "../units.ts";
+
+/** Writes under way at once where the store does not say. */
+const DEFAULT_DEPTH = 32;
+
+/** A page on its way in. */
+interface Fetch {
+  readonly bytes: Uint8Array;
+  readonly settled: Promise<void>;
+  /** What the store said; null while it has not. */
+  outcome: IoOutcome | null;
+}
+
+/**
+ * Transfers of an asynchronous swap store that are under way, by slot. Bytes on their way out are copies; bytes that have arrived wait here until
+ * they are taken or nobody wants them any more.
+ */
+export class LateTransfers {
+  readonly #store: AsyncSwapStore;
+  readonly #depth: number;
+  readonly #writes: Map<number, Promise<IoOutcome>> = new Map();
+  readonly #fetches: Map<number, Fetch> = new Map();
+  /** Fetches that nobody wants any more and that the store has not answered yet. */
+  readonly #forgotten: Set<number> = new Set();
+
+  constructor(store: AsyncSwapStore) {
+    this.#store = store;
+    this.#depth = store.depth ?? DEFAULT_DEPTH;
+    invariant(this.#depth >= 1, "An asynchronous swap store allows a write at least.", { depth: this.#depth });
+  }
+
+  /** Whether one more page may be written now. */
+  get canWrite(): boolean {
+    return this.#writes.size < this.#depth;
+  }
+
+  /** Transfers that the store has not answered. */
+  get underWay(): number {
+    let fetches = 0;
+    for (const fetch of this.#fetches.values()) if (fetch.outcome === null) fetches++;
+    return this.#writes.size + this.#forgotten.size + fetches;
+  }
+
+  /** Whether a transfer of the slot is under way. */
+  isBusy(slot: number): boolean {
+    return this.#writes.has(slot) || this.#forgotten.has(slot) || this.#fetches.get(slot)?.outcome === null;
+  }
+
+  /** Begins to write a copy of the page. */
+  write(slot: number, page: Uint8Array): void {
+    const bytes = page.slice();
+    const written = answerOf(() => this.#store.writeLater(slot, bytes));
+    const settled = written.finally(() => this.#writes.delete(slot));
+    this.#writes.set(slot, settled);
+  }
+
+  /** The answer to the write of a slot that is under way; null: none is. */
+  writing(slot: number): Promise<IoOutcome> | null {
+    return this.#writes.get(slot) ?? null;
+  }
+
+  /** Begins to read a slot unless that was begun; null: the bytes have arrived, or the store failed. */
+  fetch(slot: number): Promise<void> | null {
+    const known = this.#fetches.get(slot);
+    if (known !== undefined) return known.outcome === null ? known.settled : null;
+    const bytes = new Uint8Array(PAGE_SIZE);
+    const answer = answerOf(() => this.#store.readLater(slot, bytes));
+    const settled = answer.then((outcome) => {
+      fetch.outcome = outcome;
+      this.#forgotten.delete(slot);
+    });
+    const fetch: Fetch = { bytes, settled, outcome: null };
+    this.#fetches.set(slot, fetch);
+    return settled;
+  }
+
+  /** Hands over what {@link fetch} brought. */
+  take(slot: number, into: Uint8Array): IoOutcome {
+    const fetch = this.#fetches.get(slot);
+    if (fetch === undefined || fetch.outcome === null) return "failed";
+    this.#fetches.delete(slot);
+    into.set(fetch.bytes);
+    return fetch.outcome;
+  }
+
+  /** What is on its way in, or has arrived, is not needed. */
+  forget(slot: number): void {
+    if (this.#fetches.get(slot)?.outcome === null) this.#forgotten.add(slot);
+    this.#fetches.delete(slot);
+  }
+
+  /** Tells the store that a slot's content is not needed; null where it need not be told. Settles in any case. */
+  discard(slot: number): Promise<void> | null {
+    this.forget(slot);
+    const discarding = this.#store.discardLater?.(slot);
+    return discarding === undefined ? null : discarding.catch(() => undefined);
+  }
+}
+
+/** What a store answers; a throw or a rejection is `failed`. */
+async function answerOf(transfer: () => Promise<IoOutcome>): Promise<IoOutcome> {
+  try {
+    return await transfer();
+  } catch {
+    return "failed";
+  }
+}

@@ -1,0 +1,269 @@
+import { invariant } from "../errors.ts";
+import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
+import { checksum } from "./checksum.ts";
+import { LateTransfers } from "./late-transfers.ts";
+
+/** Failed transfers in a row after which a store takes no more pages. */
+export const FENCE_AFTER = 8;
+/** {@link Tier.write} took no slot: the store is full, fenced, or refuses. */
+export const NO_SLOT = -1;
+/** {@link Tier.write} took no slot now: as many writes as the store may have are under way. */
+export const SLOT_BUSY = -2;
+
+const FREE = 0;
+const USED = 1;
+/** A write to it failed: never used again. */
+const BAD = 2;
+/** Nobody needs its content any more, but a transfer of it is under way. */
+const ORPHANED = 3;
+/** The asynchronous store was told that nobody needs its content, and has not answered. */
+const DISCARDED = 4;
+
+/** What became of one store of swap space. Counts are since the start unless they say "now". */
+export interface SwapTierStats {
+  /** Slots, bad ones included. */
+  readonly slots: number;
+  /** Slots that hold a page now. */
+  readonly used: number;
+  /** Slots that are never used again. */
+  readonly bad: number;
+  /** Whether the store takes no more pages because transfers failed. What it has can still be asked for. */
+  readonly fenced: boolean;
+  /** Transfers under way now; 0 for a synchronous store. */
+  readonly underWay: number;
+  /** Pages read. */
+  readonly reads: number;
+  /** Pages written. */
+  readonly writes: number;
+  /** Reads that the store failed. */
+  readonly failedReads: number;
+  /** Writes that the store failed. */
+  readonly failedWrites: number;
+  /** Reads that returned other bytes than were written, as their checksum tells. */
+  readonly mismatches: number;
+}
+
+/**
+ * One store of swap space with the state of its slots and a checksum of every page.
+ *
+ * ```
+ *   FREE ── write ok ──▶ USED ── release ──▶ FREE            (ORPHANED, DISCARDED: an asynchronous store is not through with it)
+ *     └── write failed ──▶ BAD                               FENCE_AFTER failures in a row: the store is fenced
+ * ```
+ *
+ * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED.
+ */
+export class Tier {
+  /** Slots that hold a page. */
+  used: number = 0;
+  /** Whether the store takes no more pages. */
+  fenced: boolean = false;
+  readonly #store: SwapStore | null;
+  readonly #late: LateTransfers | null;
+  readonly #slots: number;
+  /** FREE, USED, BAD, ORPHANED or DISCARDED, by slot. */
+  readonly #state: Uint8Array;
+  /** Checksum of what a used slot holds. */
+  readonly #sums: Uint32Array;
+  /** Where the search for a free slot goes on: evictions in a row lie in a row. */
+  #hand: number = 0;
+  #bad: number = 0;
+  #waiting: number = 0;
+  #failuresInRow: number = 0;
+  /** The asynchronous store said `full` and nothing was released since. */
+  #full: boolean = false;
+  #reads: number = 0;
+  #writes: number = 0;
+  #failedReads: number = 0;
+  #failedWrites: number = 0;
+  #mismatches: number = 0;
+
+  constructor(store: SwapStore | AsyncSwapStore) {
+    this.#slots = store.slots;
+    this.#state = new Uint8Array(store.slots);
+    this.#sums = new Uint32Array(store.slots);
+    this.#store = isLate(store) ? null : store;
+    this.#late = isLate(store) ? new LateTransfers(store) : null;
+  }
+
+  /** Pages that it would still take. */
+  get room(): number {
+    return this.fenced ? 0 : this.#slots - this.used - this.#bad - this.#waiting;
+  }
+
+  /** Stores a page; its slot, NO_SLOT or SLOT_BUSY. An asynchronous store has it once {@link whenWritten} tells. */
+  write(page: Uint8Array): number {
+    if (this.fenced) return NO_SLOT;
+    return this.#late === null ? this.#writeNow(page) : this.#writeLater(page, this.#late);
+  }
+
+  /** Calls `told` when the store has answered whether it keeps the page of a slot; if not, the slot is given up. False: it is kept already. */
+  whenWritten(slot: number, told: (kept: boolean) => void): boolean {
+    const writing = this.#late?.writing(slot) ?? null;
+    if (writing === null) return false;
+    void writing.then((outcome) => {
+      told(this.#written(slot, outcome));
+    });
+    return true;
+  }
+
+  /** Has the page of a slot fetched; settles when {@link read} can tell. Null: it can now. */
+  fetch(slot: number): Promise<void> | null {
+    const fetching = this.#late?.fetch(slot) ?? null;
+    return fetching === null ? null : fetching.then(() => this.#settleOrphan(slot));
+  }
+
+  /** Reads the page of a slot; `failed` also where the checksum tells that the store returned something else. */
+  read(slot: number, into: Uint8Array): IoOutcome {
+    const outcome = this.#late === null ? this.#store?.read(slot, into) : this.#late.take(slot, into);
+    if (outcome !== "ok") this.#failedReads++;
+    else if (checksum(into) !== this.#sums[slot]) this.#mismatches++;
+    else {
+      this.#reads++;
+      this.#failuresInRow = 0;
+      return "ok";
+    }
+    this.#failed();
+    return "failed";
+  }
+
+  /** Gives a slot back. */
+  release(slot: number): void {
+    invariant(this.#state[slot] === USED, "A swap slot that is not used was freed.", { slot });
+    this.used--;
+    this.#full = false;
+    if (this.#late !== null && this.#late.isBusy(slot)) {
+      this.#late.forget(slot);
+      this.#state[slot] = ORPHANED;
+      this.#waiting++;
+    } else this.#discard(slot);
+  }
+
+  /** Whether a slot holds a page, or is about to. */
+  holds(slot: number): boolean {
+    return this.#state[slot] === USED;
+  }
+
+  /** Counts now and since the start. */
+  stats(): SwapTierStats {
+    return {
+      slots: this.#slots,
+      used: this.used,
+      bad: this.#bad,
+      fenced: this.fenced,
+      underWay: this.#late?.underWay ?? 0,
+      reads: this.#reads,
+      writes: this.#writes,
+      failedReads: this.#failedReads,
+      failedWrites: this.#failedWrites,
+      mismatches: this.#mismatches,
+    };
+  }
+
+  /** Walks all slots; throws with the sentence of the broken invariant. */
+  check(): void {
+    const counts = [0, 0, 0, 0, 0];
+    for (const state of this.#state) counts[state] = (counts[state] ?? 0) + 1;
+    invariant(counts[USED] === this.used, "A tier's count of used slots is wrong.", { used: this.used });
+    invariant(counts[BAD] === this.#bad, "A tier's count of bad slots is wrong.", { bad: this.#bad });
+    const waiting = (counts[ORPHANED] ?? 0) + (counts[DISCARDED] ?? 0);
+    invariant(waiting === this.#waiting, "A tier's count of waiting slots is wrong.", { waiting });
+  }
+
+  #writeNow(page: Uint8Array): number {
+    for (;;) {
+      const slot = this.#next();
+      if (slot < 0) return NO_SLOT;
+      const outcome = this.#store?.write(slot, page);
+      if (outcome === "full") return NO_SLOT;
+      this.#claim(slot, page);
+      if (outcome === "ok") {
+        this.#writes++;
+        this.#failuresInRow = 0;
+        return slot;
+      }
+      this.#spoil(slot);
+      if (this.fenced) return NO_SLOT;
+    }
+  }
+
+  #writeLater(page: Uint8Array, late: LateTransfers): number {
+    if (!late.canWrite) return SLOT_BUSY;
+    const slot = this.#full ? NO_SLOT : this.#next();
+    if (slot < 0) return NO_SLOT;
+    this.#claim(slot, page);
+    late.write(slot, page);
+    return slot;
+  }
+
+  /** A write of an asynchronous store is settled; returns whether the page is kept. */
+  #written(slot: number, outcome: IoOutcome): boolean {
+    if (outcome === "ok") {
+      this.#writes++;
+      this.#failuresInRow = 0;
+      this.#settleOrphan(slot);
+      return true;
+    }
+    if (this.#state[slot] === ORPHANED) {
+      this.#waiting--;
+      this.used++;
+    }
+    if (outcome === "full") {
+      this.#full = true;
+      this.used--;
+      this.#state[slot] = FREE;
+    } else this.#spoil(slot);
+    return false;
+  }
+
+  #claim(slot: number, page: Uint8Array): void {
+    this.#state[slot] = USED;
+    this.#sums[slot] = checksum(page);
+    this.used++;
+    this.#hand = slot + 1;
+  }
+
+  /** A claimed slot cannot be written. */
+  #spoil(slot: number): void {
+    this.#state[slot] = BAD;
+    this.used--;
+    this.#bad++;
+    this.#failedWrites++;
+    this.#failed();
+  }
+
+  #failed(): void {
+    if (++this.#failuresInRow >= FENCE_AFTER) this.fenced = true;
+  }
+
+  /** A transfer of the slot has ended: if that was all that kept it, it goes. */
+  #settleOrphan(slot: number): void {
+    if (this.#state[slot] !== ORPHANED || this.#late?.isBusy(slot) === true) return;
+    this.#waiting--;
+    this.#discard(slot);
+  }
+
+  #discard(slot: number): void {
+    this.#state[slot] = FREE;
+    this.#store?.discard?.(slot);
+    const discarding = this.#late?.discard(slot) ?? null;
+    if (discarding === null) return;
+    this.#state[slot] = DISCARDED;
+    this.#waiting++;
+    void discarding.then(() => {
+      this.#waiting--;
+      this.#state[slot] = FREE;
+    });
+  }
+
+  /** A free slot, NO_SLOT if there is none. */
+  #next(): number {
+    if (this.used + this.#bad + this.#waiting >= this.#slots) return NO_SLOT;
+    const at = this.#state.indexOf(FREE, this.#hand);
+    return at < 0 ? this.#state.indexOf(FREE) : at;
+  }
+}
+
+function isLate(store: SwapStore | AsyncSwapStore): store is AsyncSwapStore {
+  return "writeLater" in store;
+}
