@@ -35,6 +35,8 @@ export class Change implements EntrySink {
   #space: AddressSpace | null = null;
   /** Whether removed translations lie in a locked region, so that each held its page. */
   #locked = false;
+  /** Frames that removed translations led to; kept only where invalidation may be left for later. */
+  readonly #removed: Pfn[] = [];
 
   /** A change of a core's spaces. */
   constructor(core: Core) {
@@ -46,6 +48,13 @@ export class Change implements EntrySink {
   enter(space: AddressSpace | null): void {
     this.#space = space;
     this.plan.asid = space === null ? 0 : space.asid;
+    this.#removed.length = 0;
+  }
+
+  /** Whether every frame that a removed translation led to is no page's any more: it waits in the plan, or it is the frame of zeroes. */
+  get setsAllFree(): boolean {
+    const { frameMap } = this.#core;
+    return this.#removed.every((pfn) => frameMap.pageAt(pfn) < 0);
   }
 
   /** Removes the translations of `[start, end)`, which lies in regions that are all locked or all not. */
@@ -96,6 +105,7 @@ export class Change implements EntrySink {
     const core = this.#core;
     const page = core.frameMap.pageAt(pfn);
     if (page < 0) return;
+    if (core.quarantine !== null) this.#removed.push(pfn);
     const sheet = this.#space?.sheets.get(vpn) ?? null;
     if (sheet !== null) core.unmapped(sheet, vpn, page, state, this.#locked);
   }

@@ -2,9 +2,10 @@
 export { X86System, rootWords, type X86SystemOptions } from "./x86/system.ts";
 export { X86Tables } from "./x86/tables.ts";
 export { CpuWindows, DATA_WINDOWS, KernelWindows, SELF_PAGE, TABLE_WINDOWS } from "./x86/windows.ts";
-export { CpuTlbControl, type TlbControlStats } from "./x86/tlb-control.ts";
+export { CpuTlbControl, type RemoteCall, type TlbControlOptions, type TlbControlStats } from "./x86/tlb-control.ts";
 export { X86FaultHandler, type FaultingCpu } from "./x86/fault-adapter.ts";
 export { AttributeMap, LINUX_PAT } from "./x86/attributes.ts";
 export { X86Structure } from "./x86/structure.ts";
 export { TableSource } from "./x86/table-source.ts";
 export type { KernelBulk, KernelCpu } from "./x86/kernel-cpu.ts";
+export { FlushLog, LOG_DEPTH, LOG_PAGES } from "./tlb/flush-log.ts";

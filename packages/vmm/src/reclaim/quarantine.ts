@@ -56,14 +56,11 @@ export class Quarantine {
     return released;
   }
 
-  /** Interrupts all processors now and releases everything: frames or addresses are needed. */
+  /** Interrupts the processors that owe something and releases everything: frames or addresses are needed. */
   drain(): number {
-    for (const { asid } of this.#batches) this.#tlb.shootdown(asid, NONE, -1);
-    for (const batch of this.#batches) this.#frames.giveMany(batch.frames, batch.frames.length);
-    const released = this.#held;
-    this.#batches.length = 0;
-    this.#held = 0;
-    return released;
+    if (this.#batches.length === 0) return 0;
+    this.#tlb.settle();
+    return this.release();
   }
 
   /** Whether pages of a range of a space may still be known to some processor. */
@@ -95,5 +92,3 @@ export class Quarantine {
     return all;
   }
 }
-
-const NONE = new Float64Array(0);
