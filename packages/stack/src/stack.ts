@@ -2,8 +2,18 @@
  * The layers, assembled: a machine, its frames, a virtual memory manager with the machine's page tables, and processors that
  * fault into it.
  */
-import { CR4_SMAP, CR4_SMEP, LONG_MODE, Machine, PAT_LINUX } from "@pagewright/machine";
-import type { Cpu, FaultHandler, FrameRange, PhysicalMap, Registers, TlbGeometry, VirtAddr } from "@pagewright/machine";
+import { CR4_PCIDE, CR4_SMAP, CR4_SMEP, LONG_MODE, Machine, PAT_LINUX } from "@pagewright/machine";
+import type {
+  AdversaryOptions,
+  Cpu,
+  FaultHandler,
+  FrameRange,
+  PhysicalMap,
+  Registers,
+  TimingOptions,
+  TlbGeometry,
+  VirtAddr,
+} from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import { Vmm } from "@pagewright/vmm";
 import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
@@ -14,9 +24,13 @@ import type { PagingMode } from "@pagewright/x86-paging";
 import { StackError } from "./errors.ts";
 import { FrameLedger, LedgerFrames, LedgerRuns, LedgerWindow } from "./frame-ledger.ts";
 import { PoolFrames } from "./pool-frames.ts";
+import { ProcessorCalls } from "./processor-calls.ts";
 
 /** 64-bit paging in which the kernel neither runs nor touches user pages by accident. */
 const GUARDED_LONG_MODE: Registers = { ...LONG_MODE, cr4: LONG_MODE.cr4 + CR4_SMEP + CR4_SMAP };
+
+/** Spaces whose translations a processor keeps at once: as many as in Linux (TLB_NR_DYN_ASIDS). */
+const CONTEXTS = 6;
 
 /** What `createStack` is told of the manager: everything that the layers below do not decide. */
 export type ManagerSettings = Omit<
@@ -44,6 +58,16 @@ export interface StackOptions extends ManagerSettings {
   readonly translationBuffers?: TlbGeometry;
   /** Compressed swap; none if absent. */
   readonly compressed?: CompressedTier;
+  /** MTRRs of all processors; what firmware would leave for the map if absent. */
+  readonly mtrrs?: MtrrRegisters;
+  /** Spaces whose translations a processor keeps at once, by PCIDs; 6 by default, 0: PCIDs are off. */
+  readonly contexts?: number;
+  /** Charges every access, page fault, invalidation and interrupt on the machine's clock; not charged if absent. */
+  readonly timing?: TimingOptions;
+  /** Makes every processor as unhelpful as the manual allows; excludes `timing`. */
+  readonly adversary?: AdversaryOptions;
+  /** Seed of what chance decides in the machine. */
+  readonly seed?: number;
 }
 
 /** A running stack. */
@@ -71,10 +95,24 @@ export class Stack implements FaultHandler {
 
   /** Assembles the layers; see {@link createStack}. */
   constructor(options: StackOptions) {
-    const { map, cpus, translationBuffers, compressed, ...settings } = options;
+    const {
+      map,
+      cpus,
+      translationBuffers,
+      compressed,
+      contexts = CONTEXTS,
+      timing,
+      adversary,
+      seed,
+      ...settings
+    } = options;
+    const cr4 = GUARDED_LONG_MODE.cr4 + (contexts > 0 ? CR4_PCIDE : 0);
     this.machine = new Machine({
       map,
-      registers: GUARDED_LONG_MODE,
+      registers: { ...GUARDED_LONG_MODE, cr4 },
+      ...(timing === undefined ? {} : { timing }),
+      ...(adversary === undefined ? {} : { adversary }),
+      ...(seed === undefined ? {} : { seed }),
       ...(cpus === undefined ? {} : { cpus }),
       ...(translationBuffers === undefined ? {} : { tlb: translationBuffers }),
     });
@@ -86,7 +124,9 @@ export class Stack implements FaultHandler {
     for (const cpu of processors) cpu.pat.program(PAT_LINUX);
     const current = (): number => this.#running;
     this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames, supervisorGuards: true });
-    this.control = new CpuTlbControl(processors, current, this.tables.kernel.root);
+    const calls = new ProcessorCalls(this.machine, () => this.vmm.core.yieldPoint("wait"));
+    const call = calls.call.bind(calls);
+    this.control = new CpuTlbControl(processors, current, this.tables.kernel.root, { contexts, call });
     const window = new LedgerWindow(this.tables.windows, this.ledger);
     this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
     const [first, ...others] = settings.swap ?? [];
@@ -95,7 +135,13 @@ export class Stack implements FaultHandler {
     const { tables, control, pool } = this;
     const swap = pool === null ? {} : { swap: [pool, ...(below === null ? (settings.swap ?? []) : others)] };
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: this.pmm };
-    this.vmm = new Vmm({ ...settings, ...swap, ...ports, special: new LedgerRuns(this.pmm, this.ledger) });
+    this.vmm = new Vmm({
+      clock: this.machine.clock,
+      ...settings,
+      ...swap,
+      ...ports,
+      special: new LedgerRuns(this.pmm, this.ledger),
+    });
     this.#faults = new X86FaultHandler(this.vmm, control);
     for (const cpu of processors) cpu.faultHandler = this;
   }
@@ -106,8 +152,12 @@ export class Stack implements FaultHandler {
 
   /** Resolves a processor's page fault; the machine calls this. */
   pageFault(cpu: Cpu, va: VirtAddr, error: number): boolean {
+    const before = this.#running;
     this.#running = cpu.id;
-    return this.#faults.pageFault(cpu, va, error);
+    this.control.quiesce(cpu.id);
+    const resolved = this.#faults.pageFault(cpu, va, error);
+    this.#running = before;
+    return resolved;
   }
 
   /** What the latest page fault came to. */
@@ -121,8 +171,19 @@ export class Stack implements FaultHandler {
     if (cpu === undefined) throw new StackError("no-such-processor", `There is no processor ${number}`, { number });
     this.#running = number;
     if (this.control.spaceOn(number) !== space.asid) space.activate(number);
+    else if (this.control.isResting(number)) this.control.resume(number);
     cpu.setCpl(3);
     return cpu;
+  }
+
+  /** Lets a processor idle, or stay in the kernel, until it is to {@link enter} a space again: nobody has to interrupt it meanwhile. */
+  rest(number: number): void {
+    this.control.rest(number);
+  }
+
+  /** A processor's timer ticks: it drops the translations that others left it to drop. */
+  tick(number: number): void {
+    this.control.quiesce(number);
   }
 
   /** The paging mode that its processors are in. */

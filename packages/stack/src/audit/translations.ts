@@ -28,11 +28,14 @@ export function auditTranslations(stack: Stack, mode: PagingMode, findings: Find
   return audit;
 }
 
-/** Checks that no TLB of any processor holds a translation to a frame that is not handed out. */
+/**
+ * Checks that no TLB of any processor holds a translation to a frame that is not handed out, and that the processor could use before it has to drop it.
+ */
 export function auditTlbs(stack: Stack, findings: Findings): void {
   for (const cpu of stack.machine.cpus)
-    cpu.mmu.tlb.forEach((vpn, pages, frame) => {
+    cpu.mmu.tlb.forEach((vpn, pages, frame, pcid) => {
       for (let at = 0; at < pages; at++) {
+        if (!stack.control.mayUse(cpu.id, pcid, vpn + at)) continue;
         const pfn: Pfn = frame + at;
         const isFree = isManaged(stack, pfn) && !stack.ledger.isOut(pfn);
         findings.fact(

@@ -3,7 +3,7 @@
  *
  * Source: Intel SDM 3A, Page-Fault Exceptions (error code).
  */
-import { FAULT_FETCH, FAULT_PRESENT, FAULT_RESERVED, FAULT_USER, FAULT_WRITE } from "@pagewright/x86-paging";
+import { FAULT_FETCH, FAULT_KEY, FAULT_PRESENT, FAULT_RESERVED, FAULT_USER, FAULT_WRITE } from "@pagewright/x86-paging";
 
 import { isResolved, type FaultOutcome } from "../outcome.ts";
 import { EXECUTE, READ, USER, WRITE } from "../rights.ts";
@@ -23,8 +23,8 @@ export class X86FaultHandler {
   outcome: FaultOutcome = "spurious";
   readonly #vmm: Vmm;
   readonly #control: CpuTlbControl;
-  /** The last fault that was called spurious: a second time it is not believed. */
-  #spuriousAt: VirtAddr = NaN;
+  /** Of each processor, the last fault of the kernel's own that was called spurious: a second time it is not believed. */
+  readonly #spuriousAt: Map<number, VirtAddr> = new Map();
 
   /** A handler for the manager's spaces. */
   constructor(vmm: Vmm, control: CpuTlbControl) {
@@ -34,7 +34,7 @@ export class X86FaultHandler {
 
   /** Resolves a fault at `va` with the processor's error code; true: try again. */
   pageFault(cpu: FaultingCpu, va: VirtAddr, error: number): boolean {
-    if ((error & FAULT_RESERVED) !== 0) return false;
+    if ((error & (FAULT_RESERVED | FAULT_KEY)) !== 0) return false;
     const vmm = this.#vmm;
     const kernel = vmm.kernel;
     const inKernel = va < 0 || (kernel !== null && kernel.low >= 0 && va >= addressOf(kernel.low));
@@ -48,13 +48,13 @@ export class X86FaultHandler {
     }
     const { yields } = vmm.core;
     this.outcome = space.fault(va, kind + user);
-    if (this.outcome !== "spurious" || vmm.core.yields !== yields) {
-      this.#spuriousAt = NaN;
+    if (this.outcome !== "spurious" || vmm.core.yields !== yields || user !== 0) {
+      this.#spuriousAt.delete(cpu.id);
       return isResolved(this.outcome);
     }
-    // Right by the tables, yet it faulted twice: SMEP, SMAP or a protection key, which no translation resolves.
-    if (this.#spuriousAt === va && (error & FAULT_PRESENT) !== 0) return false;
-    this.#spuriousAt = va;
+    // Right by the tables, yet the kernel faulted twice: SMEP or SMAP, which no translation resolves.
+    if (this.#spuriousAt.get(cpu.id) === va && (error & FAULT_PRESENT) !== 0) return false;
+    this.#spuriousAt.set(cpu.id, va);
     return true;
   }
 }
