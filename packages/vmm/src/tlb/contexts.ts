@@ -42,6 +42,12 @@ export class Contexts {
     return slot;
   }
 
+  /** A space is no more: what is still there of it is never used again. */
+  forget(asid: number): void {
+    const slot = this.find(asid);
+    if (slot >= 0) this.#asids[slot] = -1;
+  }
+
   /** The space of a slot, −1 for none. */
   asidOf(slot: number): number {
     return this.#asids[slot] ?? -1;

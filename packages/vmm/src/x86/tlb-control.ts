@@ -79,6 +79,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
   /** Ticket of the oldest invalidation that was left to the processor, Infinity where it owes none. */
   readonly #owesSince: Float64Array;
   readonly #contexts: readonly Contexts[];
+  /** By space; of those that a processor has been in. */
   readonly #logs: Map<number, FlushLog> = new Map();
   readonly #kernelRoot: number;
   readonly #missed: Float64Array = new Float64Array(CATCH_UP_PAGES);
@@ -163,6 +164,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
       if (cpu === here) leave();
       else this.#interrupt([cpu], leave);
     }
+    for (const contexts of this.#contexts) contexts.forget(asid);
     this.#logs.delete(asid);
   }
 
@@ -199,7 +201,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
       this.#shootKernel(vpns, freesTables ? -1 : count);
       return;
     }
-    this.#logOf(asid).record(vpns, count, freesTables);
+    this.#logs.get(asid)?.record(vpns, count, freesTables);
     const here = this.#current();
     const targets: number[] = [];
     for (let cpu = 0; cpu < this.#cpus.length; cpu++) {
@@ -224,7 +226,7 @@ export class CpuTlbControl implements TlbControl, AddressSpaceSwitch {
     if (asid === 0) return false;
     const here = this.#current();
     this.#ticket++;
-    this.#logOf(asid).record(vpns, count, false);
+    this.#logs.get(asid)?.record(vpns, count, false);
     for (let cpu = 0; cpu < this.#cpus.length; cpu++) {
       if (this.#asids[cpu] !== asid) continue;
       if (cpu === here) this.#catchUp(cpu);

@@ -26,8 +26,8 @@ export const DATA_WINDOWS = 4;
 /** The page of the leaf table itself. */
 export const SELF_PAGE = 511;
 
-/** P, R/W, A, D: supervisor, writable, marked as used, so that no walk has to. */
-const ENTRY_LOW = 0x63;
+/** P, R/W, A, D, G: supervisor, writable, marked as used, so that no walk has to; under every PCID, so that INVLPG drops it under every one. */
+const ENTRY_LOW = 0x163;
 /** XD. */
 const ENTRY_HIGH = 0x80000000;
 
