@@ -60,6 +60,7 @@ export type {
   SpecialOutcome,
   SpecialRequest,
   SwapStore,
+  LargeLeaves,
   TableStructure,
   TlbControl,
   TranslationSystem,
@@ -94,7 +95,8 @@ export { AWAIT_LIMIT } from "./space/residency.ts";
 export type { RunOutcome } from "./space/running.ts";
 export { MemoryBacking } from "./objects/memory-backing.ts";
 export { PlainMemory } from "./frames/plain-memory.ts";
-export { PlainTables, PlainTranslationSystem } from "./tables/plain-tables.ts";
+export { PlainTables } from "./tables/plain-tables.ts";
+export { PlainLargeLeaves, PlainTranslationSystem } from "./tables/plain-system.ts";
 export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";
 export { MemorySwap } from "./swap/memory-swap.ts";
 export { SWAP_BUSY, SWAP_FULL, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";

@@ -44,7 +44,7 @@ import { AddressSpace } from "./space/space.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
 import type { SwapTierStats } from "./swap/tier.ts";
-import { PlainTranslationSystem } from "./tables/plain-tables.ts";
+import { PlainTranslationSystem } from "./tables/plain-system.ts";
 import { TypeLedger } from "./type-ledger.ts";
 import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { afterAll, describe, test } from "vitest";
 
-import { Machine, physicalMapFromJson } from "@pagewright/machine";
+import { CR4_LA57, EFER_NXE, LONG_MODE, Machine, physicalMapFromJson, type Registers } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import {
   ACCESSED,
@@ -40,6 +40,7 @@ import {
   clockSuite,
   frameSourceSuite,
   frameWindowSuite,
+  largeLeavesSuite,
   memoryTypesSuite,
   randomSuite,
   replacementPolicySuite,
@@ -52,6 +53,7 @@ import {
   type TlbFixture,
 } from "@pagewright/vmm/testing";
 import { X86System } from "@pagewright/vmm/x86";
+import { MODE_4_LEVEL, MODE_5_LEVEL, MODE_PAE, type PagingMode } from "@pagewright/x86-paging";
 
 import { Lz4Block } from "../src/swap/compress/lz4-block.ts";
 import { Wkdm } from "../src/swap/compress/wkdm.ts";
@@ -168,18 +170,25 @@ class Starving implements FrameSource {
   }
 }
 
-function x86System(): { system: X86System; frames: Starving } {
+/** Registers that switch a paging mode on. */
+const REGISTERS = new Map<PagingMode, Registers>([
+  [MODE_4_LEVEL, LONG_MODE],
+  [MODE_5_LEVEL, { ...LONG_MODE, cr4: LONG_MODE.cr4 + CR4_LA57 }],
+  [MODE_PAE, { ...LONG_MODE, efer: EFER_NXE }],
+]);
+
+function x86System(mode: PagingMode = MODE_4_LEVEL): { system: X86System; frames: Starving } {
   const map = physicalMapFromJson({ entries: [{ base: "0x100000", end: "0x1ffffff", type: 1 }] });
-  const machine = new Machine({ map });
+  const machine = new Machine({ map, registers: REGISTERS.get(mode) ?? LONG_MODE });
   const frames = new Starving(new Pmm({ ranges: map.frameRanges() }));
   return {
-    system: new X86System({ cpus: machine.cpus, current: () => 0, bootMemory: machine.memory, frames }),
+    system: new X86System({ cpus: machine.cpus, current: () => 0, bootMemory: machine.memory, frames, mode }),
     frames,
   };
 }
 
-function x86Tables(): TablesFixture {
-  const { system, frames } = x86System();
+function x86Tables(mode?: PagingMode): TablesFixture {
+  const { system, frames } = x86System(mode);
   return {
     system,
     tableFrames: () => frames.taken,
@@ -194,9 +203,13 @@ function x86Tables(): TablesFixture {
 
 run("TranslationTables: a Map", translationTablesSuite, naiveTables);
 run("TranslationTables: in plain memory", translationTablesSuite, plainTables);
-run("TranslationTables: x86 through kernel windows", translationTablesSuite, x86Tables);
+run("TranslationTables: x86 through kernel windows", translationTablesSuite, () => x86Tables());
+run("LargeLeaves: in plain memory", largeLeavesSuite, plainTables);
+run("LargeLeaves: x86 through kernel windows", largeLeavesSuite, () => x86Tables());
+run("LargeLeaves: x86 with PAE", largeLeavesSuite, () => x86Tables(MODE_PAE));
+run("LargeLeaves: x86 with five levels", largeLeavesSuite, () => x86Tables(MODE_5_LEVEL));
 run("TableStructure: in plain memory", tableStructureSuite, plainTables);
-run("TableStructure: x86", tableStructureSuite, x86Tables);
+run("TableStructure: x86", tableStructureSuite, () => x86Tables());
 
 run("BackingStore: memory", backingStoreSuite, () => new MemoryBacking(0));
 run("BackingStore: a file of Node", backingStoreSuite, () => new FileBacking(newPath(), { create: true }));

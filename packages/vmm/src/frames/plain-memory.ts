@@ -87,6 +87,13 @@ export class PlainMemory implements FrameSource, FrameWindow, FramePressure, Spe
     }
   }
 
+  /** See {@link FrameSource.split}: a block is nothing but its frames here. */
+  split(pfn: Pfn, order: number): void {
+    for (let frame = pfn; frame < pfn + 2 ** order; frame++)
+      if (this.#taken[frame] !== 1)
+        throw new VmmError("unbalanced", "A block was split that is not taken.", { pfn: frame });
+  }
+
   /** See {@link FrameSource.takeMany}. */
   takeMany(into: Float64Array, count: number, _hints?: FrameHints): number {
     const taken = Math.min(count, this.#free);

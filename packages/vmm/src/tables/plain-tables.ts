@@ -2,25 +2,15 @@
  * Translations in plain memory, for spaces that no processor walks: `SpaceMemory` reads them, tests act as the processor through {@link PlainTables.use}.
  *
  * ```
- *  floor(vpn / 512) → table { frames: 512 numbers, states: 512 words }
+ *  floor(vpn / 512) → table { frames: 512 numbers, states: 512 words, or one 2M leaf }
  * ```
  * Tables take no frames. They can be moved and shared whole, so users of {@link TableStructure} work without a machine too.
  */
 import { VmmError } from "../errors.ts";
-import type { EntrySink, FlushSink, TableStructure, TranslationSystem, TranslationTables } from "../ports.ts";
-import { ACCESSED, DIRTY, PRESENT } from "../rights.ts";
+import type { EntrySink, FlushSink, TranslationTables } from "../ports.ts";
+import { DIRTY, PRESENT } from "../rights.ts";
 import { NO_FRAME, TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
-
-const STATE_MASK: number = ACCESSED | DIRTY;
-
-/** The translations under one table. */
-class PlainTable {
-  readonly frames: Float64Array = new Float64Array(TABLE_PAGES).fill(NO_FRAME);
-  /** Attributes and state; 0 where absent. */
-  readonly states: Uint16Array = new Uint16Array(TABLE_PAGES);
-  /** Present entries. */
-  used = 0;
-}
+import { PlainTable, STATE_MASK } from "./plain-table.ts";
 
 /** The translations of one space. */
 export class PlainTables implements TranslationTables {
@@ -28,19 +18,23 @@ export class PlainTables implements TranslationTables {
   readonly root: number;
   /** See {@link TranslationTables.frame}. */
   frame: Pfn = NO_FRAME;
+  /** Counts the 2M leaves that became single translations, in all spaces. */
+  readonly #counts: { splits: number };
   readonly #tables: Map<number, PlainTable> = new Map();
   #lastNumber = NaN;
   #last: PlainTable | null = null;
 
   /** Empty tables. */
-  constructor(root: number) {
+  constructor(root: number, counts: { splits: number } = { splits: 0 }) {
     this.root = root;
+    this.#counts = counts;
   }
 
   /** See {@link TranslationTables.map}. */
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
     const table = this.#make(Math.floor(vpn / TABLE_PAGES));
     const at = vpn & (TABLE_PAGES - 1);
+    if (table.leaf !== 0) this.splitLarge(vpn, plan);
     if (table.states[at] !== 0) plan.invalidate(vpn);
     else table.used++;
     table.frames[at] = pfn;
@@ -50,25 +44,40 @@ export class PlainTables implements TranslationTables {
 
   /** See {@link TranslationTables.unmap}. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
-    this.#visit(start, end, (table, at, vpn) => {
-      const pfn = table.frames[at]!;
-      const state = table.states[at]!;
-      table.states[at] = 0;
-      table.frames[at] = NO_FRAME;
-      table.used--;
-      plan.invalidate(vpn);
-      if (sink !== null) sink.entry(vpn, pfn, state);
+    this.#visit(start, end, plan, {
+      leaf: (table, base) => {
+        const { leaf, leafFrame } = table;
+        table.leaf = 0;
+        plan.invalidate(base);
+        if (sink !== null) for (let at = 0; at < TABLE_PAGES; at++) sink.entry(base + at, leafFrame + at, leaf);
+      },
+      entry: (table, at, vpn) => {
+        const pfn = table.frames[at]!;
+        const state = table.states[at]!;
+        table.states[at] = 0;
+        table.frames[at] = NO_FRAME;
+        table.used--;
+        plan.invalidate(vpn);
+        if (sink !== null) sink.entry(vpn, pfn, state);
+      },
     });
   }
 
   /** See {@link TranslationTables.protect}. */
   protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void {
-    this.#visit(start, end, (table, at, vpn) => {
-      const before = table.states[at]!;
-      const after = (before & STATE_MASK) + attributes + PRESENT;
-      if (after === before) return;
-      table.states[at] = after;
-      plan.invalidate(vpn);
+    this.#visit(start, end, plan, {
+      leaf: (table, base) => {
+        const after = (table.leaf & STATE_MASK) + attributes + PRESENT;
+        if (after !== table.leaf) plan.invalidate(base);
+        table.leaf = after;
+      },
+      entry: (table, at, vpn) => {
+        const before = table.states[at]!;
+        const after = (before & STATE_MASK) + attributes + PRESENT;
+        if (after === before) return;
+        table.states[at] = after;
+        plan.invalidate(vpn);
+      },
     });
   }
 
@@ -77,6 +86,10 @@ export class PlainTables implements TranslationTables {
     const table = this.#find(Math.floor(vpn / TABLE_PAGES));
     if (table === null) return 0;
     const at = vpn & (TABLE_PAGES - 1);
+    if (table.leaf !== 0) {
+      this.frame = table.leafFrame + at;
+      return table.leaf;
+    }
     const state = table.states[at]!;
     if (state !== 0) this.frame = table.frames[at]!;
     return state;
@@ -84,13 +97,45 @@ export class PlainTables implements TranslationTables {
 
   /** See {@link TranslationTables.harvest}. */
   harvest(start: Vpn, end: Vpn, bits: number, plan: FlushSink, sink: EntrySink): void {
-    this.#visit(start, end, (table, at, vpn) => {
-      const state = table.states[at]!;
-      if ((state & bits) === 0) return;
-      table.states[at] = state & ~bits;
-      if ((state & bits & DIRTY) !== 0) plan.invalidate(vpn);
-      sink.entry(vpn, table.frames[at]!, state);
+    this.#visit(start, end, null, {
+      leaf: (table, base) => {
+        const { leaf, leafFrame } = table;
+        if ((leaf & bits) === 0) return;
+        table.leaf = leaf & ~bits;
+        if ((leaf & bits & DIRTY) !== 0) plan.invalidate(base);
+        for (let at = 0; at < TABLE_PAGES; at++) sink.entry(base + at, leafFrame + at, leaf);
+      },
+      entry: (table, at, vpn) => {
+        const state = table.states[at]!;
+        if ((state & bits) === 0) return;
+        table.states[at] = state & ~bits;
+        if ((state & bits & DIRTY) !== 0) plan.invalidate(vpn);
+        sink.entry(vpn, table.frames[at]!, state);
+      },
     });
+  }
+
+  /** See {@link LargeLeaves.map}. Never false. */
+  mapLarge(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
+    this.#make(Math.floor(vpn / TABLE_PAGES)).setLeaf(pfn, attributes);
+    return true;
+  }
+
+  /** See {@link LargeLeaves.split}. */
+  splitLarge(vpn: Vpn, plan: FlushSink): void {
+    const number = Math.floor(vpn / TABLE_PAGES);
+    const table = this.#find(number);
+    if (table === null || table.leaf === 0)
+      throw new VmmError("bad-argument", "There is no 2M page to split.", { vpn });
+    table.split();
+    this.#counts.splits++;
+    plan.invalidate(number * TABLE_PAGES);
+  }
+
+  /** See {@link LargeLeaves.pagesAt}. */
+  pagesAt(vpn: Vpn): number {
+    const table = this.#find(Math.floor(vpn / TABLE_PAGES));
+    return table !== null && table.leaf !== 0 ? TABLE_PAGES : 1;
   }
 
   /** See {@link TranslationTables.destroy}. */
@@ -104,9 +149,10 @@ export class PlainTables implements TranslationTables {
   use(vpn: Vpn, bits: number): void {
     const table = this.#find(Math.floor(vpn / TABLE_PAGES));
     const at = vpn & (TABLE_PAGES - 1);
-    if (table === null || table.states[at] === 0)
+    if (table === null || (table.leaf === 0 && table.states[at] === 0))
       throw new VmmError("bad-argument", "A page that has no translation was used.", { vpn });
-    table.states[at] = table.states[at]! | (bits & STATE_MASK);
+    if (table.leaf !== 0) table.leaf |= bits & STATE_MASK;
+    else table.states[at] = table.states[at]! | (bits & STATE_MASK);
   }
 
   /** Takes the table of a table-aligned page out, whole; null if there is none. */
@@ -136,6 +182,8 @@ export class PlainTables implements TranslationTables {
       for (const state of table.states) if (state !== 0) used++;
       if (used !== table.used)
         throw new VmmError("invariant", "A table's count of translations is wrong.", { number, used });
+      if (used > 0 && table.leaf !== 0)
+        throw new VmmError("invariant", "A table has a 2M leaf and single translations.", { number, used });
     }
   }
 
@@ -163,85 +211,42 @@ export class PlainTables implements TranslationTables {
     return made;
   }
 
-  #visit(start: Vpn, end: Vpn, change: (table: PlainTable, at: number, vpn: Vpn) => void): void {
+  /** Visits what is present of a range. With `plan`, 2M leaves that reach beyond the range are split first; without, they are visited whole. */
+  #visit(start: Vpn, end: Vpn, plan: FlushSink | null, visitor: Visitor): void {
     const first = Math.floor(start / TABLE_PAGES);
     const last = Math.floor((end - 1) / TABLE_PAGES);
     if (last - first < this.#tables.size) {
-      for (let number = first; number <= last; number++) this.#visitTable(number, start, end, change);
+      for (let number = first; number <= last; number++) this.#visitTable(number, start, end, plan, visitor);
       return;
     }
     const numbers = [...this.#tables.keys()]
       .filter((number) => number >= first && number <= last)
       .sort((a, b) => a - b);
-    for (const number of numbers) this.#visitTable(number, start, end, change);
+    for (const number of numbers) this.#visitTable(number, start, end, plan, visitor);
   }
 
-  #visitTable(number: number, start: Vpn, end: Vpn, change: (table: PlainTable, at: number, vpn: Vpn) => void): void {
+  #visitTable(number: number, start: Vpn, end: Vpn, plan: FlushSink | null, visitor: Visitor): void {
     const table = this.#find(number);
-    if (table === null || table.used === 0) return;
+    if (table === null) return;
     const base = number * TABLE_PAGES;
     const from = Math.max(0, start - base);
     const to = Math.min(TABLE_PAGES, end - base);
-    for (let at = from; at < to; at++) if (table.states[at] !== 0) change(table, at, base + at);
+    if (table.leaf !== 0) {
+      if (plan === null || to - from === TABLE_PAGES) {
+        visitor.leaf(table, base);
+        return;
+      }
+      this.splitLarge(base, plan);
+    }
+    if (table.used === 0) return;
+    for (let at = from; at < to; at++) if (table.states[at] !== 0) visitor.entry(table, at, base + at);
   }
 }
 
-/** Makes {@link PlainTables}. Its spaces have no kernel half of their own; {@link kernel} is one more set of tables. */
-export class PlainTranslationSystem implements TranslationSystem, TableStructure {
-  /** Tables of kernel ranges. */
-  readonly kernel: PlainTables = new PlainTables(0);
-  /** The system itself: plain tables can be moved and shared. */
-  readonly structure: TableStructure = this;
-  #roots = 0;
-
-  /** See {@link TranslationSystem.create}. Never null. */
-  create(): PlainTables {
-    return new PlainTables(++this.#roots);
-  }
-
-  /** See {@link TableStructure.moveTables}. */
-  moveTables(
-    from: PlainTables,
-    fromStart: Vpn,
-    to: PlainTables,
-    toStart: Vpn,
-    pages: number,
-    plan: FlushSink,
-  ): boolean {
-    for (let at = 0; at < pages; at += TABLE_PAGES) {
-      const table = from.detach(fromStart + at);
-      if (table !== null) to.attach(toStart + at, table);
-    }
-    plan.invalidateSpace();
-    return true;
-  }
-
-  /** See {@link TableStructure.shareTables}. Never false. */
-  shareTables(
-    from: PlainTables,
-    fromStart: Vpn,
-    to: PlainTables,
-    toStart: Vpn,
-    pages: number,
-    _plan: FlushSink,
-  ): boolean {
-    for (let at = 0; at < pages; at += TABLE_PAGES) to.attach(toStart + at, from.tableAt(fromStart + at));
-    return true;
-  }
-
-  /** See {@link TableStructure.detachTables}. */
-  detachTables(from: PlainTables, start: Vpn, pages: number, plan: FlushSink): void {
-    for (let at = 0; at < pages; at += TABLE_PAGES) from.detach(start + at);
-    plan.invalidateSpace();
-  }
-
-  /** See {@link TableStructure.merge}: plain tables have one page size. */
-  merge(_tables: PlainTables, _start: Vpn, _plan: FlushSink): boolean {
-    return false;
-  }
-
-  /** See {@link TableStructure.split}: nothing is ever merged here. */
-  split(_tables: PlainTables, _start: Vpn, _plan: FlushSink): boolean {
-    return true;
-  }
+/** What is done to the translations of a range. */
+interface Visitor {
+  /** A 2M leaf from page `base` on. */
+  leaf(table: PlainTable, base: Vpn): void;
+  /** A single translation. */
+  entry(table: PlainTable, at: number, vpn: Vpn): void;
 }

@@ -54,6 +54,19 @@ export const frameSourceSuite: readonly ConformanceCase<FrameSource>[] = [
       same(drain(source).length, 512, "frames of the block");
     },
   },
+  {
+    name: "a block that was split is given back frame by frame, and is a block again",
+    run(make): void {
+      const source = make();
+      if (source.split === undefined) return;
+      const wish = { order: 9, node: -1, colour: -1, movable: 1 };
+      const block = source.take(wish);
+      drain(source);
+      source.split(block, 9);
+      for (let at = 0; at < 512; at++) source.give(block + at);
+      same(source.take(wish), block, "the block");
+    },
+  },
 ];
 
 /** A window and frames to look at through it. */

@@ -20,16 +20,19 @@ export interface TablesFixture {
 }
 
 /** Collects what a change leaves to do. */
-class Plan implements FlushSink {
+export class Plan implements FlushSink {
   readonly pages: Set<Vpn> = new Set();
   everything = false;
   readonly tables: Pfn[] = [];
+  /** See {@link FlushSink.invalidate}. */
   invalidate(vpn: Vpn): void {
     this.pages.add(vpn);
   }
+  /** See {@link FlushSink.invalidateSpace}. */
   invalidateSpace(): void {
     this.everything = true;
   }
+  /** See {@link FlushSink.tableFrame}. */
   tableFrame(pfn: Pfn): void {
     this.tables.push(pfn);
   }
@@ -37,6 +40,7 @@ class Plan implements FlushSink {
   covers(vpn: Vpn): boolean {
     return this.everything || this.pages.has(vpn);
   }
+  /** Gives back what the plan set free. */
   complete({ giveTable }: TablesFixture): void {
     for (const pfn of this.tables) giveTable(pfn);
   }

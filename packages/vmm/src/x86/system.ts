@@ -24,6 +24,7 @@ import type { AddressLayout, FrameSource, TranslationSystem } from "../ports.ts"
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { AttributeMap, LINUX_PAT } from "./attributes.ts";
 import type { KernelCpu } from "./kernel-cpu.ts";
+import { X86LargeLeaves } from "./large-leaves.ts";
 import { X86Structure } from "./structure.ts";
 import { TableSource } from "./table-source.ts";
 import { X86Tables } from "./tables.ts";
@@ -76,6 +77,8 @@ class BootableMemory implements TableMemory {
 export class X86System implements TranslationSystem {
   /** See {@link TranslationSystem.structure}. */
   readonly structure: X86Structure = new X86Structure();
+  /** See {@link TranslationSystem.large}. */
+  readonly large: X86LargeLeaves;
   /** See {@link TranslationSystem.layout}. */
   readonly layout: AddressLayout;
   /** Tables of the kernel half. */
@@ -108,6 +111,7 @@ export class X86System implements TranslationSystem {
       (pfn) => memory.forget(pfn),
       options.rootFrames ?? null,
     );
+    this.large = new X86LargeLeaves(mode, this.source);
     const kernel = this.#newMapper();
     if (kernel === null) throw new VmmError("port-contract", "There is no frame for the kernel's root.");
     this.kernel = new X86Tables(kernel, this.#attributes, this.source, () => undefined);

@@ -15,6 +15,10 @@ export class TableSource implements TableFrames {
   /** Frames for roots, where those have to lie below an address (PAE: 4 GiB); null: as other tables. */
   readonly #roots: TableFrames | null;
   readonly #ownRoots: Set<Pfn> = new Set();
+  /** Frames kept back for leaves that may have to be split. They are in no table and never were since they were taken. */
+  readonly #deposits: Pfn[] = [];
+  #isSplitting = false;
+  #splits = 0;
   #plan: FlushSink | null = null;
   #taken = 0;
 
@@ -36,8 +40,56 @@ export class TableSource implements TableFrames {
     return this.#taken;
   }
 
+  /** Splits that took a frame kept back for them. */
+  get splits(): number {
+    return this.#splits;
+  }
+
+  /** The frames kept back, for auditors. */
+  get deposits(): readonly Pfn[] {
+    return this.#deposits;
+  }
+
+  /** Keeps frames back for splits to come. False: there are not as many, and none is kept. */
+  deposit(count: number): boolean {
+    for (let at = 0; at < count; at++) {
+      const pfn = this.#frames.take(UNMOVABLE);
+      if (pfn === NO_FRAME) {
+        this.withdraw(at);
+        return false;
+      }
+      this.#deposits.push(pfn);
+    }
+    return true;
+  }
+
+  /** Gives frames back that no split needs any more. */
+  withdraw(count: number): void {
+    for (const pfn of this.#deposits.splice(this.#deposits.length - count, count)) this.#frames.give(pfn);
+  }
+
+  /** Runs a split: its table is one of the frames kept back. */
+  splitting<T>(split: () => T): T {
+    this.#isSplitting = true;
+    try {
+      return split();
+    } finally {
+      this.#isSplitting = false;
+    }
+  }
+
+  /** A split fills its whole table: the frame need not be zeroed. */
+  #takeDeposit(): Pfn {
+    const pfn = this.#deposits.pop();
+    if (pfn === undefined) return NO_FRAME;
+    this.#splits++;
+    this.#taken++;
+    return pfn;
+  }
+
   /** See TableFrames. */
   take(): Pfn {
+    if (this.#isSplitting) return this.#takeDeposit();
     const pfn = this.#frames.take(UNMOVABLE);
     if (pfn === NO_FRAME) return NO_FRAME;
     this.#zero(pfn);

@@ -5,6 +5,7 @@ import {
   FLUSH_REQUIRED,
   attributesOf,
   levelOf,
+  splitPage,
   type FlushPlan as PagingPlan,
   type Mapper,
   type PagingLevel,
@@ -17,6 +18,7 @@ import type { EntrySink, FlushSink, TranslationTables } from "../ports.ts";
 import { ACCESSED, DIRTY } from "../rights.ts";
 import { NO_FRAME, type Pfn, type Vpn } from "../units.ts";
 import type { AttributeMap } from "./attributes.ts";
+import { LargeBook, PAGES_2M, tablesWithin } from "./large-book.ts";
 import type { TableSource } from "./table-source.ts";
 
 /** Tables of one space. */
@@ -27,6 +29,8 @@ export class X86Tables implements TranslationTables {
   frame: Pfn = NO_FRAME;
   /** The mapper; for moves of whole tables and for auditors. */
   readonly mapper: Mapper;
+  /** The 2M and 1G leaves. */
+  readonly large: LargeBook = new LargeBook();
   readonly #attributes: AttributeMap;
   readonly #source: TableSource;
   /** Empties the part of the root that is not this space's own, before the tables go. */
@@ -63,6 +67,7 @@ export class X86Tables implements TranslationTables {
   }
 
   #mapSlowly(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+    this.#splitAround(vpn, vpn + 1, plan);
     const done = this.mapper.map(vpn, 1, pfn, this.#attributes.packed(attributes), REPLACE);
     if (!done.ok) return this.#refused(done);
     this.#report(done, plan);
@@ -118,6 +123,7 @@ export class X86Tables implements TranslationTables {
   }
 
   #unmapRange(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
+    this.#splitAround(start, end, plan);
     const done = this.mapper.unmap(start, end - start);
     if (!done.ok)
       throw new VmmError("port-contract", "A range of whole pages cannot be unmapped.", { reason: done.reason });
@@ -127,10 +133,12 @@ export class X86Tables implements TranslationTables {
         for (let at = 0; at < pages; at++) sink.entry(vpn + at, pfn + at, state);
       });
     this.#report(done, plan);
+    if (this.large.size > 0) this.#source.withdraw(this.large.remove(start, end));
   }
 
   /** See {@link TranslationTables.protect}. */
   protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void {
+    this.#splitAround(start, end, plan);
     const done = this.mapper.protect(start, end - start, this.#attributes.packed(attributes));
     if (!done.ok)
       throw new VmmError("port-contract", "A range of whole pages cannot be protected.", { reason: done.reason });
@@ -184,11 +192,10 @@ export class X86Tables implements TranslationTables {
       return;
     }
     const done = this.mapper.harvest(start, end - start, clear, (vpn, pages, seen) => {
-      for (let at = 0; at < pages; at++) {
-        const state = this.query(vpn + at);
-        const was = ((seen & ATTR_ACCESSED) !== 0 ? ACCESSED : 0) | ((seen & ATTR_DIRTY) !== 0 ? DIRTY : 0);
-        sink.entry(vpn + at, this.frame, state | was);
-      }
+      const was = ((seen & ATTR_ACCESSED) !== 0 ? ACCESSED : 0) | ((seen & ATTR_DIRTY) !== 0 ? DIRTY : 0);
+      const state = this.query(vpn) | was;
+      const pfn = this.frame;
+      for (let at = 0; at < pages; at++) sink.entry(vpn + at, pfn + at, state);
     });
     this.#report(done, plan);
   }
@@ -210,11 +217,49 @@ export class X86Tables implements TranslationTables {
     sink.entry(vpn, this.frame, state | (dirty ? DIRTY : 0));
   }
 
+  /** See {@link LargeLeaves.map} of the ports. */
+  mapLarge(vpn: Vpn, pfn: Pfn, pages: number, attributes: number, plan: FlushSink): boolean {
+    const kept = tablesWithin(pages);
+    if (!this.#source.deposit(kept)) return false;
+    const level = pages === PAGES_2M ? 2 : 3;
+    const done = this.mapper.map(vpn, pages, pfn, this.#attributes.packed(attributes), { level });
+    if (!done.ok) {
+      this.#source.withdraw(kept);
+      return this.#refused(done);
+    }
+    this.#report(done, plan);
+    this.large.add(vpn, pages);
+    this.#lastNumber = NaN;
+    return true;
+  }
+
+  /** See {@link LargeLeaves.split} of the ports. */
+  splitLarge(vpn: Vpn, plan: FlushSink): void {
+    const done = this.#source.splitting(() => splitPage(this.mapper, vpn));
+    if (!done.ok)
+      throw new VmmError("invariant", "A leaf that has a table kept back cannot be split.", { vpn, why: done.reason });
+    this.large.split(vpn);
+    this.#report(done, plan);
+  }
+
+  /** Splits the leaves that reach across either end of a range. */
+  #splitAround(start: Vpn, end: Vpn, plan: FlushSink): void {
+    if (this.large.size === 0) return;
+    for (const edge of [start, end]) while (this.large.crosses(edge)) this.splitLarge(edge, plan);
+  }
+
   /** See {@link TranslationTables.destroy}. */
   destroy(plan: FlushSink): void {
+    this.#source.withdraw(this.large.remove(-Infinity, Infinity));
     this.#release(this.root);
     this.#report(this.mapper.destroy(), plan);
     plan.invalidateSpace();
+  }
+
+  /** Splits the leaves across the ends of a range that moves to other tables, and enters the others there. */
+  moveLarge(start: Vpn, pages: number, into: X86Tables, to: Vpn, plan: FlushSink): void {
+    this.#splitAround(start, start + pages, plan);
+    this.large.moveTo(into.large, start, pages, to);
   }
 
   /** Forgets which leaf table was found last: tables have moved. */
