@@ -2,11 +2,10 @@
  * Replacement policies as the user names them: one that is built in, or a module of the user's own, of which every mistake becomes
  * one line that names the module.
  */
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { policies } from "@pagewright/vmm/policies";
 import type { PolicyFactory, SimulatedPolicy } from "@pagewright/vmm/policies";
 import { complaintOf, UsageError } from "./output.ts";
+import { defaultFunctionOf, isPath } from "./user-module.ts";
 
 /** What a module's policy has to have. */
 const METHODS = ["insert", "accessed", "evict"] as const;
@@ -25,7 +24,7 @@ export function isBuiltInPolicy(word: string): boolean {
 export async function policyFactoryOf(option: string, word: string): Promise<PolicyFactory> {
   const builtIn = isBuiltInPolicy(word) ? policies[word.toLowerCase()] : undefined;
   if (builtIn !== undefined) return builtIn;
-  if (/[./\\]/.test(word)) return importFactory(word);
+  if (isPath(word)) return importFactory(word);
   throw new UsageError(`${option} ${word}: not one of ${Object.keys(policies).join(", ")}, nor a path`);
 }
 
@@ -39,17 +38,9 @@ export function runUserPolicy<T>(name: string, code: () => T): T {
 }
 
 async function importFactory(path: string): Promise<PolicyFactory> {
-  let module: { readonly default?: unknown };
-  try {
-    module = (await import(pathToFileURL(resolve(path)).href)) as typeof module;
-  } catch (error) {
-    throw new UsageError(`${path}: cannot be imported: ${complaintOf(error)}`);
-  }
-  const factory = module.default;
-  if (typeof factory !== "function")
-    throw new UsageError(`${path}: its default export is no function that makes a policy`);
+  const factory = await defaultFunctionOf(path, "a policy");
   return (setting) => {
-    const policy = runUserPolicy(path, () => (factory as (setting: unknown) => unknown)(setting));
+    const policy = runUserPolicy(path, () => factory(setting));
     for (const method of METHODS)
       if (typeof (policy as Record<string, unknown> | null | undefined)?.[method] !== "function")
         throw new UsageError(`${path}: the policy that it makes has no method ${method}`);

@@ -94,9 +94,38 @@ describe("pagewright replay", () => {
   });
 
   test("swaps to compressed memory, alone and in front of a file", async () => {
-    for (const swap of ["compressed", "compressed,file"]) {
+    for (const swap of ["compressed-only", "compressed", "compressed,file"]) {
       const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "90%", "--swap", swap]);
       expect(report).toMatchObject({ frames: 57, mismatches: 0, audit: { ok: true, problems: [] } });
+      expect(report.swap.out).toBeGreaterThan(0);
+    }
+  });
+
+  test("puts a file behind compressed memory, so that what does not compress has a place", async () => {
+    const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "10%", "--swap", "compressed"]);
+    expect(report).toMatchObject({ swapTiers: ["compressed", "file"], mismatches: 0, audit: { ok: true } });
+  });
+
+  test.each(["write", "writeLater"])("swaps to a store of the user's own with %s", async (method) => {
+    const path = join(folder, `${method}.mjs`);
+    const [write, read, answer] =
+      method === "write" ? ["write", "read", "(x) => x"] : ["writeLater", "readLater", "async (x) => x"];
+    writeFileSync(
+      path,
+      `const answer = ${answer};
+      export default ({ slots }) => {
+        const pages = new Map();
+        return {
+          slots,
+          ${write}(slot, from) { pages.set(slot, from.slice()); return answer("ok"); },
+          ${read}(slot, into) { into.set(pages.get(slot)); return answer("ok"); },
+        };
+      };`,
+    );
+    for (const swap of [path, `compressed,${path}`]) {
+      const report = await jsonHere<ReplayReport>(["replay", small, small, "--ram", "25%", "--swap", swap]);
+      expect(report).toMatchObject({ mismatches: 0, pagesVerified: 128, audit: { ok: true, problems: [] } });
+      expect(report.swapStores.at(-1)).toMatchObject({ failedReads: 0, fenced: false });
       expect(report.swap.out).toBeGreaterThan(0);
     }
   });
@@ -163,7 +192,7 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     ["an unknown policy", [small, "--policy", "best"], "--policy best"],
     ["an unknown swap tier", [small, "--swap", "tape"], "--swap tape"],
     ["compressed memory behind a file", [small, "--swap", "file,compressed"], "compressed is the first tier"],
-    ["less memory than the program needs", [small, "--ram", "10%", "--swap", "compressed"], "out of memory"],
+    ["less memory than the program needs", [small, "--ram", "10%", "--swap", "compressed-only"], "out of memory"],
     ["no map", [small, "--map", join(folder, "absent.json")], "no such file"],
     [
       "a map without memory",

@@ -32,7 +32,12 @@ export function registerReplay(program: Command): void {
     .option("--map <file>", "firmware map of the machine (default: a ThinkPad T400 with 3 GiB)", DEFAULT_MAP)
     .option("--ram <size>", "frames for resident pages: 25% of the distinct pages, 64M, 1000f", "25%")
     .option("--policy <name>", "replacement policy, by name or as a path of a module (default: the manager's own)")
-    .option("--swap <tiers>", "swap tiers by priority: compressed, file", "file")
+    .option(
+      "--swap <tiers>",
+      "swap tiers by priority: compressed (in front of a file unless another tier follows), compressed-only, file, "
+        + "or the path of a module that makes a store",
+      "file",
+    )
     .option("--swap-folder <folder>", "where the swap file is made (default: the folder for temporary files)")
     .option("--cpus <n>", "logical processors", wholeNumber("--cpus", 1, MOST_CPUS), 1)
     .option("--json", "print one JSON document")

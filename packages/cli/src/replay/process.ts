@@ -7,6 +7,7 @@ import { FileBacking } from "@pagewright/vmm/node";
 import type { Stack } from "@pagewright/stack";
 import { complaintOf, UsageError } from "../output.ts";
 import { PAGE_BYTES } from "./page-contents.ts";
+import { KilledProgram } from "./traced-program.ts";
 import type { TracedProgram } from "./traced-program.ts";
 import type { LayoutRegion } from "./trace-layout.ts";
 
@@ -22,6 +23,7 @@ export class ReplayProcess {
   readonly #stack: Stack;
   readonly #space: AddressSpace;
   readonly #backing: FileBacking | null;
+  #verified: number = 0;
 
   /**
    * Gives a program a space on a stack, with every region of its layout.
@@ -42,19 +44,40 @@ export class ReplayProcess {
     for (const region of program.layout.regions) this.#map(region, file);
   }
 
-  /** Runs the next slice. */
-  runSlice(): void {
-    this.program.run(this.#stack.enter(this.#space, this.cpu), SLICE_RECORDS);
+  /** Pages compared as a whole. */
+  get pagesVerified(): number {
+    return this.#verified;
   }
 
-  /** Compares whole pages `[first, end)` with what they should hold; returns how many were touched. */
-  verify(first: number, end: number): number {
-    return this.program.verify(this.#stack.enter(this.#space, this.cpu), first, end);
+  /** Runs the next slice. A promise: the program waits for a page, and can go on when it is settled. */
+  runSlice(): Promise<void> | null {
+    return this.#unlessPending(() => {
+      this.program.run(this.#stack.enter(this.#space, this.cpu), SLICE_RECORDS);
+    });
+  }
+
+  /** Compares a whole page with what it should hold, if it was touched. A promise: to be tried again when that is settled. */
+  verify(page: number): Promise<void> | null {
+    return this.#unlessPending(() => {
+      this.#verified += this.program.verify(this.#stack.enter(this.#space, this.cpu), page, page + 1);
+    });
   }
 
   /** Closes its file. */
   close(): void {
     this.#backing?.close();
+  }
+
+  /** What the program waits for, if that is what stopped it. */
+  #unlessPending(work: () => void): Promise<void> | null {
+    try {
+      work();
+      return null;
+    } catch (error) {
+      const { pending } = this.#space;
+      if (error instanceof KilledProgram && this.#stack.lastFault === "pending" && pending !== null) return pending;
+      throw error;
+    }
   }
 
   #map(region: LayoutRegion, file: FileObject | null): void {

@@ -83,7 +83,7 @@ export async function replay(request: ReplayRequest): Promise<ReplayReport> {
     throw error instanceof KilledProgram ? verdictOn(running, error) : error;
   } finally {
     for (const process of running.processes) process.close();
-    running.tiers.close();
+    await running.tiers.close();
   }
 }
 
@@ -94,7 +94,7 @@ async function setUp(request: ReplayRequest): Promise<Replay> {
   const pages = sumOf(programs, ({ trace }) => trace.vpns.length);
   const frames = framesOf(request.ram, pages);
   const folder = temporaryFolder(request.swapFolder ?? undefined);
-  const tiers = swapTiersOf(request.swap, folder, pages);
+  const tiers = await swapTiersOf(request.swap, { slots: pages, folder });
   const policy = request.policy === null ? {} : { policy: await managerPolicyOf(request.policy, pages, frames) };
   const compressed = tiers.compressed
     ? { compressed: { limitFrames: Math.floor(frames * POOL_SHARE), slots: pages } }
@@ -131,8 +131,17 @@ async function runAll(running: Replay): Promise<number> {
   );
   const started = performance.now();
   let breath = started;
+  const waiting = new Map<ReplayProcess, Promise<void>>();
   for (let left = processes.filter(isUnfinished); left.length > 0; left = left.filter(isUnfinished)) {
-    for (const process of left) process.runSlice();
+    for (const process of left) {
+      const pending = waiting.has(process) ? null : process.runSlice();
+      if (pending !== null)
+        waiting.set(
+          process,
+          pending.finally(() => waiting.delete(process)),
+        );
+    }
+    if (waiting.size === left.length) await Promise.race(waiting.values());
     if (performance.now() - breath < BREATH_MS) continue;
     progress.update(sumOf(running.programs, ({ position }) => position));
     failIfLost(running);
@@ -154,12 +163,14 @@ async function verifyAll(running: Replay): Promise<number> {
   let verified = 0;
   for (const process of running.processes) {
     const pages = process.program.trace.vpns.length;
-    for (let first = 0; first < pages; first += VERIFY_PAGES) {
-      verified += process.verify(first, Math.min(pages, first + VERIFY_PAGES));
-      progress.update(verified);
+    for (let page = 0; page < pages; page++) {
+      for (let wait = process.verify(page); wait !== null; wait = process.verify(page)) await wait;
+      if ((page + 1) % VERIFY_PAGES !== 0 && page + 1 < pages) continue;
+      progress.update(verified + process.pagesVerified);
       failIfLost(running);
       await breathe();
     }
+    verified += process.pagesVerified;
   }
   progress.stop();
   return verified;
@@ -205,6 +216,7 @@ function figuresOf({ name, request, machine, programs, frames, stack, tiers }: R
     evictions: stats.evictions,
     writebacks: stats.writebacks,
     swap: { in: stats.swapIns, out: stats.swapOuts },
+    swapStores: stack.vmm.swapTiers(),
     tlb: translationsOf(stack),
     overheadFrames: pmm.usedFrames - stack.vmm.residentPages,
     zones: pmm.zones.map(({ name, node, frames, freeFrames }) => ({ name, node, frames, freeFrames })),

@@ -1,4 +1,5 @@
 /** What a replay found, as a JSON document and as a short text. */
+import type { SwapTierStats } from "@pagewright/vmm";
 import { grouped, textTable } from "../output.ts";
 
 /** Frames of one zone of the machine. */
@@ -39,6 +40,8 @@ export interface ReplayReport {
   readonly writebacks: number;
   /** Pages read from and written to swap. */
   readonly swap: { readonly in: number; readonly out: number };
+  /** What became of each store: slots, transfers, failures; compressed memory and the store behind it are one. */
+  readonly swapStores: readonly SwapTierStats[];
   readonly tlb: { readonly hits: number; readonly misses: number };
   /** Frames beyond the limit: page tables, windows, stock. */
   readonly overheadFrames: number;

@@ -1,53 +1,90 @@
 /** Swap tiers by name, as the user asks for them. */
 import { join } from "node:path";
-import type { SwapStore } from "@pagewright/vmm";
+import type { AsyncSwapStore, SwapStore } from "@pagewright/vmm";
 import { FileSwap } from "@pagewright/vmm/node";
 import { complaintOf, UsageError } from "../output.ts";
+import { defaultFunctionOf, isPath } from "../user-module.ts";
 
-/** Memory that holds pages compressed. */
+/** Memory that holds pages compressed, in front of the next tier: a file where none is named. */
 const COMPRESSED = "compressed";
+/** The same with nothing behind it: memory may run out. */
+const COMPRESSED_ONLY = "compressed-only";
 /** A file in a folder. */
 const FILE = "file";
 
+/** What a user's module is asked to make a store for. */
+export interface SwapStoreSetting {
+  /** Pages that may have to be stored at once. */
+  readonly slots: number;
+  /** A folder that does not outlive the run. */
+  readonly folder: string;
+}
+
+/** A user's store: synchronous or not, and perhaps with something to close. */
+type UserStore = (SwapStore | AsyncSwapStore) & { close?(): void | Promise<void> };
+
 /** Stores in order of preference, and how to learn that one of them failed. */
 export interface SwapTiers {
+  /** The tiers in use. */
   readonly names: readonly string[];
   /** Whether compressed memory is the first tier. */
   readonly compressed: boolean;
   /** The stores behind it. */
-  readonly stores: readonly SwapStore[];
+  readonly stores: readonly (SwapStore | AsyncSwapStore)[];
   /** What a store's disk last complained about, in words; null if it never did. */
   failure(): string | null;
-  close(): void;
+  /** Gives back what the stores have open. */
+  close(): Promise<void>;
 }
 
 /**
  * Makes the tiers that the user named.
  *
- * @param names - `compressed` for memory, first or not at all; `file` for a file in `folder`.
- * @param pages - Pages that may have to be stored at once.
- * @throws {@link UsageError} for an unknown tier, or if its file cannot be made.
+ * @param words - `compressed` or `compressed-only` first or not at all; `file` for a file in the folder; or the path of a module whose default export
+ * makes a store.
+ * @throws {@link UsageError} for an unknown tier, a module that cannot be used, or a file that cannot be made.
  */
-export function swapTiersOf(names: readonly string[], folder: string, pages: number): SwapTiers {
+export async function swapTiersOf(words: readonly string[], setting: SwapStoreSetting): Promise<SwapTiers> {
+  const compressed = words[0] === COMPRESSED || words[0] === COMPRESSED_ONLY;
+  const named = compressed ? words.slice(1) : words;
+  if (words[0] === COMPRESSED_ONLY && named.length > 0)
+    throw new UsageError(`--swap ${words.join(",")}: nothing comes behind ${COMPRESSED_ONLY}`);
+  const behind = words[0] === COMPRESSED && named.length === 0 ? [FILE] : named;
+  for (const word of behind) demandTier(words, word);
   const files: FileSwap[] = [];
-  const compressed = names[0] === COMPRESSED;
-  const stores = names.slice(compressed ? 1 : 0).map((name) => {
-    if (name === COMPRESSED) throw new UsageError(`--swap ${names.join(",")}: compressed is the first tier, or none`);
-    if (name !== FILE) throw new UsageError(`--swap ${name}: not a swap tier; there are: ${COMPRESSED}, ${FILE}`);
-    const file = fileSwap(join(folder, `swap-${files.length}`), pages);
-    files.push(file);
-    return file;
-  });
+  const users: UserStore[] = [];
+  const stores: (SwapStore | AsyncSwapStore)[] = [];
+  for (const word of behind) {
+    if (word === FILE) stores.push(added(files, fileSwap(join(setting.folder, `swap-${files.length}`), setting.slots)));
+    else stores.push(added(users, await userStore(word, setting)));
+  }
   return {
-    names,
+    names: compressed ? [COMPRESSED, ...behind] : behind,
     compressed,
     stores,
     failure: () => {
       const failed = files.find((file) => file.lastError !== null);
       return failed === undefined ? null : `the swap file ${failed.path}: ${complaintOf(failed.lastError)}`;
     },
-    close: () => files.forEach((file) => file.close()),
+    close: async () => {
+      for (const file of files) file.close();
+      for (const store of users) await store.close?.();
+    },
   };
+}
+
+function demandTier(words: readonly string[], word: string): void {
+  if (word === COMPRESSED || word === COMPRESSED_ONLY)
+    throw new UsageError(`--swap ${words.join(",")}: ${word} is the first tier, or none`);
+  if (word !== FILE && !isPath(word))
+    throw new UsageError(
+      `--swap ${word}: not a swap tier; there are: ${COMPRESSED}, ${COMPRESSED_ONLY}, ${FILE}, and paths of modules`,
+    );
+}
+
+function added<T>(list: T[], item: T): T {
+  list.push(item);
+  return item;
 }
 
 function fileSwap(path: string, slots: number): FileSwap {
@@ -56,4 +93,24 @@ function fileSwap(path: string, slots: number): FileSwap {
   } catch (error) {
     throw new UsageError(`cannot make the swap file: ${complaintOf(error)}`);
   }
+}
+
+async function userStore(path: string, setting: SwapStoreSetting): Promise<UserStore> {
+  const make = await defaultFunctionOf(path, "a swap store");
+  let store: unknown;
+  try {
+    store = await make(setting);
+  } catch (error) {
+    throw new UsageError(`${path}: ${complaintOf(error)}`);
+  }
+  if (!isStore(store))
+    throw new UsageError(`${path}: what it makes has no slots, or neither write and read nor writeLater and readLater`);
+  return store;
+}
+
+function isStore(value: unknown): value is UserStore {
+  if (typeof value !== "object" || value === null) return false;
+  const store = value as Record<string, unknown>;
+  const has = (...names: string[]): boolean => names.every((name) => typeof store[name] === "function");
+  return Number.isInteger(store["slots"]) && (has("write", "read") || has("writeLater", "readLater"));
 }

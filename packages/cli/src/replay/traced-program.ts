@@ -5,6 +5,9 @@
  * fetch reads, in turns, the page's latest stamp and a varying word, and compares it with `expected`, a plain copy of
  * what the program's memory should hold. In the end whole pages are compared. So a lost write-back, a page read into
  * the wrong place, a stale translation or a frame that was not zeroed cannot pass.
+ *
+ * An access that fails ends the run where it is. Where a page has to be waited for, the run can be resumed: the record is done again as if it had not
+ * been begun.
  */
 import { FETCH, STORE } from "../page-trace.ts";
 import type { PageTrace } from "../page-trace.ts";
@@ -119,20 +122,24 @@ export class TracedProgram {
   /**
    * Runs the next `count` records, or what is left of them.
    *
-   * @throws {@link KilledProgram} if an access faults for good.
+   * @throws {@link KilledProgram} if an access faults; the next run begins with that record.
    */
   run(cpu: ProgramCpu, count: number): void {
     const end = Math.min(this.#position + count, this.trace.records.length);
     const records = this.trace.records;
     const latest = this.#latest;
-    for (let at = this.#position; at < end; at++) {
-      const record = records[at]!;
-      const page = record >>> 2;
-      if (latest[page]! === UNTOUCHED) this.#touch(cpu, page);
-      if ((record & 3) === STORE) this.#store(cpu, page, at);
-      else this.#read(cpu, page, at, (record & 3) === FETCH);
+    let at = this.#position;
+    try {
+      for (; at < end; at++) {
+        const record = records[at]!;
+        const page = record >>> 2;
+        if (latest[page]! === UNTOUCHED) this.#touch(cpu, page);
+        if ((record & 3) === STORE) this.#store(cpu, page, at);
+        else this.#read(cpu, page, at, (record & 3) === FETCH);
+      }
+    } finally {
+      this.#position = at;
     }
-    this.#position = end;
   }
 
   /** Compares every touched page as a whole; returns how many there were. Differences count as mismatches; throws as {@link run} does. */
@@ -162,19 +169,23 @@ export class TracedProgram {
     if (fetch) this.#fetches++;
     else this.#loads++;
     if (value === this.#expected[page * PAGE_WORDS + word]!) return;
-    if (value < 0) throw this.#killed(page);
-    this.#mismatches++;
+    if (value >= 0) this.#mismatches++;
+    else {
+      if (fetch) this.#fetches--;
+      else this.#loads--;
+      throw this.#killed(page);
+    }
   }
 
   /** The first access of an anonymous page: it must read as zero, and gets its contents. */
   #touch(cpu: ProgramCpu, page: number): void {
-    this.#fill(page);
     const address = this.#addresses[page]!;
-    if (!cpu.store32(address, 0) || !cpu.copyOut(address, this.#pageBytes)) {
-      throw this.#killed(page);
-    }
-    if (Buffer.compare(this.#pageBytes, ZERO_PAGE) !== 0) this.#mismatches++;
+    if (!cpu.store32(address, 0) || !cpu.copyOut(address, this.#pageBytes)) throw this.#killed(page);
+    const wasZero = Buffer.compare(this.#pageBytes, ZERO_PAGE) === 0;
+    this.#contents.fill(page, this.trace.vpns[page]!, this.#expected, page * PAGE_WORDS);
     if (!cpu.copyIn(address, this.#expectedBytes(page))) throw this.#killed(page);
+    this.#latest[page] = 0;
+    if (!wasZero) this.#mismatches++;
   }
 
   #fill(page: number): void {
