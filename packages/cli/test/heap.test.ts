@@ -43,6 +43,39 @@ describe("pagewright heap", () => {
     }
   }, 60_000);
 
+  test("every allocator holds the contents of the trace, or says why it is not meant for it", async () => {
+    const { results } = await json<Document>(["heap", trace, "--allocator", "all"]);
+    const names = ["general", "tlsf", "buddy", "offset", "shared", "collected", "pool", "object-cache", "arena"];
+    expect(results.map(({ allocator }) => allocator)).toEqual(expect.arrayContaining(names));
+    for (const { allocator, failed, nsPerEvent, verifiedBlocks } of results) {
+      expect([allocator, failed]).toEqual([allocator, null]);
+      expect(nsPerEvent).toBeGreaterThan(0);
+      expect(verifiedBlocks).toBe(600);
+    }
+  }, 60_000);
+
+  test("tells an allocator of lifetimes and types", async () => {
+    const own = join(folder, "hinted.mjs");
+    writeFileSync(
+      own,
+      `let top = 64; const seen = new Set();
+       export default () => ({
+         allocate(size, alignment = 0, hint = 0) {
+           seen.add(hint & 3); seen.add(hint >> 2 > 0 ? "typed" : "untyped");
+           const address = Math.ceil(top / Math.max(alignment, 8)) * Math.max(alignment, 8);
+           top = address + size;
+           return top > 2 ** 26 ? ((top = 64), 64) : address;
+         },
+         free() {}, metadataBytes: () => (seen.has(1) && seen.has(2) && seen.has("typed") ? 1e9 : 0),
+       });`,
+    );
+    const { results } = await json<Document>(["heap", trace, "--allocator", own, "--hints", "lifetime,type"]);
+    expect(results[0]?.["peakFootprint"]).toBeGreaterThan(1e9);
+    const { results: plain } = await json<Document>(["heap", trace, "--allocator", own]);
+    expect(plain[0]?.["peakFootprint"]).toBeLessThan(1e9);
+    expect(await pagewright(["heap", trace, "--hints", "size"])).toMatchObject({ code: 2, stdout: "" });
+  }, 60_000);
+
   test("runs a user's own allocator by path, and finds one that hands the same block out twice", async () => {
     const own = join(folder, "own.mjs");
     writeFileSync(own, "export default () => ({ allocate: () => 64, free() {}, usableSize: () => 1e6 });");

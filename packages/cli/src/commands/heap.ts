@@ -3,8 +3,10 @@ import { basename } from "node:path";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Command } from "commander";
 import { readHeapTrace } from "../heap-trace.ts";
+import { HINT_KINDS, hintsOf } from "../heap-replay/hints.ts";
+import type { HintKind } from "../heap-replay/hints.ts";
 import { HEAP_NAMES, makeBench } from "../heap-replay/subjects.ts";
-import type { HeapSubject } from "../heap-replay/subject.ts";
+import type { Bench } from "../heap-replay/subject.ts";
 import { time } from "../heap-replay/time.ts";
 import { verify } from "../heap-replay/verify.ts";
 import { wordsOf } from "../options.ts";
@@ -13,6 +15,7 @@ import { Progress } from "../progress.ts";
 
 interface HeapOptions {
   readonly allocator: string;
+  readonly hints?: string;
   readonly json?: boolean;
   readonly here?: boolean;
 }
@@ -38,16 +41,20 @@ export function registerHeap(program: Command): void {
     .description("Replay an allocation trace: a first pass checks contents and footprint, a second one takes the time.")
     .argument("<trace>", "allocation trace (HTRC), plain or .gz")
     .option("--allocator <names>", `${HEAP_NAMES.join(", ")}, all, or the path of a module`, "general")
+    .option("--hints <kinds>", `tell the allocator of each block: ${HINT_KINDS.join(", ")}`)
     .option("--json", "print one JSON document")
     .option("--here", "replay in this process, one allocator only")
     .action(async (file: string, options: HeapOptions) => {
       const names = options.allocator === "all" ? HEAP_NAMES : wordsOf(options.allocator);
       if (names.length === 0) throw new UsageError("--allocator names no allocator");
+      const kinds = hintKinds(options.hints ?? "");
       const trace = readHeapTrace(file);
       const progress = new Progress("replay", names.length, "allocators");
       const results: HeapResult[] = [];
       for (const name of names) {
-        results.push(options.here === true ? await replayHere(trace, name) : await replayInChild(file, name));
+        results.push(
+          options.here === true ? await replayHere(trace, name, kinds) : await replayInChild(file, name, kinds),
+        );
         progress.update(results.length);
       }
       progress.stop();
@@ -65,16 +72,23 @@ function nameOf(file: string): string {
   return basename(file).replace(/(\.bin)?(\.gz)?$/, "");
 }
 
-async function replayHere(trace: HeapTrace, name: string): Promise<HeapResult> {
-  const capacity = capacityFor(trace);
-  let largest = 0;
-  for (const size of trace.size) largest = Math.max(largest, size);
-  const bench = await makeBench(name, capacity, largest);
+function hintKinds(text: string): HintKind[] {
+  return wordsOf(text).map((word) => {
+    const kind = HINT_KINDS.find((known) => known === word);
+    if (kind === undefined) throw new UsageError(`--hints ${word}: not one of ${HINT_KINDS.join(", ")}`);
+    return kind;
+  });
+}
+
+async function replayHere(trace: HeapTrace, name: string, kinds: readonly HintKind[]): Promise<HeapResult> {
+  const bench = await makeBench(name, trace);
+  if (typeof bench === "string") return { ...NOTHING, allocator: name, failed: bench };
+  const hints = hintsOf(trace, kinds);
   const progress = new Progress(name, trace.events, "events");
-  const verified = verify(trace, bench, (done) => progress.update(done));
+  const verified = verify(trace, bench, hints, (done) => progress.update(done));
   progress.stop();
   const { peakFootprint, sourceCalls, verifiedBlocks } = verified;
-  const timed = verified.failed === null ? timeOrReason(trace, bench.heap) : verified.failed;
+  const timed = verified.failed ?? timeOrReason(trace, bench, kinds.length === 0 ? null : hints);
   const failed = typeof timed === "string" ? timed : null;
   return {
     allocator: name,
@@ -88,24 +102,19 @@ async function replayHere(trace: HeapTrace, name: string): Promise<HeapResult> {
 }
 
 /** The time, or why there is none: an allocator may serve a trace once and not again and again. */
-function timeOrReason(trace: HeapTrace, heap: HeapSubject): number | string {
+function timeOrReason(trace: HeapTrace, bench: Bench, hints: Uint32Array | null): number | string {
   try {
-    return time(trace, heap);
+    return time(trace, bench, hints);
   } catch (error) {
     return `when repeated: ${complaintOf(error)}`;
   }
 }
 
-/** Memory enough for an allocator that uses four times what is live, and for small traces 64 MiB. */
-function capacityFor(trace: HeapTrace): number {
-  const wanted = Math.max(2 ** 26, trace.peakLiveBytes * 4);
-  return Math.min(2 ** Math.ceil(Math.log2(wanted)), 2 ** 31 - 2 ** 16);
-}
-
 /** Runs this program again for one allocator, so that none sees the type feedback or the garbage of another. */
-async function replayInChild(file: string, name: string): Promise<HeapResult> {
+async function replayInChild(file: string, name: string, kinds: readonly HintKind[]): Promise<HeapResult> {
   const main = process.argv[1] ?? "";
   const args = [...process.execArgv, main, "heap", file, "--allocator", name, "--here", "--json"];
+  if (kinds.length > 0) args.push("--hints", kinds.join(","));
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let out = "";
   let complaint = "";

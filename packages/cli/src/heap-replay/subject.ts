@@ -1,12 +1,12 @@
 /** What the replay needs of an allocator under test; every allocator of `@pagewright/heap` fits. */
 export interface HeapSubject {
   /** The address of a block, or −1. */
-  allocate(size: number, alignment?: number): number;
+  allocate(size: number, alignment?: number, hint?: number): number;
   free(address: number): void;
   /** The block's address from now on, or −1. */
   resize(address: number, size: number): number;
   /** Like allocate; the bytes read as zero. */
-  allocateZeroed(size: number, alignment?: number): number;
+  allocateZeroed(size: number, alignment?: number, hint?: number): number;
 }
 
 /** An allocator under test with the memory that it allocates from. */
@@ -18,14 +18,16 @@ export interface Bench {
   readonly metadataBytes: () => number;
   /** Calls to its range source so far. */
   readonly sourceCalls: () => number;
+  /** Ends all lives at once after each timed round, where freeing block by block gives nothing back. */
+  readonly endRound?: () => void;
 }
 
 /** What a user's own allocator has to have; what is missing is made from these two. */
 export interface OwnAllocator {
-  allocate(size: number, alignment?: number): number;
+  allocate(size: number, alignment?: number, hint?: number): number;
   free(address: number): void;
   resize?(address: number, size: number): number;
-  allocateZeroed?(size: number, alignment?: number): number;
+  allocateZeroed?(size: number, alignment?: number, hint?: number): number;
   usableSize?(address: number): number;
   /** The memory that its addresses are offsets in, where it is not the one that it was handed. */
   bytes?(): Uint8Array;
@@ -41,8 +43,8 @@ export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubje
   if (isWhole(own)) return own;
   const sizes = new Map<number, number>();
   const needsSizes = own.resize === undefined && own.usableSize === undefined;
-  const allocate = (size: number, alignment?: number): number => {
-    const address = own.allocate(size, alignment);
+  const allocate = (size: number, alignment?: number, hint?: number): number => {
+    const address = own.allocate(size, alignment, hint);
     if (needsSizes && address !== -1) sizes.set(address, size);
     return address;
   };
@@ -54,8 +56,8 @@ export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubje
     own.free(address);
     return to;
   };
-  const zero = (size: number, alignment?: number): number => {
-    const address = allocate(size, alignment);
+  const zero = (size: number, alignment?: number, hint?: number): number => {
+    const address = allocate(size, alignment, hint);
     if (address !== -1) bytes().fill(0, address, address + size);
     return address;
   };

@@ -2,48 +2,106 @@
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 import { BufferMemory } from "@pagewright/heap/memory";
-import type { BaseAllocator } from "@pagewright/heap";
+import type { Allocator } from "@pagewright/heap";
+import type { HeapTrace } from "@pagewright/heap/trace";
 import { complaintOf, UsageError } from "../output.ts";
+import { collectedSubject } from "./collected-subject.ts";
 import { subjectOf } from "./subject.ts";
 import type { Bench, OwnAllocator, OwnFactory } from "./subject.ts";
 
-type Maker = (memory: BufferMemory, largest: number) => Promise<BaseAllocator>;
+/** What a replay needs to know of its trace before it starts. */
+interface Needs {
+  /** Bytes of the memory. */
+  readonly capacity: number;
+  /** Bytes of the largest block, rounded up to the strictest alignment: what blocks of one size have to have. */
+  readonly largest: number;
+  /** The strictest alignment that is asked for, at least 16. */
+  readonly alignment: number;
+}
+
+type Maker = (needs: Needs) => Promise<Bench>;
+
+/** Over a memory of its own, made by the allocator's constructor. */
+function over(make: (memory: BufferMemory, needs: Needs) => Promise<Allocator>, endRound?: "reset"): Maker {
+  return async (needs) => {
+    const memory = new BufferMemory(new ArrayBuffer(needs.capacity));
+    return benchOf(await make(memory, needs), () => memory.bytes, endRound);
+  };
+}
+
+function benchOf(heap: Allocator, bytes: () => Uint8Array, endRound?: "reset"): Bench {
+  return {
+    heap,
+    bytes,
+    metadataBytes: () => heap.stats().metadataBytes,
+    sourceCalls: () => heap.stats().sourceCalls,
+    ...(endRound === undefined ? {} : { endRound: () => heap.reset() }),
+  };
+}
 
 const MAKERS: Readonly<Record<string, Maker>> = {
-  general: async (memory) => new (await import("@pagewright/heap/general")).GeneralHeap(memory),
-  tlsf: async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory),
-  "tlsf-parallel": async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory, { tags: "parallel" }),
-  buddy: async (memory, largest) => {
+  general: over(async (memory) => new (await import("@pagewright/heap/general")).GeneralHeap(memory)),
+  tlsf: over(async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory)),
+  "tlsf-parallel": over(
+    async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory, { tags: "parallel" }),
+  ),
+  buddy: over(async (memory, { largest }) => {
     const { Buddy } = await import("@pagewright/heap/buddy");
     return new Buddy(memory, { bytes: 2 ** Math.floor(Math.log2(memory.end)), minBytes: largest < 2 ** 20 ? 16 : 32 });
+  }),
+  offset: over(async (memory) => new (await import("@pagewright/heap/offset")).OffsetAllocator(memory)),
+  shared: async ({ capacity }) => {
+    const { SharedHeap } = await import("@pagewright/heap/shared");
+    const bytes = new Uint8Array(new SharedArrayBuffer(capacity));
+    return benchOf(SharedHeap.create(bytes.buffer), () => bytes);
   },
-  offset: async (memory) => new (await import("@pagewright/heap/offset")).OffsetAllocator(memory),
-  pool: async (memory, largest) => new (await import("@pagewright/heap/pool")).Pool(memory, largest),
-  arena: async (memory) => new (await import("@pagewright/heap/arena")).Arena(memory),
+  collected: async ({ capacity }) => {
+    const { GeneralHeap } = await import("@pagewright/heap/general");
+    const { CollectedHeap } = await import("@pagewright/heap/collected");
+    const memory = new BufferMemory(new ArrayBuffer(capacity));
+    // A trace has no references: every block is a root until its free.
+    const heap = new CollectedHeap(new GeneralHeap(memory), { trace: () => undefined, thresholdBytes: capacity / 16 });
+    return { ...benchOf(heap, () => memory.bytes), heap: collectedSubject(heap) };
+  },
+  pool: over(async (memory, { largest }) => new (await import("@pagewright/heap/pool")).Pool(memory, largest)),
+  "object-cache": over(
+    async (memory, { largest: objectBytes, alignment }) =>
+      new (await import("@pagewright/heap/object-cache")).ObjectCache(memory, { objectBytes, alignment }),
+  ),
+  // An arena's blocks die together: in a timed round, at its end.
+  arena: over(async (memory) => new (await import("@pagewright/heap/arena")).Arena(memory), "reset"),
 };
+
+/** Allocators whose blocks all have one size. */
+const ONE_SIZE: ReadonlySet<string> = new Set(["pool", "object-cache"]);
 
 /** The names, in the order in which `all` runs them. */
 export const HEAP_NAMES: readonly string[] = Object.keys(MAKERS);
 
+/** Memory enough for an allocator that uses four times what is live, and for small traces 64 MiB. */
+function needsOf({ size, log2align, peakLiveBytes }: HeapTrace): Needs {
+  const wanted = Math.max(2 ** 26, peakLiveBytes * 4);
+  const capacity = Math.min(2 ** Math.ceil(Math.log2(wanted)), 2 ** 31 - 2 ** 16);
+  const alignment = 2 ** log2align.reduce((most, log) => Math.max(most, log), 4);
+  const bytes = size.reduce((most, each) => Math.max(most, each), 1);
+  return { capacity, largest: Math.ceil(bytes / alignment) * alignment, alignment };
+}
+
 /**
- * Builds an allocator over a fresh memory.
+ * Builds an allocator over a fresh memory, which is taken from the system only where it is touched.
  *
  * @param name - A name of {@link HEAP_NAMES}, or the path of a module whose default export makes an allocator.
- * @param capacity - Bytes of the memory; they are taken from the system only where they are touched.
+ * @returns the bench, or why the allocator is not meant for the trace.
  * @throws {@link UsageError} for a name that is not known or a module that cannot be loaded.
  */
-export async function makeBench(name: string, capacity: number, largest: number): Promise<Bench> {
-  const buffer = new ArrayBuffer(capacity);
+export async function makeBench(name: string, trace: HeapTrace): Promise<Bench | string> {
+  const needs = needsOf(trace);
+  const { capacity, largest } = needs;
+  const { maxLiveObjects } = trace;
+  if (ONE_SIZE.has(name) && maxLiveObjects * largest > capacity)
+    return `blocks of one size: ${maxLiveObjects} of ${largest} bytes do not fit into ${capacity}`;
   const make = MAKERS[name];
-  if (make === undefined) return makeOwn(name, buffer);
-  const memory = new BufferMemory(buffer);
-  const heap = await make(memory, largest);
-  return {
-    heap,
-    bytes: () => memory.bytes,
-    metadataBytes: () => heap.stats().metadataBytes,
-    sourceCalls: () => heap.stats().sourceCalls,
-  };
+  return make === undefined ? makeOwn(name, new ArrayBuffer(capacity)) : make(needs);
 }
 
 async function makeOwn(path: string, buffer: ArrayBuffer): Promise<Bench> {

@@ -1,7 +1,7 @@
 /** The second pass: the trace again and again with nothing but the allocator in the loop. */
 import { TraceOp } from "@pagewright/heap/trace";
 import type { HeapTrace } from "@pagewright/heap/trace";
-import type { HeapSubject } from "./subject.ts";
+import type { Bench, HeapSubject } from "./subject.ts";
 
 /** Rounds before and while time is taken, at least; short traces are repeated until they have had as many events. */
 const WARM_UP_ROUNDS = 3;
@@ -11,17 +11,19 @@ const LEAST_EVENTS = 2_000_000;
 /**
  * Returns nanoseconds of processor time per event, the loop included: the median of rounds over the whole trace, each of
  * which ends by freeing what is still live. Zeroing and copying are part of it.
+ *
+ * @param hints - The hint of each object, or null: then none is passed at all.
  */
-export function time(trace: HeapTrace, heap: HeapSubject): number {
+export function time(trace: HeapTrace, bench: Bench, hints: Uint32Array | null): number {
   const addresses = new Int32Array(trace.objects);
-  const list = eventsOf(trace);
+  const list = eventsOf(trace, hints);
   const samples: number[] = [];
   const least = Math.ceil(LEAST_EVENTS / Math.max(trace.events, 1));
   const warmUp = Math.min(Math.max(WARM_UP_ROUNDS, least), 50);
   const rounds = Math.min(Math.max(ROUNDS, least), 99);
   for (let round = 0; round < warmUp + rounds; round++) {
     const before = process.cpuUsage();
-    const events = replay(trace, list, heap, addresses);
+    const events = replay(trace, list, bench, addresses);
     const { user, system } = process.cpuUsage(before);
     if (round >= warmUp) samples.push(((user + system) * 1000) / events);
   }
@@ -35,24 +37,32 @@ interface Events {
   readonly id: Int32Array;
   readonly size: Int32Array | Float64Array;
   readonly alignment: Int32Array;
+  /** The hint of the event's object; empty without hints. */
+  readonly hint: Int32Array;
 }
 
-function eventsOf({ op, id, size, log2align }: HeapTrace): Events {
+function eventsOf({ op, id, size, log2align }: HeapTrace, hints: Uint32Array | null): Events {
   const isHuge = size.some((bytes) => bytes >= 2 ** 31);
   return {
     op: Int32Array.from(op),
     id: Int32Array.from(id),
     size: isHuge ? Float64Array.from(size) : Int32Array.from(size),
     alignment: Int32Array.from(log2align, (log) => 1 << log),
+    hint: hints === null ? new Int32Array(0) : Int32Array.from(id, (object) => hints[object]!),
   };
 }
 
 /** Replays once. @returns how many events that were, the frees at the end included. */
-function replay(trace: HeapTrace, list: Events, heap: HeapSubject, addresses: Int32Array): number {
+function replay(trace: HeapTrace, list: Events, { heap, endRound }: Bench, addresses: Int32Array): number {
   addresses.fill(-1);
+  const replayNext = list.hint.length === 0 ? replayStretch : replayHinted;
   // In stretches: a function that is entered often is optimised as a whole, not only its running loop.
   for (let from = 0; from < trace.events; from += STRETCH)
-    replayStretch(list, heap, addresses, from, Math.min(from + STRETCH, trace.events));
+    replayNext(list, heap, addresses, from, Math.min(from + STRETCH, trace.events));
+  if (endRound !== undefined) {
+    endRound();
+    return trace.events;
+  }
   let left = 0;
   for (let from = 0; from < trace.objects; from += STRETCH)
     left += freeStretch(heap, addresses, from, Math.min(from + STRETCH, trace.objects));
@@ -73,6 +83,22 @@ function replayStretch(list: Events, heap: HeapSubject, addresses: Int32Array, f
     else if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, size[event]!);
     else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(size[event]!);
     else addresses[object] = heap.allocate(size[event]!, alignment[event]);
+  }
+}
+
+/** The same with hints: an argument more in one loop would cost the other. */
+function replayHinted(list: Events, heap: HeapSubject, addresses: Int32Array, from: number, to: number): void {
+  const { op, id, size, alignment, hint } = list;
+  for (let event = from; event < to; event++) {
+    const kind = op[event]!;
+    const object = id[event]!;
+    if (kind === TraceOp.free) {
+      heap.free(addresses[object]!);
+      addresses[object] = -1;
+    } else if (kind === TraceOp.malloc) addresses[object] = heap.allocate(size[event]!, 0, hint[event]);
+    else if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, size[event]!);
+    else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(size[event]!, 0, hint[event]);
+    else addresses[object] = heap.allocate(size[event]!, alignment[event], hint[event]);
   }
 }
 

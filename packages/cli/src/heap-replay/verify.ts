@@ -76,9 +76,15 @@ class Contents {
 /**
  * Replays a trace once, checking contents.
  *
+ * @param hints - The hint of each object.
  * @param onProgress - Called now and then with the number of events done.
  */
-export function verify(trace: HeapTrace, bench: Bench, onProgress: (done: number) => void): Verification {
+export function verify(
+  trace: HeapTrace,
+  bench: Bench,
+  hints: Uint32Array,
+  onProgress: (done: number) => void,
+): Verification {
   const { op, id, size, log2align } = trace;
   const { heap } = bench;
   const contents = new Contents(bench);
@@ -117,8 +123,8 @@ export function verify(trace: HeapTrace, bench: Bench, onProgress: (done: number
         kind === TraceOp.realloc
           ? heap.resize(before, bytes)
           : kind === TraceOp.calloc
-            ? heap.allocateZeroed(bytes)
-            : heap.allocate(bytes, alignment);
+            ? heap.allocateZeroed(bytes, 0, hints[object])
+            : heap.allocate(bytes, alignment, hints[object]);
       if (address === -1) return finish(`event ${event}: no memory left for ${bytes} bytes`);
       if (!(address >= 0 && address + bytes <= contents.length))
         return finish(`event ${event}: the block lies outside the memory`);
