@@ -14,6 +14,8 @@ export type MachineErrorCode =
   | "update-sequence"
   | "stale-translation"
   | "deadlock"
+  | "snapshot-refused"
+  | "snapshot-mismatch"
   | "destroyed"
   | "broken-invariant";
 

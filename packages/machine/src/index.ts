@@ -113,15 +113,21 @@ export type { CacheGuard } from "./system/mtrr-guard.ts";
 export { SeededRandom } from "./system/random.ts";
 export { Scheduler } from "./system/scheduler.ts";
 export type { SchedulerStats, Task } from "./system/scheduler.ts";
-export { restoreSnapshot, Stepper, takeSnapshot } from "./system/snapshot.ts";
+export { restoreSnapshot, snapshotObstacle, takeSnapshot } from "./system/snapshot.ts";
 export type { MachineSnapshot } from "./system/snapshot.ts";
+export type { Snapshotted } from "./system/snapshotted.ts";
+export { Parts } from "./system/parts.ts";
+export { Names } from "./system/names.ts";
+export { Stepper } from "./system/stepper.ts";
 
 export { eccVerdict } from "./faults/ecc.ts";
 export type { EccVerdict } from "./faults/ecc.ts";
-export { FaultyRam, Scrubber } from "./faults/faulty-ram.ts";
+export { FaultyRam } from "./faults/faulty-ram.ts";
 export type { MachineCheck, MachineCheckHandler } from "./faults/faulty-ram.ts";
-export { Balloon, BlockMemoryDevice } from "./hotplug/balloon.ts";
-export type { BlockMemoryOptions } from "./hotplug/balloon.ts";
+export { Scrubber } from "./faults/scrubber.ts";
+export { Balloon } from "./hotplug/balloon.ts";
+export { BlockMemoryDevice } from "./hotplug/block-memory.ts";
+export type { BlockMemoryOptions } from "./hotplug/block-memory.ts";
 export { DIMM_GRANULE, DimmSlots } from "./hotplug/dimms.ts";
 export type { Dimm, HotplugHandler } from "./hotplug/dimms.ts";
 export { ACCESS_NJ, RANK_WATTS, RankPower, WAKE_NS } from "./power/rank-power.ts";
@@ -131,16 +137,17 @@ export { AddressClaims } from "./map/claims.ts";
 export type { AddressWindow, Claim, ClaimTraits, SpaceWish } from "./map/claims.ts";
 
 export { IoPorts, PORT_LIMIT } from "./devices/io-ports.ts";
-export type { PortDevice } from "./devices/io-ports.ts";
+export type { PortDevice, PortRange } from "./devices/io-ports.ts";
 export { IsaDma, programIsaDma } from "./devices/isa-dma.ts";
 export type { IsaDirection, IsaTransfer } from "./devices/isa-dma.ts";
 export { BusMaster, DESCRIPTOR_BYTES, DESCRIPTOR_LAST, writeScatterGatherList } from "./devices/bus-master.ts";
 export type { BusTransfer, MemorySegment } from "./devices/bus-master.ts";
-export { BlockDevice, MemoryMedium } from "./devices/block-device.ts";
+export { MemoryMedium } from "./devices/block-medium.ts";
+export type { BlockMedium } from "./devices/block-medium.ts";
+export { BlockDevice } from "./devices/block-device.ts";
 export type {
   BlockCompletion,
   BlockDeviceOptions,
-  BlockMedium,
   BlockOperation,
   BlockRequest,
   BlockStatus,

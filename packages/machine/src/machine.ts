@@ -22,7 +22,10 @@ import { Interrupts } from "./system/interrupts.ts";
 import { LastLevelCache } from "./system/last-level-cache.ts";
 import type { CacheShape } from "./system/last-level-cache.ts";
 import { MtrrGuard } from "./system/mtrr-guard.ts";
+import { MemoryImage } from "./system/memory-image.ts";
+import { Parts } from "./system/parts.ts";
 import { Scheduler } from "./system/scheduler.ts";
+import type { Snapshotted } from "./system/snapshotted.ts";
 
 /** How time is charged; see {@link MachineOptions}. */
 export interface TimingOptions {
@@ -78,6 +81,8 @@ export class Machine {
   readonly meters: readonly CostMeter[];
   /** What watches each CPU's translations; empty without `adversary`. */
   readonly adversaries: readonly Adversary[];
+  /** Everything that a snapshot holds, by name; see {@link Machine.attach}. */
+  readonly parts: Parts = new Parts();
   readonly #registers: Registers;
   #sink: EventSink | null = null;
 
@@ -101,13 +106,37 @@ export class Machine {
     this.clock = new VirtualClock(count);
     const costs = { ...DEFAULT_COSTS, ...timing?.costs };
     this.interrupts = new Interrupts(count, this.clock, costs.ipi);
-    this.scheduler = new Scheduler(this.cpus, this.clock, this.interrupts, options.seed ?? 1);
+    this.scheduler = new Scheduler(this.cpus, this.clock, this.interrupts, options.seed ?? 1, this.parts);
     this.mtrrs = new MtrrGuard(this.cpus);
     this.cache = timing?.cache === undefined ? null : new LastLevelCache(timing.cache);
     this.meters = timing === undefined ? [] : this.cpus.map((cpu) => this.#meter(cpu, costs, timing));
     const { adversary } = options;
     this.adversaries =
       adversary === undefined ? [] : this.cpus.map((cpu) => new Adversary(cpu, this.scheduler.random, adversary));
+    this.#attachOwnParts();
+  }
+
+  /** What the machine itself is made of, in the order in which it is restored: the map before those who hold nodes of it. */
+  #attachOwnParts(): void {
+    const { parts } = this;
+    parts.attach("map", this.map);
+    parts.attach("memory", new MemoryImage(this.memory));
+    parts.attach("clock", this.clock);
+    parts.attach("interrupts", this.interrupts);
+    parts.attach("mtrr guard", this.mtrrs);
+    if (this.cache !== null) parts.attach("cache", this.cache);
+    for (const cpu of this.cpus) parts.attach(`cpu ${cpu.id}`, cpu);
+    this.meters.forEach((meter, cpu) => parts.attach(`meter ${cpu}`, meter));
+    this.adversaries.forEach((adversary, cpu) => parts.attach(`adversary ${cpu}`, adversary));
+    parts.attach("scheduler", this.scheduler);
+  }
+
+  /**
+   * Makes a device, or a task that can say where it stands, a part of this machine, so that snapshots hold it; returns it.
+   * Attach `IoPorts` and `AddressClaims` before the devices that use them. Throws `double-claim` for a name that is taken.
+   */
+  attach<T extends Snapshotted>(name: string, part: T): T {
+    return this.parts.attach(name, part);
   }
 
   #meter(cpu: Cpu, costs: Costs, timing: TimingOptions): CostMeter {
@@ -140,6 +169,8 @@ export class Machine {
   powerCycle(): void {
     this.memory.powerCycle();
     for (const cpu of this.cpus) cpu.reset(this.#registers);
+    this.interrupts.clear();
+    this.scheduler.clear();
     this.cache?.flush();
     this.#sink?.({ kind: "power-cycle", time: this.clock.now });
   }

@@ -1,6 +1,18 @@
-import { MIB, restoreSnapshot, Stepper, takeSnapshot, traitsOf } from "@pagewright/machine";
-import type { Machine } from "@pagewright/machine";
+import {
+  isMachineError,
+  MIB,
+  printFlat,
+  restoreSnapshot,
+  SeededRandom,
+  SKYLAKE_TLB,
+  snapshotObstacle,
+  Stepper,
+  takeSnapshot,
+  traitsOf,
+} from "@pagewright/machine";
+import type { Machine, MachineSnapshot } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
+import type { MemoryImageState } from "../src/system/memory-image.ts";
 import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
 function prepared(): { machine: Machine; step: (index: number) => void } {
@@ -14,6 +26,10 @@ function prepared(): { machine: Machine; step: (index: number) => void } {
     cpu.store32(va, cpu.load32(va) + index);
   };
   return { machine, step };
+}
+
+function framesOf(snapshot: MachineSnapshot): ReadonlyMap<number, Uint8Array> {
+  return (snapshot.parts.get("memory") as MemoryImageState).frames;
 }
 
 function sumOf(machine: Machine): number {
@@ -41,8 +57,8 @@ describe("snapshots", () => {
     const before = takeSnapshot(machine);
     step(1000);
     const after = takeSnapshot(machine, before);
-    const shared = [...after.frames].filter(([pfn, bytes]) => before.frames.get(pfn) === bytes).length;
-    expect(shared).toBe(after.frames.size - 1);
+    const shared = [...framesOf(after)].filter(([pfn, bytes]) => framesOf(before).get(pfn) === bytes).length;
+    expect(shared).toBe(framesOf(after).size - 1);
   });
 
   test("stale translations come back with the machine", () => {
@@ -79,12 +95,116 @@ describe("snapshots", () => {
     expect(stepper.position).toBe(0);
   });
 
-  test("a snapshot of another map is refused", () => {
+  test("a generator that has not ended cannot be saved: the snapshot is refused, stepping backwards spawns it again", () => {
+    const machine = ramMachine(MIB, { cpus: 2, seed: 4 });
+    function* adder(): Generator<undefined> {
+      for (let i = 0; i < 30; i++) {
+        machine.memory.write(0x8000, 4, machine.memory.read(0x8000, 4) * 3 + machine.scheduler.current + i);
+        yield;
+      }
+    }
+    const states: number[] = [];
+    const stepper = new Stepper(
+      machine,
+      (index) => {
+        if (index % 100 === 20) for (const cpu of machine.cpus) machine.scheduler.spawn(cpu.id, adder());
+        machine.scheduler.step();
+      },
+      10,
+    );
+    const state = (): number => machine.memory.read(0x8000, 4);
+    for (let position = 0; position <= 300; position++) {
+      stepper.goTo(position);
+      states.push(state());
+    }
+    stepper.goTo(50);
+    expect(snapshotObstacle(machine)).toMatch(/position cannot be copied/);
+    expect(() => takeSnapshot(machine)).toThrow(/No snapshot can be taken now/);
+    for (let position = 300; position >= 0; position -= 7) {
+      stepper.goTo(position);
+      expect(state()).toBe(states[position]);
+    }
+    expect(new Set(states).size).toBeGreaterThan(150);
+  });
+
+  test("a machine in the middle of a CPU's code is neither saved nor restored", () => {
+    const machine = ramMachine(MIB);
+    const snapshot = takeSnapshot(machine);
+    machine.scheduler.as(0, () => {
+      expect(() => takeSnapshot(machine)).toThrow(/CPU 0 is in the middle of its code/);
+      expect(() => {
+        restoreSnapshot(machine, snapshot);
+      }).toThrow(/CPU 0 is in the middle of its code/);
+    });
+  });
+
+  test("what the map holds and nobody knows is refused before anything changes", () => {
+    const device = { read: () => 0, write: () => undefined };
+    const machine = ramMachine(MIB);
+    machine.map.overlay(16 * MIB, 17 * MIB, traitsOf("mmio", "uart", { device }));
+    const snapshot = takeSnapshot(machine);
+    const other = ramMachine(MIB);
+    expect(() => {
+      restoreSnapshot(other, snapshot);
+    }).toThrow(/speaks of the device uart/);
+    other.map.devices.add(device, "uart");
+    restoreSnapshot(other, snapshot);
+    expect(other.memory.read(16 * MIB, 4)).toBe(0);
+  });
+
+  test("non-volatile frames touched after the snapshot read as they did before, power cycle or not", () => {
+    const saved = new Map<number, Uint8Array>([[2, new Uint8Array(4096).fill(5)]]);
+    const nonVolatile = {
+      load: (pfn: number, into: Uint8Array) => {
+        into.set(saved.get(pfn) ?? []);
+      },
+      save: (pfn: number, from: Uint8Array) => void saved.set(pfn, from.slice()),
+    };
+    const machine = ramMachine(MIB, { nonVolatile });
+    machine.map.overlay(0x1000, 0x4000, traitsOf("persistent", "NVDIMM"));
+    machine.memory.write(0x1000, 4, 1);
+    const snapshot = takeSnapshot(machine);
+    machine.memory.write(0x1000, 4, 2);
+    machine.memory.write(0x2000, 4, 2);
+    machine.powerCycle();
+    expect(machine.memory.read(0x2000, 4)).toBe(2);
+    restoreSnapshot(machine, snapshot);
+    expect(machine.memory.read(0x1000, 4)).toBe(1);
+    expect(machine.memory.read(0x2000, 4)).toBe(0x05050505);
+  });
+
+  test("the map comes back with the machine", () => {
     const { machine } = prepared();
     const snapshot = takeSnapshot(machine);
-    machine.map.overlay(16 * MIB, 17 * MIB, traitsOf("ram", "DIMM"));
-    expect(() => {
-      restoreSnapshot(machine, snapshot);
-    }).toThrow(/not those of the snapshot/);
+    const before = printFlat(machine.map);
+    const node = machine.map.overlay(16 * MIB, 17 * MIB, traitsOf("ram", "DIMM"));
+    machine.memory.write(16 * MIB, 4, 7);
+    const after = takeSnapshot(machine);
+    restoreSnapshot(machine, snapshot);
+    expect(printFlat(machine.map)).toBe(before);
+    expect(machine.memory.read(16 * MIB, 4)).toBe(0xffffffff);
+    restoreSnapshot(machine, after);
+    expect(machine.memory.read(16 * MIB, 4)).toBe(7);
+    expect(machine.map.remove(node)).toBe(true);
+    expect(printFlat(machine.map)).toBe(before);
+    machine.check();
+  });
+
+  test("a snapshot of a machine that is built otherwise is refused", () => {
+    const snapshot = takeSnapshot(ramMachine(MIB));
+    const refusal = (machine: Machine): string => {
+      try {
+        restoreSnapshot(machine, snapshot);
+      } catch (error) {
+        return isMachineError(error) ? error.code : "";
+      }
+      return "restored";
+    };
+    expect(refusal(ramMachine(MIB))).toBe("restored");
+    expect(refusal(ramMachine(MIB, { cpus: 2 }))).toBe("snapshot-mismatch");
+    expect(refusal(ramMachine(MIB, { tlb: SKYLAKE_TLB }))).toBe("snapshot-mismatch");
+    const other = ramMachine(MIB);
+    other.attach("dice", new SeededRandom(1));
+    expect(refusal(other)).toBe("snapshot-mismatch");
   });
 });

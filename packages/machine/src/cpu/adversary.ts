@@ -10,6 +10,7 @@
 import { ACCESS_KIND, ACCESS_READ, ACCESS_WRITE, TRANSLATED, Walk, walkExact } from "@pagewright/x86-paging";
 import { MachineError } from "../errors.ts";
 import type { SeededRandom } from "../system/random.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { FRAME_BYTES, formatAddress } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
@@ -72,6 +73,16 @@ interface Path {
   readonly levels: readonly { level: number; address: PhysAddr; low: number; high: number }[];
 }
 
+/** What an adversary knows, as plain data. */
+export interface AdversaryState {
+  /** Stale uses so far. */
+  readonly reports: readonly StaleUse[];
+  /** By PCID and page: the entries from which the translation was made. */
+  readonly paths: ReadonlyMap<string, Path>;
+  /** Pages used lately. */
+  readonly recent: readonly Vpn[];
+}
+
 const REMEMBERED = 64;
 /** A and D may change without a flush. */
 const IGNORED = 0x60;
@@ -79,7 +90,7 @@ const IGNORED = 0x60;
 const ACCESS_NAMES = ["read", "write", "fetch"] as const;
 
 /** Watches one CPU; see the top of this file. */
-export class Adversary implements MmuObserver {
+export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
   /** Stale uses so far. */
   readonly reports: StaleUse[] = [];
   readonly #cpu: Cpu;
@@ -107,6 +118,23 @@ export class Adversary implements MmuObserver {
     this.#cpu.mmu.observer = null;
     this.#cpu.mmu.spuriousFaults = false;
     this.#cpu.shortcuts = true;
+  }
+
+  /** Snapshotted: reports, and what it remembers of translations. */
+  saveState(): AdversaryState {
+    return {
+      reports: this.reports.map((report) => ({ ...report })),
+      paths: new Map(this.#paths),
+      recent: [...this.#recent],
+    };
+  }
+
+  /** Snapshotted: reports, and what it remembered of translations. */
+  restoreState({ reports, paths, recent }: AdversaryState): void {
+    this.reports.splice(0, this.reports.length, ...reports.map((report) => ({ ...report })));
+    this.#paths.clear();
+    for (const [key, path] of paths) this.#paths.set(key, path);
+    this.#recent.splice(0, this.#recent.length, ...recent);
   }
 
   /** Returns the stale uses whose page was never invalidated on this CPU afterwards: forgotten flushes. */

@@ -302,8 +302,8 @@ export class Cpu extends Translator {
   saveState(): CpuState {
     const { registers, cpl, ac, interruptsEnabled, mmu } = this;
     const cr2 = [Math.floor(this.cr2 / FRAME_BYTES), this.cr2 & 0xfff] as const;
-    const mtrrs = new MtrrRegisters(this.mtrrs.variable.length);
-    mtrrs.copyFrom(this.mtrrs);
+    this.stats();
+    const { kind, va, error } = this.fault;
     return {
       registers,
       cpl,
@@ -311,13 +311,21 @@ export class Cpu extends Translator {
       cr2,
       interruptsEnabled,
       pat: this.pat.types,
-      mtrrs,
+      mtrrs: this.mtrrs.saveState(),
       tlb: mmu.tlb.save(),
       structures: mmu.structures.save(),
+      outcome: this.outcome,
+      delivery: this.delivery,
+      results: [this.high, this.low, this.progress],
+      fault: { kind, va, error },
+      combiner: this.slow.combiner.saveState(),
+      gathering: this.slow.gathering,
+      counts: { ...mmu.counts },
+      totals: [this.dataTotal, this.codeTotal, this.pageFaults, this.protectionFaults],
     };
   }
 
-  /** Puts a saved state back. Statistics go on. */
+  /** Puts a saved state back, figures too. */
   restoreState(state: CpuState): void {
     this.mmu.setRegisters(state.registers);
     this.setCpl(state.cpl);
@@ -325,9 +333,19 @@ export class Cpu extends Translator {
     this.setCr2(...state.cr2);
     this.interruptsEnabled = state.interruptsEnabled;
     this.pat.program(state.pat);
-    this.mtrrs.copyFrom(state.mtrrs);
+    this.mtrrs.restoreState(state.mtrrs);
     this.mmu.tlb.restore(state.tlb);
     this.mmu.structures.restore(state.structures);
+    this.outcome = state.outcome;
+    this.delivery = state.delivery;
+    [this.high, this.low, this.progress] = state.results;
+    this.fault.set(state.fault.kind, state.fault.va, state.fault.error);
+    this.slow.combiner.restoreState(state.combiner);
+    this.slow.gathering = state.gathering;
+    Object.assign(this.mmu.counts, state.counts);
+    this.dataCount = 0;
+    this.codeCount = 0;
+    [this.dataTotal, this.codeTotal, this.pageFaults, this.protectionFaults] = state.totals;
   }
 
   /** Returns the figures. Counts are exact; an access that crosses a page counts for both. */

@@ -273,6 +273,7 @@ export class Tlb {
     });
     this.has1 = true;
     this.has2 = true;
+    this.missed = NaN;
     this.recentData.fill(-1);
     this.recentCode.fill(-1);
     this.dropViews();

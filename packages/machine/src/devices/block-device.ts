@@ -7,47 +7,10 @@
  */
 import { invariant, MachineError } from "../errors.ts";
 import { isPowerOfTwo } from "../units.ts";
+import { isEqual, piecesOf, restorePieces } from "../system/snapshotted.ts";
+import type { Pieces, Snapshotted } from "../system/snapshotted.ts";
+import type { BlockMedium } from "./block-medium.ts";
 import type { Time } from "./time.ts";
-
-/** Where a block device keeps its bytes. Offsets and sizes in bytes; synchronous. */
-export interface BlockMedium {
-  /** Bytes of the medium. */
-  readonly size: number;
-  /** Fills `into` from `offset` on. */
-  read(offset: number, into: Uint8Array): void;
-  /** Stores `from` at `offset`. */
-  write(offset: number, from: Uint8Array): void;
-  /** Makes all earlier writes durable. */
-  sync(): void;
-}
-
-/** A medium in memory. */
-export class MemoryMedium implements BlockMedium {
-  /** Bytes of the medium. */
-  readonly size: number;
-  readonly #bytes: Uint8Array;
-
-  /** Creates a medium of `size` zero bytes. */
-  constructor(size: number) {
-    this.size = size;
-    this.#bytes = new Uint8Array(size);
-  }
-
-  /** BlockMedium: fills `into` from `offset` on. */
-  read(offset: number, into: Uint8Array): void {
-    into.set(this.#bytes.subarray(offset, offset + into.length));
-  }
-
-  /** BlockMedium: stores `from` at `offset`. */
-  write(offset: number, from: Uint8Array): void {
-    this.#bytes.set(from, offset);
-  }
-
-  /** BlockMedium: nothing to do, memory is as durable as it gets. */
-  sync(): void {
-    /* Memory has no cache to flush. */
-  }
-}
 
 /** How a request ended. `torn`: an error was reported and only a prefix of the blocks was written. */
 export type BlockStatus = "done" | "read-error" | "write-error" | "full" | "torn" | "lost";
@@ -90,14 +53,35 @@ export interface BlockDeviceOptions {
 }
 
 /** A failure that waits for the next matching request. */
-interface Injected {
+export interface InjectedFailure {
+  /** The request that it waits for. */
   readonly operation: BlockOperation;
+  /** How that will end. */
   readonly status: Exclude<BlockStatus, "done" | "lost">;
+  /** The block that it must touch. */
   readonly block: number;
 }
 
+/** A block device as plain data. */
+export interface BlockDeviceState {
+  /** The medium's contents. */
+  readonly medium: Pieces;
+  /** Requests under way. Restored, each has a buffer of its own: take the bytes from its completion. */
+  readonly queue: readonly BlockRequest[];
+  /** Failures that wait. */
+  readonly injected: readonly InjectedFailure[];
+  /** Blocks written but not flushed. */
+  readonly cache: ReadonlyMap<number, Uint8Array>;
+  /** Blocks ever written. */
+  readonly written: ReadonlySet<number>;
+  /** The number that the next request gets. */
+  readonly nextId: number;
+  /** When the data path is free, ns. */
+  readonly freeAt: number;
+}
+
 /** A disk. */
-export class BlockDevice {
+export class BlockDevice implements Snapshotted<BlockDeviceState> {
   /** Bytes of a block. */
   readonly blockBytes: number;
   /** Blocks of the medium. */
@@ -110,7 +94,7 @@ export class BlockDevice {
   readonly #nsPerByte: number;
   readonly #capacity: number;
   readonly #queue: BlockRequest[] = [];
-  readonly #injected: Injected[] = [];
+  readonly #injected: InjectedFailure[] = [];
   /** Blocks written but not flushed: the volatile cache. */
   readonly #cache = new Map<number, Uint8Array>();
   readonly #written = new Set<number>();
@@ -205,7 +189,7 @@ export class BlockDevice {
     return this.#write(request, failure);
   }
 
-  #write(request: BlockRequest, failure: Injected | null): BlockStatus {
+  #write(request: BlockRequest, failure: InjectedFailure | null): BlockStatus {
     if (failure !== null && failure.status !== "torn") return failure.status;
     const stopBefore = failure === null ? Infinity : Math.max(failure.block, request.block);
     let status: BlockStatus = failure === null ? "done" : "torn";
@@ -238,7 +222,7 @@ export class BlockDevice {
     this.#medium.sync();
   }
 
-  #takeInjected(request: BlockRequest): Injected | null {
+  #takeInjected(request: BlockRequest): InjectedFailure | null {
     const end = request.block + Math.max(request.bytes.length / this.blockBytes, 1);
     const at = this.#injected.findIndex(
       (one) =>
@@ -269,6 +253,41 @@ export class BlockDevice {
     this.#cache.clear();
     this.#freeAt = this.#time.now;
     return lost;
+  }
+
+  /** Snapshotted: medium, cache, queue and failures. Cost: reads the whole medium. */
+  saveState(before?: BlockDeviceState): BlockDeviceState {
+    const read = (offset: number, into: Uint8Array): void => {
+      this.#medium.read(offset, into);
+    };
+    return {
+      medium: piecesOf(this.#medium.size, read, before?.medium),
+      queue: this.#queue.map((request) => ({ ...request, bytes: request.bytes.slice() })),
+      injected: [...this.#injected],
+      cache: new Map(this.#cache),
+      written: new Set(this.#written),
+      nextId: this.#nextId,
+      freeAt: this.#freeAt,
+    };
+  }
+
+  /** Snapshotted: medium, cache, queue and failures. Writes what differs on the medium, a real file too. */
+  restoreState(state: BlockDeviceState): void {
+    restorePieces(this.#medium.size, state.medium, (offset, bytes) => {
+      const now = new Uint8Array(bytes.length);
+      this.#medium.read(offset, now);
+      if (!isEqual(now, bytes)) this.#medium.write(offset, bytes);
+    });
+    this.#queue.length = 0;
+    for (const request of state.queue) this.#queue.push({ ...request, bytes: request.bytes.slice() });
+    this.#injected.length = 0;
+    this.#injected.push(...state.injected);
+    this.#cache.clear();
+    for (const [block, bytes] of state.cache) this.#cache.set(block, bytes);
+    this.#written.clear();
+    for (const block of state.written) this.#written.add(block);
+    this.#nextId = state.nextId;
+    this.#freeAt = state.freeAt;
   }
 
   /** Throws `broken-invariant` unless the queue and the cache are within their bounds. */

@@ -4,6 +4,8 @@
  */
 import { MachineError } from "../errors.ts";
 import type { MmioDevice } from "../map/region.ts";
+import { piecesOf, restorePieces } from "../system/snapshotted.ts";
+import type { Pieces, Snapshotted } from "../system/snapshotted.ts";
 import { LINE_BYTES } from "./write-combining.ts";
 
 /** Bus transactions that a {@link Framebuffer} has seen. */
@@ -16,8 +18,16 @@ export interface FramebufferStats {
   readonly reads: number;
 }
 
+/** A framebuffer as plain data. */
+export interface FramebufferState {
+  /** The pixels. */
+  readonly pixels: Pieces;
+  /** The figures. */
+  readonly stats: FramebufferStats;
+}
+
 /** Device memory of `width` × `height` pixels of 32 bits, row by row, without padding. */
-export class Framebuffer implements MmioDevice {
+export class Framebuffer implements MmioDevice, Snapshotted<FramebufferState> {
   /** Pixels in a row. */
   readonly width: number;
   /** Rows. */
@@ -67,6 +77,24 @@ export class Framebuffer implements MmioDevice {
       });
     this.#bursts++;
     this.#bytes.set(bytes.subarray(0, Math.max(0, Math.min(LINE_BYTES, this.#bytes.length - offset))), offset);
+  }
+
+  /** Snapshotted: pixels and figures. */
+  saveState(before?: FramebufferState): FramebufferState {
+    const read = (offset: number, into: Uint8Array): void => {
+      into.set(this.#bytes.subarray(offset, offset + into.length));
+    };
+    return { pixels: piecesOf(this.size, read, before?.pixels), stats: this.stats() };
+  }
+
+  /** Snapshotted: pixels and figures. */
+  restoreState({ pixels, stats }: FramebufferState): void {
+    restorePieces(this.size, pixels, (offset, bytes) => {
+      this.#bytes.set(bytes, offset);
+    });
+    this.#singleWrites = stats.singleWrites;
+    this.#bursts = stats.bursts;
+    this.#reads = stats.reads;
   }
 
   /** Returns the bus transactions so far. */

@@ -15,6 +15,7 @@
  */
 import { MachineError } from "../errors.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import type { PhysAddr } from "../units.ts";
 import type { IoPorts, PortDevice } from "./io-ports.ts";
 
@@ -44,8 +45,18 @@ export interface IsaTransfer {
   readonly wraps: number;
 }
 
+/** The controller's registers as plain data, by channel and by chip. */
+export interface IsaDmaState {
+  /** Base address, address, base count, count, by channel. */
+  readonly counters: readonly Uint16Array[];
+  /** Page and mode, by channel; command, status, mask and flip-flop, by chip. */
+  readonly registers: readonly Uint8Array[];
+  /** See {@link IsaDma.wraps}. */
+  readonly wraps: number;
+}
+
 /** The DMA controller. Channel 4 carries chip 1's cascade and never transfers. */
-export class IsaDma implements PortDevice {
+export class IsaDma implements PortDevice, Snapshotted<IsaDmaState> {
   readonly #memory: PhysicalMemory;
   readonly #baseAddress = new Uint16Array(8);
   readonly #address = new Uint16Array(8);
@@ -66,6 +77,34 @@ export class IsaDma implements PortDevice {
     ports.claim(0x00, 0x10, "isa-dma", this);
     ports.claim(0xc0, 0x20, "isa-dma", this);
     for (const port of PAGE_PORTS) ports.claim(port, 1, "isa-dma", this);
+  }
+
+  #counters(): readonly Uint16Array[] {
+    return [this.#baseAddress, this.#address, this.#baseCount, this.#count];
+  }
+
+  #registers(): readonly Uint8Array[] {
+    return [this.#page, this.#mode, this.#command, this.#status, this.#mask, this.#flipFlop];
+  }
+
+  /** Snapshotted: all registers. */
+  saveState(): IsaDmaState {
+    return {
+      counters: this.#counters().map((counter) => counter.slice()),
+      registers: this.#registers().map((register) => register.slice()),
+      wraps: this.#wraps,
+    };
+  }
+
+  /** Snapshotted: all registers. */
+  restoreState(state: IsaDmaState): void {
+    this.#counters().forEach((counter, at) => {
+      counter.set(state.counters[at] ?? []);
+    });
+    this.#registers().forEach((register, at) => {
+      register.set(state.registers[at] ?? []);
+    });
+    this.#wraps = state.wraps;
   }
 
   /** How often an address counter wrapped within its page since the machine was made. */

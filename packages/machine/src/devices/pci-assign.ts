@@ -4,6 +4,7 @@
  */
 import { MachineError } from "../errors.ts";
 import type { AddressClaims, Claim } from "../map/claims.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { hexOf } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import type { PciBus, PciNode } from "./pci-bus.ts";
@@ -22,8 +23,11 @@ export interface Assignment {
   readonly claim: Claim | null;
 }
 
+/** The windows that BARs hold: by BAR, the first byte. */
+export type PciResourcesState = readonly (readonly [bar: string, start: PhysAddr])[];
+
 /** Assigns and moves BARs, remembering which claim belongs to which. */
-export class PciResources {
+export class PciResources implements Snapshotted<PciResourcesState> {
   readonly #bus: PciBus;
   readonly #claims: AddressClaims;
   readonly #held = new Map<string, Claim>();
@@ -83,6 +87,20 @@ export class PciResources {
       throw error;
     } finally {
       node.unit.writeConfig(CONFIG.command, 2, command);
+    }
+  }
+
+  /** Snapshotted: which BAR holds which claim. */
+  saveState(): PciResourcesState {
+    return [...this.#held].map(([bar, { start }]) => [bar, start] as const);
+  }
+
+  /** Snapshotted: which BAR held which claim; the claims are restored before. */
+  restoreState(state: PciResourcesState): void {
+    this.#held.clear();
+    for (const [bar, start] of state) {
+      const claim = this.#claims.claims.find((one) => one.start === start);
+      if (claim !== undefined) this.#held.set(bar, claim);
     }
   }
 

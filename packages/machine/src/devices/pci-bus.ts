@@ -5,16 +5,17 @@
  * A function's window is in the physical address map exactly while its command bit is on, its address makes sense (not 0,
  * not wrapping, below 4 GiB for a 32-bit BAR, a port below 64 Ki for I/O) and every bridge above it passes the address on.
  */
-import { MachineError } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import type { MapNode } from "../map/node.ts";
 import { LAYER } from "../map/physical-map.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import { traitsOf } from "../map/region.ts";
 import type { MmioDevice } from "../map/region.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { PHYSICAL_LIMIT } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import { PORT_LIMIT } from "./io-ports.ts";
-import type { IoPorts, PortDevice } from "./io-ports.ts";
+import type { IoPorts, PortDevice, PortRange } from "./io-ports.ts";
 import type { Bar, IoBarSpec } from "./pci-function.ts";
 import { PciFunction } from "./pci-function.ts";
 import type { PciBridge } from "./pci-bridge.ts";
@@ -42,29 +43,32 @@ export interface PciNode {
   readonly unit: PciFunction | PciBridge;
 }
 
-/** Hands a port device offsets within its window. */
-class PortWindow implements PortDevice {
-  readonly #start: number;
-  readonly #target: PortDevice;
-  constructor(start: number, target: PortDevice) {
-    this.#start = start;
-    this.#target = target;
-  }
-  readPort(port: number, size: number): number {
-    return this.#target.readPort(port - this.#start, size);
-  }
-  writePort(port: number, size: number, value: number): void {
-    this.#target.writePort(port - this.#start, size, value);
-  }
+/** The PCI hierarchy as plain data. */
+export interface PciState {
+  /** Register 0xCF8. */
+  readonly configAddress: number;
+  /** By node, in the order in which they were plugged in: configuration space and mapped BARs. */
+  readonly nodes: readonly PciNodeState[];
+}
+
+/** A function or bridge as plain data. */
+export interface PciNodeState {
+  /** What sits there; restoring demands the same. */
+  readonly name: string;
+  /** Its configuration space. */
+  readonly config: Uint32Array;
+  /** By BAR: the number of its map node, the first of its ports, or −1. */
+  readonly mapped: readonly number[];
 }
 
 /** The PCI hierarchy of a machine. */
-export class PciBus implements PortDevice {
+export class PciBus implements PortDevice, Snapshotted<PciState> {
   readonly #map: PhysicalMap;
   readonly #ports: IoPorts;
   readonly #nodes: PciNode[] = [];
   /** What each BAR has in the map or in port space now. */
-  readonly #mapped = new Map<Bar, MapNode | PortWindow>();
+  readonly #windows = new Map<Bar, MapNode>();
+  readonly #portRanges = new Map<Bar, PortRange>();
   #configAddress = 0;
 
   /** Creates an empty bus 0 and claims ports 0xCF8–0xCFF. */
@@ -90,6 +94,11 @@ export class PciBus implements PortDevice {
       );
     const node: PciNode = { parent, slot, fn, unit };
     this.#nodes.push(node);
+    for (const { spec, index } of barsOf(unit)) {
+      const name = `${unit.identity.name} BAR ${index}`;
+      if (spec.kind === "io") this.#ports.devices.add(spec.device, name);
+      else this.#map.devices.add(spec.device, name);
+    }
     unit.onChange = () => {
       this.#update();
     };
@@ -169,26 +178,27 @@ export class PciBus implements PortDevice {
   #place(node: PciNode, unit: PciFunction, bar: Bar): void {
     const address = unit.addressOf(bar);
     const wanted = unit.isDecoding(bar) && makesSense(bar, address) && this.#passes(node, bar, address);
-    const now = this.#mapped.get(bar);
-    const here = now instanceof PortWindow ? -1 : (now?.offset ?? -1);
-    if (bar.spec.kind !== "io") {
-      if (wanted && here === address) return;
-      if (now !== undefined && !(now instanceof PortWindow)) this.#map.remove(now);
-      this.#mapped.delete(bar);
-      if (!wanted) return;
-      const traits = traitsOf("mmio", unit.identity.name, { device: bar.spec.device });
-      this.#mapped.set(bar, this.#map.overlay(address, address + bar.spec.size, traits, LAYER.claim));
+    if (bar.spec.kind === "io") {
+      this.#placePorts(unit, bar, bar.spec, wanted ? address : -1);
       return;
     }
-    if (now instanceof PortWindow) this.#ports.release(now);
-    this.#mapped.delete(bar);
-    if (wanted) this.#placePorts(unit, bar, bar.spec, address);
+    const now = this.#windows.get(bar);
+    if (wanted && now?.offset === address) return;
+    if (now !== undefined) this.#map.remove(now);
+    this.#windows.delete(bar);
+    if (!wanted) return;
+    const traits = traitsOf("mmio", unit.identity.name, { device: bar.spec.device });
+    this.#windows.set(bar, this.#map.overlay(address, address + bar.spec.size, traits, LAYER.claim));
   }
 
+  /** Moves the ports of a BAR to `port`; −1: away. */
   #placePorts(unit: PciFunction, bar: Bar, spec: IoBarSpec, port: number): void {
-    const window = new PortWindow(port, spec.device);
-    this.#ports.claim(port, spec.size, unit.identity.name, window);
-    this.#mapped.set(bar, window);
+    const now = this.#portRanges.get(bar);
+    if ((now?.start ?? -1) === port) return;
+    if (now !== undefined) this.#ports.release(now);
+    this.#portRanges.delete(bar);
+    if (port < 0) return;
+    this.#portRanges.set(bar, this.#ports.claim(port, spec.size, unit.identity.name, spec.device, port));
   }
 
   /** Returns whether every bridge above `node` passes the whole window of `bar` at `address`. */
@@ -211,7 +221,62 @@ export class PciBus implements PortDevice {
 
   /** Returns whether a BAR of this function answers in memory or port space now. */
   isMapped(bar: Bar): boolean {
-    return this.#mapped.has(bar);
+    return this.#windows.has(bar) || this.#portRanges.has(bar);
+  }
+
+  /** Snapshotted: configuration spaces, and where each BAR is mapped. */
+  saveState(): PciState {
+    const mapped = (bar: Bar): number => {
+      const window = this.#windows.get(bar);
+      return window === undefined ? (this.#portRanges.get(bar)?.start ?? -1) : this.#map.idOf(window);
+    };
+    return {
+      configAddress: this.#configAddress,
+      nodes: this.#nodes.map(({ unit }) => ({
+        name: unit.identity.name,
+        config: unit.config.save(),
+        mapped: barsOf(unit).map(mapped),
+      })),
+    };
+  }
+
+  /** Snapshotted: map and ports are restored before. Functions plugged in since are taken out; one that is missing throws. */
+  restoreState(state: PciState): void {
+    state.nodes.forEach(({ name }, at) => {
+      const here = this.#nodes[at]?.unit.identity.name ?? "nothing";
+      if (here !== name)
+        throw new MachineError("snapshot-mismatch", `PCI function ${at} is ${here}, in the snapshot it is ${name}`, {
+          name,
+          here,
+        });
+    });
+    for (const { unit } of this.#nodes.splice(state.nodes.length)) unit.onChange = () => undefined;
+    this.#windows.clear();
+    this.#portRanges.clear();
+    this.#configAddress = state.configAddress;
+    state.nodes.forEach(({ config, mapped }, at) => {
+      const unit = this.#nodes[at]?.unit;
+      if (unit === undefined) return;
+      unit.config.restore(config);
+      barsOf(unit).forEach((bar, number) => {
+        const where = mapped[number] ?? -1;
+        if (where < 0) return;
+        const range = bar.spec.kind === "io" ? this.#ports.rangeAt(where) : null;
+        if (bar.spec.kind !== "io") this.#windows.set(bar, this.#map.nodeOf(where));
+        else if (range !== null) this.#portRanges.set(bar, range);
+      });
+    });
+  }
+
+  /** Throws `broken-invariant` unless every mapped BAR is where its registers say. */
+  check(): void {
+    for (const { unit } of this.#nodes) {
+      if (!(unit instanceof PciFunction)) continue;
+      for (const bar of unit.bars) {
+        const at = this.#windows.get(bar)?.offset ?? this.#portRanges.get(bar)?.start ?? unit.addressOf(bar);
+        invariant(at === unit.addressOf(bar), `BAR ${bar.index} of ${unit.identity.name} is where its register says`);
+      }
+    }
   }
 
   /** The bridges above a node, from the nearest up. */
@@ -220,6 +285,10 @@ export class PciBus implements PortDevice {
     for (let above = this.#above(node); above !== null; above = this.#above(above)) out.push(above.unit as PciBridge);
     return out;
   }
+}
+
+function barsOf(unit: PciFunction | PciBridge): readonly Bar[] {
+  return unit instanceof PciFunction ? unit.bars : [];
 }
 
 function ecamAddress(offset: number): PciAddress {

@@ -52,6 +52,16 @@ export class ConfigSpace {
   readonly #words = new Uint32Array(CONFIG_BYTES / 4);
   readonly #writable = new Uint32Array(CONFIG_BYTES / 4);
 
+  /** Returns a copy of all registers. */
+  save(): Uint32Array {
+    return this.#words.slice();
+  }
+
+  /** Puts saved registers back, read-only ones too. */
+  restore(words: Uint32Array): void {
+    this.#words.set(words);
+  }
+
   /** Sets a register and which of its bits software may change. `offset` is a multiple of 4. */
   define(offset: number, value: number, writable = 0): void {
     this.#words[offset / 4] = value;

@@ -8,6 +8,7 @@
  * Source: SDM volume 3A, "Write Combining" in "Memory Cache Control".
  */
 import { invariant } from "../errors.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import type { PhysAddr } from "../units.ts";
 
 /** Bytes of a buffer: one cache line. */
@@ -31,8 +32,22 @@ export interface WriteCombiningStats {
   readonly partials: number;
 }
 
+/** The buffers as plain data, one array per field. */
+export interface WriteCombinerState {
+  /** Line address of each buffer. */
+  readonly line: Float64Array;
+  /** Age of each buffer. */
+  readonly opened: Float64Array;
+  /** Bytes of each buffer. */
+  readonly bytes: Uint8Array;
+  /** Which of them were stored. */
+  readonly valid: Uint8Array;
+  /** The figures. */
+  readonly stats: WriteCombiningStats;
+}
+
 /** The buffers of one processor. */
-export class WriteCombiner {
+export class WriteCombiner implements Snapshotted<WriteCombinerState> {
   /** How many lines can gather at once. */
   readonly buffers: number;
   readonly #sink: BurstSink;
@@ -133,6 +148,30 @@ export class WriteCombiner {
   /** Returns whether any buffer holds bytes. */
   get isEmpty(): boolean {
     return this.#line.every((line) => line < 0);
+  }
+
+  /** Snapshotted: what the buffers hold, and the figures. */
+  saveState(): WriteCombinerState {
+    return {
+      line: this.#line.slice(),
+      opened: this.#opened.slice(),
+      bytes: this.#bytes.slice(),
+      valid: this.#valid.slice(),
+      stats: this.stats(),
+    };
+  }
+
+  /** Snapshotted: what the buffers held, and the figures. */
+  restoreState({ line, opened, bytes, valid, stats }: WriteCombinerState): void {
+    this.#line.set(line);
+    this.#opened.set(opened);
+    this.#bytes.set(bytes);
+    this.#valid.set(valid);
+    for (let buffer = 0; buffer < this.buffers; buffer++)
+      this.#filled[buffer] = valid.subarray(buffer * LINE_BYTES, (buffer + 1) * LINE_BYTES).reduce((a, b) => a + b, 0);
+    this.#stores = stats.stores;
+    this.#bursts = stats.bursts;
+    this.#partials = stats.partials;
   }
 
   /** Returns the figures. */

@@ -10,7 +10,8 @@
 import { invariant, MachineError } from "../errors.ts";
 import type { FrameWatch } from "../memory/memory-ports.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
-import { FRAME_BYTES, formatAddress, pfnOf } from "../units.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
+import { formatAddress, pfnOf } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 import { eccVerdict } from "./ecc.ts";
 
@@ -39,8 +40,20 @@ interface WordFaults {
   readonly flipped: Set<number>;
 }
 
+/** Faults as plain data. */
+export interface FaultyRamState {
+  /** By word address: stuck bits with their values, and flipped bits. */
+  readonly words: readonly (readonly [
+    PhysAddr,
+    stuck: readonly (readonly [number, number])[],
+    flipped: readonly number[],
+  ])[];
+  /** All errors so far. */
+  readonly log: readonly MachineCheck[];
+}
+
 /** Injects faults into a machine's memory. */
-export class FaultyRam implements FrameWatch {
+export class FaultyRam implements FrameWatch, Snapshotted<FaultyRamState> {
   /** Whether memory has ECC. */
   readonly ecc: boolean;
   /** Who is told of errors; null: nobody. */
@@ -165,6 +178,27 @@ export class FaultyRam implements FrameWatch {
     return value;
   }
 
+  /** Snapshotted: the faults and the log. */
+  saveState(): FaultyRamState {
+    return {
+      words: [...this.#words].map(([word, { stuck, flipped }]) => [word, [...stuck], [...flipped]] as const),
+      log: [...this.log],
+    };
+  }
+
+  /** Snapshotted: the faults and the log; the memory is restored before. */
+  restoreState({ words, log }: FaultyRamState): void {
+    for (const pfn of this.#perFrame.keys()) this.#memory.unwatch(pfn);
+    this.#words.clear();
+    this.#perFrame.clear();
+    for (const [word, stuck, flipped] of words) {
+      this.#words.set(word, { stuck: new Map(stuck), flipped: new Set(flipped) });
+      this.#perFrame.set(pfnOf(word), (this.#perFrame.get(pfnOf(word)) ?? 0) + 1);
+    }
+    for (const pfn of this.#perFrame.keys()) this.#memory.watch(pfn, this);
+    this.log.splice(0, this.log.length, ...log);
+  }
+
   /** Throws `broken-invariant` unless frames are watched exactly where words have faults. */
   check(): void {
     const counts = new Map<Pfn, number>();
@@ -189,54 +223,5 @@ export class FaultyRam implements FrameWatch {
     if (verdict.kind !== "corrected") return verdict.kind === "clean";
     faults.flipped.clear();
     return this.#wrongBits(word, faults).length === 0;
-  }
-}
-
-/** A patrol scrubber: reads memory word by word in the background and puts single errors right before they become two. */
-export class Scrubber {
-  readonly #ram: FaultyRam;
-  readonly #start: PhysAddr;
-  readonly #end: PhysAddr;
-  #next: PhysAddr;
-  #rounds = 0;
-
-  /** Creates a scrubber of `[start, end)`, which must be multiples of 8. */
-  constructor(ram: FaultyRam, start: PhysAddr, end: PhysAddr) {
-    if ((start & 7) !== 0 || (end & 7) !== 0 || end <= start)
-      throw new MachineError("bad-argument", `A scrubber covers whole words, not [${start}, ${end})`, { start, end });
-    this.#ram = ram;
-    this.#start = start;
-    this.#end = end;
-    this.#next = start;
-  }
-
-  /** The next address to be read. */
-  get position(): PhysAddr {
-    return this.#next;
-  }
-
-  /** Complete rounds so far. */
-  get rounds(): number {
-    return this.#rounds;
-  }
-
-  /** Throws `broken-invariant` unless the next address lies in the range that is scrubbed. */
-  check(): void {
-    invariant(this.#next >= this.#start && this.#next < this.#end, "the scrubber stays in its range");
-  }
-
-  /** Reads the next `words` words, starting over at the end. Frames without faults are passed over at once. */
-  step(words: number): void {
-    const faulty = new Set(this.#ram.faultyFrames());
-    for (let left = words; left > 0;) {
-      const inFrame = Math.min(this.#end, (pfnOf(this.#next) + 1) * FRAME_BYTES);
-      const count = Math.min(left, (inFrame - this.#next) / 8);
-      if (faulty.has(pfnOf(this.#next))) for (let at = 0; at < count; at++) this.#ram.scrubWord(this.#next + at * 8);
-      this.#next += count * 8;
-      left -= count;
-      if (this.#next < this.#end) continue;
-      this.#next = this.#start;
-      this.#rounds++;
-    }
   }
 }

@@ -1,22 +1,25 @@
 /**
- * The hypervisor's two ways of taking memory back from a machine that runs: a balloon, into which the operating system puts
- * frames of its choice, and a virtio-mem-like device, whose blocks it plugs and unplugs.
+ * A balloon: the operating system puts frames of its choice into it, and the hypervisor has them until they are taken out.
  *
  * Host memory is really released, but in one piece only: given-up frames give their host places to others at once, and
  * `PhysicalMemory.compact` hands everything that is not in use back to the host by moving the rest together. A shared host
  * buffer cannot be replaced, so there only the first half holds.
  */
 import { invariant, MachineError } from "../errors.ts";
-import type { MapNode } from "../map/node.ts";
-import { LAYER } from "../map/physical-map.ts";
-import type { PhysicalMap } from "../map/physical-map.ts";
-import { traitsOf } from "../map/region.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
-import { FRAME_BYTES, hexOf } from "../units.ts";
-import type { Pfn, PhysAddr } from "../units.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
+import type { Pfn } from "../units.ts";
+
+/** A balloon as plain data. */
+export interface BalloonState {
+  /** See {@link Balloon.target}. */
+  readonly target: number;
+  /** Frames that are in. */
+  readonly held: readonly Pfn[];
+}
 
 /** A balloon: frames in it belong to the hypervisor. */
-export class Balloon {
+export class Balloon implements Snapshotted<BalloonState> {
   /** Frames that the hypervisor would like to have. */
   target = 0;
   readonly #memory: PhysicalMemory;
@@ -56,107 +59,22 @@ export class Balloon {
     return this.#held.has(pfn);
   }
 
+  /** Snapshotted: the wish and the frames that are in. */
+  saveState(): BalloonState {
+    return { target: this.target, held: [...this.#held] };
+  }
+
+  /** Snapshotted: the wish and the frames that were in. */
+  restoreState({ target, held }: BalloonState): void {
+    this.target = target;
+    this.#held.clear();
+    for (const pfn of held) this.#held.add(pfn);
+  }
+
   /** Throws `broken-invariant` when a frame in the balloon has bytes: somebody used it after giving it up. */
   check(): void {
     this.#memory.forEachTouched((pfn) => {
       invariant(!this.#held.has(pfn), `nobody uses frame 0x${pfn.toString(16)}, which is in the balloon`);
     });
-  }
-}
-
-/** A device that offers memory in blocks of one size. */
-export interface BlockMemoryOptions {
-  /** First byte; a multiple of the block size. */
-  readonly start: PhysAddr;
-  /** Bytes of the whole region. */
-  readonly bytes: number;
-  /** Bytes of a block, a power of two ≥ 2 MiB. */
-  readonly blockBytes: number;
-  /** Its node. */
-  readonly node?: number;
-}
-
-/** A virtio-mem-like device: the hypervisor says how much it may have plugged, the operating system which blocks. */
-export class BlockMemoryDevice {
-  /** Bytes that may be plugged at most; the hypervisor's wish. */
-  requestedBytes = 0;
-  readonly #map: PhysicalMap;
-  readonly #memory: PhysicalMemory;
-  readonly #options: BlockMemoryOptions;
-  readonly #plugged = new Map<number, MapNode>();
-
-  /** Creates a device without any block plugged; `unaligned` for odd sizes, `overlap` where something is. */
-  constructor(map: PhysicalMap, memory: PhysicalMemory, options: BlockMemoryOptions) {
-    const { start, bytes, blockBytes } = options;
-    if (
-      !Number.isInteger(Math.log2(blockBytes))
-      || blockBytes < 2 ** 21
-      || !Number.isInteger(start / blockBytes)
-      || !Number.isInteger(bytes / blockBytes)
-    )
-      throw new MachineError(
-        "unaligned",
-        `[${hexOf(start)}, +${hexOf(bytes)}) is not made of blocks of ${hexOf(blockBytes)}`,
-        {
-          ...options,
-        },
-      );
-    const other = map.overlapping(start, start + bytes).find((region) => region.kind !== "absent");
-    if (other !== undefined)
-      throw new MachineError(
-        "overlap",
-        `The memory device at ${hexOf(start)} overlaps ${other.kind} of ${other.owner} at ${hexOf(other.start)}`,
-        {
-          start,
-          other: other.owner,
-          otherStart: other.start,
-        },
-      );
-    this.#map = map;
-    this.#memory = memory;
-    this.#options = options;
-  }
-
-  /** Bytes plugged. */
-  get pluggedBytes(): number {
-    return this.#plugged.size * this.#options.blockBytes;
-  }
-
-  #requireBlock(block: number): PhysAddr {
-    const { start, bytes, blockBytes } = this.#options;
-    if (!Number.isInteger(block) || block < 0 || block >= bytes / blockBytes)
-      throw new MachineError("bad-argument", `There is no block ${block}, only ${bytes / blockBytes}`, { block });
-    return start + block * blockBytes;
-  }
-
-  /** Plugs a block; returns whether: not, when it is plugged already or the hypervisor's wish is reached. */
-  plug(block: number): boolean {
-    const at = this.#requireBlock(block);
-    const { blockBytes, node } = this.#options;
-    if (this.#plugged.has(block) || this.pluggedBytes + blockBytes > this.requestedBytes) return false;
-    const traits = traitsOf("ram", "memory device", { node: node ?? 0, hotPluggable: true });
-    this.#plugged.set(block, this.#map.overlay(at, at + blockBytes, traits, LAYER.claim));
-    return true;
-  }
-
-  /** Unplugs a block: its contents are gone. Returns whether it was plugged. */
-  unplug(block: number): boolean {
-    const at = this.#requireBlock(block);
-    const node = this.#plugged.get(block);
-    if (node === undefined) return false;
-    this.#plugged.delete(block);
-    this.#map.remove(node);
-    const first = at / FRAME_BYTES;
-    const count = this.#options.blockBytes / FRAME_BYTES;
-    this.#memory.discardMany(Array.from({ length: count }, (_, i) => first + i));
-    return true;
-  }
-
-  /** Throws `broken-invariant` unless every plugged block is RAM in the map. */
-  check(): void {
-    for (const block of this.#plugged.keys()) {
-      const region = this.#map.find(this.#requireBlock(block));
-      invariant(region?.kind === "ram", `block ${block} is RAM while it is plugged`);
-    }
   }
 }

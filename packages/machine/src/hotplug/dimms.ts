@@ -9,6 +9,7 @@ import type { PhysicalMap } from "../map/physical-map.ts";
 import type { MapNode } from "../map/node.ts";
 import { traitsOf } from "../map/region.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { FRAME_BYTES, hexOf, MIB } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 
@@ -41,13 +42,21 @@ function* framesOf(dimm: Dimm): Generator<Pfn> {
   for (let pfn = dimm.start / FRAME_BYTES; pfn < dimm.end / FRAME_BYTES; pfn++) yield pfn;
 }
 
-/** The slots of a machine. */
-export class DimmSlots {
+/** The modules present with the numbers of their map nodes. */
+export type DimmSlotsState = readonly (readonly [dimm: Dimm, node: number])[];
+
+interface Slot {
+  readonly dimm: Dimm;
+  readonly node: MapNode;
+}
+
+/** The slots of a machine. A module goes by its name and place: an equal {@link Dimm} is as good as the one returned. */
+export class DimmSlots implements Snapshotted<DimmSlotsState> {
   /** Who is told; null: nobody, removals are granted. */
   handler: HotplugHandler | null = null;
   readonly #map: PhysicalMap;
   readonly #memory: PhysicalMemory;
-  readonly #present = new Map<Dimm, MapNode>();
+  #slots: Slot[] = [];
 
   /** Creates empty slots. */
   constructor(map: PhysicalMap, memory: PhysicalMemory) {
@@ -57,7 +66,7 @@ export class DimmSlots {
 
   /** The modules present, in order of insertion. */
   get dimms(): readonly Dimm[] {
-    return [...this.#present.keys()];
+    return this.#slots.map(({ dimm }) => dimm);
   }
 
   /**
@@ -89,35 +98,35 @@ export class DimmSlots {
       );
     const dimm: Dimm = { name, start, end, node };
     const traits = traitsOf("ram", name, { node, hotPluggable: true });
-    this.#present.set(dimm, this.#map.overlay(start, end, traits, LAYER.claim));
+    this.#slots.push({ dimm, node: this.#map.overlay(start, end, traits, LAYER.claim) });
     this.handler?.inserted(dimm);
     return dimm;
   }
 
-  #nodeOf(dimm: Dimm): MapNode {
-    const node = this.#present.get(dimm);
-    if (node === undefined)
-      throw new MachineError("device-misuse", `${dimm.name} is not in a slot`, { name: dimm.name, start: dimm.start });
-    return node;
+  #slotOf({ name, start, end }: Dimm): Slot {
+    const slot = this.#slots.find(({ dimm }) => dimm.name === name && dimm.start === start && dimm.end === end);
+    if (slot === undefined) throw new MachineError("device-misuse", `${name} is not in a slot`, { name, start });
+    return slot;
   }
 
   /** Asks for a module to be removed. Returns whether it was: not, when the operating system still uses it. */
   remove(dimm: Dimm): boolean {
-    const node = this.#nodeOf(dimm);
+    const slot = this.#slotOf(dimm);
     if (this.handler?.mayRemove(dimm) === false) return false;
-    this.#take(dimm, node);
+    this.#take(slot);
     return true;
   }
 
   /** Pulls a module out without asking: a failure. */
   surpriseRemove(dimm: Dimm): void {
-    this.#take(dimm, this.#nodeOf(dimm));
+    this.#take(this.#slotOf(dimm));
     this.handler?.lost(dimm);
   }
 
-  #take(dimm: Dimm, node: MapNode): void {
-    this.#map.remove(node);
-    this.#present.delete(dimm);
+  #take(slot: Slot): void {
+    const { dimm } = slot;
+    this.#map.remove(slot.node);
+    this.#slots = this.#slots.filter((one) => one !== slot);
     const touched: Pfn[] = [];
     this.#memory.forEachTouched((pfn) => {
       if (pfn >= dimm.start / FRAME_BYTES && pfn < dimm.end / FRAME_BYTES) touched.push(pfn);
@@ -125,9 +134,19 @@ export class DimmSlots {
     this.#memory.discardMany(touched);
   }
 
+  /** Snapshotted: which modules are in. */
+  saveState(): DimmSlotsState {
+    return this.#slots.map(({ dimm, node }) => [dimm, this.#map.idOf(node)] as const);
+  }
+
+  /** Snapshotted: which modules were in; the map is restored before. The handler is not told. */
+  restoreState(state: DimmSlotsState): void {
+    this.#slots = state.map(([dimm, node]) => ({ dimm, node: this.#map.nodeOf(node) }));
+  }
+
   /** Throws `broken-invariant` unless every module present is RAM, or a fault over it, from end to end. */
   check(): void {
-    for (const { name, start, end } of this.#present.keys()) {
+    for (const { name, start, end } of this.dimms) {
       const parts = this.#map.overlapping(start, end);
       const covered = parts.reduce((sum, part) => sum + Math.min(part.end, end) - Math.max(part.start, start), 0);
       invariant(

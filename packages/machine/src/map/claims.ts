@@ -13,6 +13,7 @@ import type { PhysicalMap } from "./physical-map.ts";
 import { traitsOf } from "./region.ts";
 import type { Cacheability, MmioDevice } from "./region.ts";
 import { gapsWithin } from "./summary.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 
 /** What a device asks for. */
 export interface SpaceWish {
@@ -46,6 +47,9 @@ export interface Claim extends AddressWindow {
   readonly node: MapNode;
 }
 
+/** Claims as plain data: the node by its number. */
+export type ClaimsState = readonly (Omit<Claim, "node"> & { readonly node: number })[];
+
 /** How a window is claimed. */
 export interface ClaimTraits {
   /** Who claims it; printouts and errors say this name. */
@@ -57,9 +61,9 @@ export interface ClaimTraits {
 }
 
 /** The devices' share of a physical address map. */
-export class AddressClaims {
+export class AddressClaims implements Snapshotted<ClaimsState> {
   readonly #map: PhysicalMap;
-  readonly #claims: Claim[] = [];
+  #claims: Claim[] = [];
 
   /** Creates an empty set of claims over `map`. */
   constructor(map: PhysicalMap) {
@@ -147,8 +151,11 @@ export class AddressClaims {
 
   /** Gives a window back; throws `bad-argument` when it is not claimed. */
   release(claim: Claim): void {
-    const at = this.#claims.indexOf(claim);
-    if (at < 0)
+    const at = this.#claims.findIndex(
+      ({ start, end, owner }) => start === claim.start && end === claim.end && owner === claim.owner,
+    );
+    const held = this.#claims[at];
+    if (held === undefined)
       throw new MachineError(
         "bad-argument",
         `[${hexOf(claim.start)}, ${hexOf(claim.end)}) of ${claim.owner} is not claimed`,
@@ -159,7 +166,17 @@ export class AddressClaims {
         },
       );
     this.#claims.splice(at, 1);
-    this.#map.remove(claim.node);
+    this.#map.remove(held.node);
+  }
+
+  /** Snapshotted: who holds what. */
+  saveState(): ClaimsState {
+    return this.#claims.map((claim) => ({ ...claim, node: this.#map.idOf(claim.node) }));
+  }
+
+  /** Snapshotted: who held what; the map is restored before. */
+  restoreState(state: ClaimsState): void {
+    this.#claims = state.map((claim) => ({ ...claim, node: this.#map.nodeOf(claim.node) }));
   }
 
   /** Throws `broken-invariant` unless claims are disjoint and each is in the map under its owner's name. */

@@ -12,10 +12,14 @@ import type { FirmwareJsonOptions } from "../firmware/json.ts";
 import type { FirmwareMap } from "../firmware/firmware-map.ts";
 import { flatten } from "./node.ts";
 import type { MapNode } from "./node.ts";
+import { NodeBook } from "./node-book.ts";
+import type { MapTreeState } from "./node-book.ts";
 import { frameRangesOf } from "./frame-ranges.ts";
 import type { FrameRange, FrameRangeOptions } from "./frame-ranges.ts";
 import { traitsOf } from "./region.ts";
-import type { Region, RegionKind, RegionTraits } from "./region.ts";
+import type { MmioDevice, Region, RegionKind, RegionTraits } from "./region.ts";
+import type { Names } from "../system/names.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { hexOf, PHYSICAL_LIMIT } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 
@@ -44,10 +48,11 @@ const kindOfType = (type: number): RegionKind => {
 export const LAYER = { absent: -1, firmware: 0, claim: 10, overlay: 20, faulty: 30 } as const;
 
 /** The physical address map of a machine. */
-export class PhysicalMap {
+export class PhysicalMap implements Snapshotted<MapTreeState> {
   /** What firmware said; empty of entries for a map made by hand. */
   readonly firmware: FirmwareMap;
   readonly #nodes: MapNode[] = [];
+  readonly #book = new NodeBook();
   readonly #listeners = new Set<MapListener>();
   #flat: readonly Region[] | null = null;
   #starts = new Float64Array(0);
@@ -97,6 +102,7 @@ export class PhysicalMap {
       children: [],
     };
     this.#nodes.push(node);
+    this.#book.note(node);
     return node;
   }
 
@@ -117,17 +123,46 @@ export class PhysicalMap {
   add(node: MapNode): MapNode {
     this.#requireRange(node.offset, node.offset + node.size);
     this.#nodes.push(node);
+    this.#book.note(node);
     this.#changed();
     return node;
   }
 
-  /** Takes a node out of the map again; returns false when it is not in the map. */
+  /** Takes a node out of the map again; returns false when it is not in the map. Nodes go by their number. */
   remove(node: MapNode): boolean {
-    const at = this.#nodes.indexOf(node);
+    const id = this.#book.has(node) ? this.#book.idOf(node) : -1;
+    const at = this.#nodes.findIndex((one) => one === node || this.#book.idOf(one) === id);
     if (at < 0) return false;
-    this.#nodes.splice(at, 1);
+    for (const gone of this.#nodes.splice(at, 1)) this.#book.forget(gone);
     this.#changed();
     return true;
+  }
+
+  /** The names by which snapshots know devices: that of the region's owner, unless somebody named the device before. */
+  get devices(): Names<MmioDevice> {
+    return this.#book.devices;
+  }
+
+  /** Returns the number by which snapshots know a node of this map; see {@link PhysicalMap.nodeOf}. */
+  idOf(node: MapNode): number {
+    return this.#book.idOf(node);
+  }
+
+  /** Returns the top node of a number; throws `snapshot-mismatch` when it is not in the map. */
+  nodeOf(id: number): MapNode {
+    return this.#book.nodeOf(id);
+  }
+
+  /** Snapshotted: the tree, devices by name. */
+  saveState(): MapTreeState {
+    return this.#book.save(this.#nodes);
+  }
+
+  /** Snapshotted: puts the tree back. Throws `snapshot-mismatch` for a device that is not known here; nothing changes then. */
+  restoreState(state: MapTreeState): void {
+    const nodes = this.#book.restore(state);
+    this.#nodes.splice(0, this.#nodes.length, ...nodes);
+    this.#changed();
   }
 
   /** Calls `listener` after every change, until the returned function is called. */

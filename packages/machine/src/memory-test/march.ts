@@ -13,6 +13,7 @@
  * Sources: A. van de Goor, "Testing Semiconductor Memories" (march C−); the moving-inversions test of memtest86.
  */
 import { invariant, MachineError } from "../errors.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { alignDown, FRAME_BYTES, formatAddress } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 
@@ -76,8 +77,18 @@ export interface MemoryFault {
   readonly background: number;
 }
 
+/** How far a memory test is, and what it saw. */
+export interface MarchState {
+  /** Round, element, and words of it that are done. */
+  readonly position: readonly [round: number, element: number, word: number];
+  /** The faults kept. */
+  readonly faults: readonly MemoryFault[];
+  /** How many there were. */
+  readonly faultCount: number;
+}
+
 /** A memory test under way over `[start, end)`. The memory's contents are lost. */
-export class MarchTest {
+export class MarchTest implements Snapshotted<MarchState> {
   /** What is run. */
   readonly algorithm: MarchAlgorithm;
   /** First byte. */
@@ -180,6 +191,22 @@ export class MarchTest {
   #report(fault: MemoryFault): void {
     this.#faultCount++;
     if (this.#faults.length < this.#maxFaults) this.#faults.push(fault);
+  }
+
+  /** Snapshotted: how far it is. */
+  saveState(): MarchState {
+    return {
+      position: [this.#round, this.#element, this.#word],
+      faults: [...this.#faults],
+      faultCount: this.#faultCount,
+    };
+  }
+
+  /** Snapshotted: how far it was. */
+  restoreState({ position, faults, faultCount }: MarchState): void {
+    [this.#round, this.#element, this.#word] = position;
+    this.#faults.splice(0, this.#faults.length, ...faults);
+    this.#faultCount = faultCount;
   }
 
   /** The frames with faults, ascending: what a frame allocator is to retire. */

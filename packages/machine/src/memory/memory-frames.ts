@@ -47,6 +47,8 @@ export class MemoryFrames {
   private readonly recentCodes: Int32Array = new Int32Array(RECENT);
   private readonly slots = new SparseTable();
   readonly #store: FrameStore | null;
+  /** Non-volatile frames as the store had them when they were first touched. */
+  readonly #loaded = new Map<Pfn, Uint8Array>();
   readonly #listeners = new Set<() => void>();
   protected readonly watches: Map<Pfn, FrameWatch> = new Map<Pfn, FrameWatch>();
   protected readonly counts: MemoryCounts = {
@@ -139,8 +141,13 @@ export class MemoryFrames {
     if (known !== 0) return known - 1;
     const slot = this.host.take();
     this.slots.set(backing, slot + 1);
-    if (nonVolatile) this.#store?.load(backing, this.bytesOf(slot));
+    if (nonVolatile && this.#store !== null) this.load(backing, this.bytesOf(slot), this.#store);
     return slot;
+  }
+
+  private load(pfn: Pfn, into: Uint8Array, store: FrameStore): void {
+    store.load(pfn, into);
+    if (!this.#loaded.has(pfn)) this.#loaded.set(pfn, into.slice());
   }
 
   private bytesOf(slot: number): Uint8Array {
@@ -184,7 +191,6 @@ export class MemoryFrames {
 
   /** Lets `watch` see every access to a frame of memory kept at its own address; one watch per frame, the last one. */
   watch(pfn: Pfn, watch: FrameWatch): void {
-    this.base(pfn);
     this.watches.set(pfn, watch);
     this.forgetCodes();
     this.announce();
@@ -240,6 +246,26 @@ export class MemoryFrames {
       this.announce();
     }
     return count;
+  }
+
+  /** Returns a copy of the counts: for snapshots. */
+  saveCounts(): MemoryCounts {
+    return { ...this.counts };
+  }
+
+  /** Puts counts back. */
+  restoreCounts(counts: MemoryCounts): void {
+    Object.assign(this.counts, counts);
+  }
+
+  /** Makes frames as they were before they were touched: zero, or as the store had them at that time. For snapshots. */
+  forget(frames: Iterable<Pfn>): void {
+    const gone = [...frames];
+    for (const pfn of gone) {
+      const loaded = this.#loaded.get(pfn);
+      if (loaded !== undefined) this.#store?.save(pfn, loaded);
+    }
+    this.discardMany(gone);
   }
 
   /** Puts the bytes of a frame back as they were kept, whatever the map says of it now: for snapshots. */

@@ -6,11 +6,12 @@
  * Invariant: `registers` gives every range that was added its type, and the rest of the base its own.
  */
 import { invariant, MachineError } from "../errors.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { FRAME_BYTES, hexOf } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import { combineTypes } from "./memory-type.ts";
 import type { MemoryType } from "./memory-type.ts";
-import type { MtrrRegisters, TypedRange, VariableRange } from "./registers.ts";
+import type { MtrrRegisters, MtrrState, TypedRange, VariableRange } from "./registers.ts";
 import { synthesiseMtrrs } from "./synthesis.ts";
 import type { TypeNeed } from "./synthesis.ts";
 
@@ -58,12 +59,20 @@ export function patFor(wanted: MemoryType, ranges: readonly TypedRange[]): Memor
   return PAT_TYPES.find(works) ?? null;
 }
 
+/** A manager as plain data. */
+export interface MtrrManagerState {
+  /** The ranges that were added and not removed. */
+  readonly claims: readonly MtrrClaim[];
+  /** The registers. */
+  readonly registers: MtrrState;
+}
+
 /** Keeps the variable MTRRs of a machine: one set, to be loaded on every CPU alike. */
-export class MtrrManager {
+export class MtrrManager implements Snapshotted<MtrrManagerState> {
   /** The registers as they are to be. */
   readonly registers: MtrrRegisters;
   readonly #base: readonly TypeNeed[];
-  readonly #claims: MtrrClaim[] = [];
+  #claims: MtrrClaim[] = [];
 
   /**
    * Creates a manager over `registers` whose needs to start with are `base` (see `mtrrNeeds`); synthesises at once. Throws
@@ -130,7 +139,9 @@ export class MtrrManager {
 
   /** Takes a range back; throws `mtrr-misuse` when it is not there. Returns the registers to be loaded on every CPU. */
   remove(claim: MtrrClaim): readonly VariableRange[] {
-    const at = this.#claims.indexOf(claim);
+    const at = this.#claims.findIndex(
+      ({ start, end, owner }) => start === claim.start && end === claim.end && owner === claim.owner,
+    );
     if (at < 0)
       throw new MachineError(
         "mtrr-misuse",
@@ -139,14 +150,14 @@ export class MtrrManager {
           ...claim,
         },
       );
-    const rest = this.#claims.filter((one) => one !== claim);
+    const rest = this.#claims.filter((_, index) => index !== at);
     const ranges = this.#synthesise(rest);
     if (ranges === null || ranges.length > this.registers.variable.length)
       throw new MachineError("mtrr-misuse", "Without this range the others need more registers than there are", {
         needed: ranges?.length ?? Infinity,
         available: this.registers.variable.length,
       });
-    this.#claims.splice(at, 1);
+    this.#claims = rest;
     this.registers.setRanges(ranges);
     return ranges;
   }
@@ -157,6 +168,17 @@ export class MtrrManager {
       defaultType: this.registers.defaultType,
       types: [...types],
     });
+  }
+
+  /** Snapshotted: the ranges and the registers. */
+  saveState(): MtrrManagerState {
+    return { claims: [...this.#claims], registers: this.registers.saveState() };
+  }
+
+  /** Snapshotted: the ranges and the registers. */
+  restoreState({ claims, registers }: MtrrManagerState): void {
+    this.#claims = [...claims];
+    this.registers.restoreState(registers);
   }
 
   /** Throws `broken-invariant` unless the registers give every range, and the base around them, its type. */

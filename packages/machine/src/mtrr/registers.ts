@@ -8,6 +8,7 @@
  * must match: mask = 2^width − length. Source: Intel SDM volume 3A, Memory Type Range Registers.
  */
 import { invariant, MachineError } from "../errors.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 import { hexOf, KIB, MIB } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import { overlapTypes } from "./memory-type.ts";
@@ -56,8 +57,22 @@ export function isBlock(base: PhysAddr, length: number): boolean {
   return length >= 4096 && Number.isInteger(Math.log2(length)) && Math.floor(base / length) * length === base;
 }
 
+/** MTRRs as plain data. */
+export interface MtrrState {
+  /** See {@link MtrrRegisters.defaultType}. */
+  readonly defaultType: MemoryType;
+  /** See {@link MtrrRegisters.enabled}. */
+  readonly enabled: boolean;
+  /** See {@link MtrrRegisters.fixedEnabled}. */
+  readonly fixedEnabled: boolean;
+  /** The types of the 88 fixed ranges. */
+  readonly fixed: readonly MemoryType[];
+  /** See {@link MtrrRegisters.variable}. */
+  readonly variable: readonly (VariableRange | null)[];
+}
+
 /** One processor's MTRRs. */
-export class MtrrRegisters {
+export class MtrrRegisters implements Snapshotted<MtrrState> {
   /** Type of what no register covers. */
   defaultType: MemoryType = "UC";
   /** IA32_MTRR_DEF_TYPE.E: off, everything is UC. */
@@ -163,21 +178,36 @@ export class MtrrRegisters {
     return out;
   }
 
-  /** Makes these registers equal to `other`, which must not have more variable ones. */
-  copyFrom(other: MtrrRegisters): void {
-    this.defaultType = other.defaultType;
-    this.enabled = other.enabled;
-    this.fixedEnabled = other.fixedEnabled;
-    other.#fixed.forEach((type, index) => (this.#fixed[index] = type));
+  /** Snapshotted: all registers. */
+  saveState(): MtrrState {
+    const { defaultType, enabled, fixedEnabled } = this;
+    return { defaultType, enabled, fixedEnabled, fixed: [...this.#fixed], variable: [...this.#variable] };
+  }
+
+  /** Snapshotted: all registers; throws `mtrr-misuse` when more variable ones are in use than there are here. */
+  restoreState(state: MtrrState): void {
+    if (state.variable.slice(this.#variable.length).some((range) => range !== null))
+      throw new MachineError("mtrr-misuse", `These are ${this.#variable.length} variable MTRRs, too few`, {
+        needed: state.variable.length,
+        available: this.#variable.length,
+      });
+    this.defaultType = state.defaultType;
+    this.enabled = state.enabled;
+    this.fixedEnabled = state.fixedEnabled;
+    state.fixed.forEach((type, index) => (this.#fixed[index] = type));
     this.#variable.forEach((_, index) => {
-      this.setVariable(index, other.#variable[index] ?? null);
+      this.setVariable(index, state.variable[index] ?? null);
     });
+  }
+
+  /** Makes these registers equal to `other`; throws `mtrr-misuse` when that uses more variable ones than there are here. */
+  copyFrom(other: MtrrRegisters): void {
+    this.restoreState(other.saveState());
   }
 
   /** Whether these registers and `other` give every address the same type by the same registers. */
   equals(other: MtrrRegisters): boolean {
-    const text = (one: MtrrRegisters): string =>
-      JSON.stringify([one.defaultType, one.enabled, one.fixedEnabled, one.#fixed, one.ranges]);
+    const text = (one: MtrrRegisters): string => JSON.stringify({ ...one.saveState(), variable: one.ranges });
     return text(this) === text(other);
   }
 

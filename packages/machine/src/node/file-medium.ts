@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 
-import type { BlockMedium } from "../devices/block-device.ts";
+import type { BlockMedium } from "../devices/block-medium.ts";
 import { MachineError } from "../errors.ts";
 
 /** Reads until `into` is full or the file ends; returns the bytes read. */

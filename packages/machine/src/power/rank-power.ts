@@ -13,6 +13,7 @@
  * IDD2P 40 mA (rounded), IDD6N 8 mA a device.
  */
 import { invariant, MachineError } from "../errors.ts";
+import type { Snapshotted } from "../system/snapshotted.ts";
 
 /** A rank's power state. */
 export type RankState = "active" | "power-down" | "self-refresh" | "off";
@@ -44,6 +45,9 @@ interface Rank {
   joules: number;
 }
 
+/** One rank as plain data: its figures, and when they were last brought up to date, ns. */
+export type RankSnapshot = RankStats & { readonly since: number };
+
 /** Figures of one rank. */
 export interface RankStats {
   /** Its state now. */
@@ -57,8 +61,8 @@ export interface RankStats {
 }
 
 /** The ranks of a machine. Time is virtual, in ns, read from a clock. */
-export class RankPower {
-  readonly #ranks: Rank[];
+export class RankPower implements Snapshotted<readonly RankSnapshot[]> {
+  #ranks: Rank[];
   readonly #clock: { readonly now: number };
 
   /** Creates `ranks` active ranks. */
@@ -112,6 +116,16 @@ export class RankPower {
   /** Joules used by all ranks up to now. */
   totalJoules(): number {
     return this.#ranks.reduce((sum, _, rank) => sum + this.stats(rank).joules, 0);
+  }
+
+  /** Snapshotted: states and energy account. */
+  saveState(): readonly RankSnapshot[] {
+    return this.#ranks.map((rank) => ({ ...rank }));
+  }
+
+  /** Snapshotted: states and energy account; the clock is restored before. */
+  restoreState(state: readonly RankSnapshot[]): void {
+    this.#ranks = state.map((rank) => ({ ...rank }));
   }
 
   /** Throws `broken-invariant` unless energies and times are sound. */

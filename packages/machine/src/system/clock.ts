@@ -1,11 +1,20 @@
 import { invariant } from "../errors.ts";
+import type { Snapshotted } from "./snapshotted.ts";
+
+/** A clock as plain data, in ns. */
+export interface ClockState {
+  /** The time of each CPU. */
+  readonly times: Float64Array;
+  /** The time before which the machine is not. */
+  readonly floor: number;
+}
 
 /**
  * Virtual time, in nanoseconds since the machine was switched on: one time per CPU, which costs of its work move forward.
  *
  * Invariant: no time ever goes back, but where a snapshot is restored.
  */
-export class VirtualClock {
+export class VirtualClock implements Snapshotted<ClockState> {
   /** The time of each CPU, in ns. */
   readonly times: Float64Array;
   #floor = 0;
@@ -43,10 +52,15 @@ export class VirtualClock {
     this.times.fill(this.#floor);
   }
 
-  /** Sets all times, for a snapshot that is restored: the one case in which time goes back. */
-  restore(times: Float64Array): void {
+  /** Snapshotted: all times. */
+  saveState(): ClockState {
+    return { times: this.times.slice(), floor: this.#floor };
+  }
+
+  /** Snapshotted: all times; the one case in which time goes back. */
+  restoreState({ times, floor }: ClockState): void {
     this.times.set(times);
-    this.#floor = 0;
+    this.#floor = floor;
   }
 
   /** Throws `broken-invariant` unless every time is a number ≥ 0. */

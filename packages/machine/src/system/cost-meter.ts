@@ -13,6 +13,7 @@ import type { Pfn, PhysAddr } from "../units.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Costs, Distances } from "./costs.ts";
 import type { LastLevelCache } from "./last-level-cache.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 
 /** What a meter needs to know. */
 export interface CostMeterOptions {
@@ -41,7 +42,7 @@ export interface CostStats {
 }
 
 /** Charges a CPU. */
-export class CostMeter implements MmuObserver {
+export class CostMeter implements MmuObserver, Snapshotted<CostStats> {
   readonly #cpu: Cpu;
   readonly #map: PhysicalMap;
   readonly #clock: VirtualClock;
@@ -121,6 +122,20 @@ export class CostMeter implements MmuObserver {
   invalidated(_mmu: Mmu, vpn: number): void {
     const { costs } = this.#options;
     this.spend(Number.isNaN(vpn) ? costs.writeCr3 : costs.invlpg);
+  }
+
+  /** Snapshotted: the figures. */
+  saveState(): CostStats {
+    return this.stats();
+  }
+
+  /** Snapshotted: the figures. */
+  restoreState(stats: CostStats): void {
+    this.#nanoseconds = stats.nanoseconds;
+    this.#local = stats.localAccesses;
+    this.#remote = stats.remoteAccesses;
+    this.#cached = stats.cachedAccesses;
+    this.#uncached = stats.uncachedAccesses;
   }
 
   /** Returns the figures. */

@@ -4,11 +4,24 @@
  */
 import { invariant, MachineError } from "../errors.ts";
 import type { VirtualClock } from "./clock.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 
-interface Pending {
+/** An interrupt on its way or arrived. */
+export interface PendingInterrupt {
+  /** 32 … 255. */
   readonly vector: number;
+  /** The CPU that sent it, −1 for a device. */
   readonly from: number;
+  /** When it arrives, ns. */
   readonly arrival: number;
+}
+
+/** Interrupts as plain data. */
+export interface InterruptsState {
+  /** By CPU, what is pending there. */
+  readonly pending: readonly (readonly PendingInterrupt[])[];
+  /** The figures. */
+  readonly stats: InterruptStats;
 }
 
 /** Figures of {@link Interrupts}. */
@@ -22,11 +35,11 @@ export interface InterruptStats {
 }
 
 /** Interrupts on their way to the CPUs of a machine. */
-export class Interrupts {
+export class Interrupts implements Snapshotted<InterruptsState> {
   /** Nanoseconds from sending to arrival. */
   readonly latency: number;
   readonly #clock: VirtualClock;
-  readonly #pending: Pending[][];
+  readonly #pending: PendingInterrupt[][];
   #sent = 0;
   #merged = 0;
   #taken = 0;
@@ -38,7 +51,7 @@ export class Interrupts {
     this.#pending = Array.from({ length: cpus }, () => []);
   }
 
-  #queue(cpu: number): Pending[] {
+  #queue(cpu: number): PendingInterrupt[] {
     const queue = this.#pending[cpu];
     if (queue === undefined)
       throw new MachineError("bad-argument", `There is no CPU ${cpu}, only ${this.#pending.length}`, { cpu });
@@ -80,12 +93,32 @@ export class Interrupts {
   take(cpu: number): number {
     const queue = this.#queue(cpu);
     const time = this.#clock.times[cpu] ?? 0;
-    let best: Pending | undefined;
+    let best: PendingInterrupt | undefined;
     for (const one of queue) if (one.arrival <= time && one.vector > (best?.vector ?? 0)) best = one;
     if (best === undefined) return -1;
     queue.splice(queue.indexOf(best), 1);
     this.#taken++;
     return best.vector;
+  }
+
+  /** Forgets what is pending: power went. */
+  clear(): void {
+    for (const queue of this.#pending) queue.length = 0;
+  }
+
+  /** Snapshotted: what is pending, and the figures. */
+  saveState(): InterruptsState {
+    return { pending: this.#pending.map((queue) => [...queue]), stats: this.stats() };
+  }
+
+  /** Snapshotted: what was pending, and the figures. */
+  restoreState({ pending, stats }: InterruptsState): void {
+    this.#pending.forEach((queue, cpu) => {
+      queue.splice(0, queue.length, ...(pending[cpu] ?? []));
+    });
+    this.#sent = stats.sent;
+    this.#merged = stats.merged;
+    this.#taken = stats.taken;
   }
 
   /** Returns the figures. */

@@ -6,6 +6,7 @@
  *   colour of a frame = the part of the set index above the page offset
  */
 import { invariant, MachineError } from "../errors.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 import { FRAME_BYTES } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 
@@ -29,8 +30,20 @@ export interface CacheStats {
   readonly evictions: number;
 }
 
+/** A cache as plain data. */
+export interface CacheState {
+  /** Line numbers, way by way; NaN for an empty way. */
+  readonly tags: Float64Array;
+  /** When each was last used. */
+  readonly stamps: Float64Array;
+  /** The time of the last use. */
+  readonly clock: number;
+  /** The figures. */
+  readonly stats: CacheStats;
+}
+
 /** A physically indexed cache without data. */
-export class LastLevelCache {
+export class LastLevelCache implements Snapshotted<CacheState> {
   /** Sets, a power of two. */
   readonly sets: number;
   /** Lines of a set. */
@@ -100,6 +113,21 @@ export class LastLevelCache {
       const address = this.#tags[at]! * this.lineBytes;
       if (address + this.lineBytes > start && address < end) this.#tags[at] = NaN;
     }
+  }
+
+  /** Snapshotted: the lines that are there, and the figures. */
+  saveState(): CacheState {
+    return { tags: this.#tags.slice(), stamps: this.#stamps.slice(), clock: this.#clock, stats: this.stats() };
+  }
+
+  /** Snapshotted: the lines that were there, and the figures. */
+  restoreState({ tags, stamps, clock, stats }: CacheState): void {
+    this.#tags.set(tags);
+    this.#stamps.set(stamps);
+    this.#clock = clock;
+    this.#hits = stats.hits;
+    this.#misses = stats.misses;
+    this.#evictions = stats.evictions;
   }
 
   /** Returns the figures. */

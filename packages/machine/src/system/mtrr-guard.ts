@@ -13,12 +13,19 @@ import type { Cpu } from "../cpu/cpu.ts";
 import { CR0_CD, CR0_NW, CR4_PGE } from "../cpu/registers.ts";
 import { MachineError } from "../errors.ts";
 import { MtrrRegisters } from "../mtrr/registers.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 
-interface Progress {
-  cachesFlushed: boolean;
-  tlbFlushed: boolean;
-  written: boolean;
+/** How far one CPU is in the sequence. */
+export interface MtrrProgress {
+  /** Its caches were flushed since the last step that demands it. */
+  readonly cachesFlushed: boolean;
+  /** Its TLB was flushed since the last step that demands it. */
+  readonly tlbFlushed: boolean;
+  /** Its registers were changed. */
+  readonly written: boolean;
 }
+
+type Progress = { -readonly [K in keyof MtrrProgress]: MtrrProgress[K] };
 
 const has = (word: number, bit: number): boolean => Math.floor(word / bit) % 2 === 1;
 
@@ -33,7 +40,7 @@ export interface CacheGuard {
 }
 
 /** The guard of a machine's MTRRs. */
-export class MtrrGuard implements CacheGuard {
+export class MtrrGuard implements CacheGuard, Snapshotted<readonly MtrrProgress[]> {
   readonly #cpus: readonly Cpu[];
   readonly #progress: readonly Progress[];
 
@@ -42,6 +49,18 @@ export class MtrrGuard implements CacheGuard {
     this.#cpus = cpus;
     this.#progress = cpus.map(() => ({ cachesFlushed: false, tlbFlushed: false, written: false }));
     for (const cpu of cpus) cpu.guard = this;
+  }
+
+  /** Snapshotted: how far each CPU is. */
+  saveState(): readonly MtrrProgress[] {
+    return this.#progress.map((progress) => ({ ...progress }));
+  }
+
+  /** Snapshotted: how far each CPU was. */
+  restoreState(state: readonly MtrrProgress[]): void {
+    this.#progress.forEach((progress, cpu) => {
+      Object.assign(progress, state[cpu]);
+    });
   }
 
   #of(cpu: Cpu): Progress {

@@ -1,10 +1,11 @@
 import { MachineError } from "../errors.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 
 /**
  * A small seeded generator (xorshift32), so that everything that chance decides can be run again. Source: Marsaglia,
  * "Xorshift RNGs", Journal of Statistical Software 8(14), 2003.
  */
-export class SeededRandom {
+export class SeededRandom implements Snapshotted<number> {
   #state: number;
 
   /** Creates a generator; `seed` is a whole number, taken modulo 2^32 (0 becomes 1). */
@@ -14,13 +15,13 @@ export class SeededRandom {
     this.#state = seed >>> 0 === 0 ? 1 : seed >>> 0;
   }
 
-  /** The state, from which a generator may be created again: for snapshots. */
-  get state(): number {
+  /** Snapshotted: a number from which a generator may also be created. */
+  saveState(): number {
     return this.#state;
   }
 
-  /** Goes back to a state. */
-  set state(state: number) {
+  /** Snapshotted: goes back to a state. */
+  restoreState(state: number): void {
     this.#state = state >>> 0 === 0 ? 1 : state >>> 0;
   }
 

@@ -12,7 +12,9 @@ import type { Cpu } from "../cpu/cpu.ts";
 import { invariant, MachineError } from "../errors.ts";
 import type { VirtualClock } from "./clock.ts";
 import type { Interrupts } from "./interrupts.ts";
+import type { Parts } from "./parts.ts";
 import { SeededRandom } from "./random.ts";
+import type { Snapshotted } from "./snapshotted.ts";
 
 /** What a CPU runs: each `next()` is one step. */
 export type Task = Iterator<unknown, unknown>;
@@ -27,6 +29,18 @@ export interface SchedulerStats {
   readonly interleavings: number;
 }
 
+/** A scheduler as plain data. */
+export interface SchedulerState {
+  /** State of chance. */
+  readonly random: number;
+  /** See {@link Scheduler.interleaving}. */
+  readonly interleaving: number;
+  /** By CPU, the names of the tasks that it is to run. */
+  readonly tasks: readonly (readonly string[])[];
+  /** The figures. */
+  readonly stats: SchedulerStats;
+}
+
 /** The least time that a step takes, in ns, so that time goes on where no cost is counted. */
 const STEP_NS = 10;
 
@@ -34,7 +48,7 @@ const STEP_NS = 10;
 const MOST_WAITS = 1_000_000;
 
 /** Interleaves the CPUs of a machine. */
-export class Scheduler {
+export class Scheduler implements Snapshotted<SchedulerState> {
   /** Chance decides who runs. */
   readonly random: SeededRandom;
   /** How likely somebody else runs at a yield point, 0 … 1. */
@@ -43,13 +57,21 @@ export class Scheduler {
   readonly #clock: VirtualClock;
   readonly #interrupts: Interrupts;
   readonly #tasks: Task[][];
+  readonly #parts: Parts | null;
   readonly #entered: number[] = [];
   #steps = 0;
   #taken = 0;
   #interleavings = 0;
 
-  /** Creates a scheduler with nothing to run. */
-  constructor(cpus: readonly Cpu[], clock: VirtualClock, interrupts: Interrupts, seed: number) {
+  /** Creates a scheduler with nothing to run; tasks that are `parts` can be kept in snapshots. */
+  constructor(
+    cpus: readonly Cpu[],
+    clock: VirtualClock,
+    interrupts: Interrupts,
+    seed: number,
+    parts: Parts | null = null,
+  ) {
+    this.#parts = parts;
     this.#cpus = cpus;
     this.#clock = clock;
     this.#interrupts = interrupts;
@@ -184,6 +206,65 @@ export class Scheduler {
           cpu: this.current,
           waits,
         });
+  }
+
+  /**
+   * Returns why no snapshot can be taken now, null when one can: a CPU's code is on the host's stack, or a task is to run
+   * that is no part of the machine (a generator's position cannot be copied).
+   */
+  obstacle(): string | null {
+    if (this.#entered.length > 0) return `CPU ${this.current} is in the middle of its code`;
+    const cpu = this.#tasks.findIndex((tasks) => tasks.some((task) => this.#nameOf(task) === undefined));
+    return cpu < 0 ? null : `CPU ${cpu} has a task to run whose position cannot be copied`;
+  }
+
+  #nameOf(task: Task): string | undefined {
+    return this.#parts?.nameOf(task);
+  }
+
+  /** Forgets all tasks: power went. */
+  clear(): void {
+    for (const tasks of this.#tasks) tasks.length = 0;
+  }
+
+  /** Snapshotted: chance, figures, and the names of tasks; throws `snapshot-refused` when there is an {@link Scheduler.obstacle}. */
+  saveState(): SchedulerState {
+    const obstacle = this.obstacle();
+    if (obstacle !== null) throw new MachineError("snapshot-refused", `No snapshot can be taken now: ${obstacle}`);
+    return {
+      random: this.random.saveState(),
+      interleaving: this.interleaving,
+      tasks: this.#tasks.map((tasks) => tasks.map((task) => this.#nameOf(task) ?? "")),
+      stats: this.stats(),
+    };
+  }
+
+  /** Snapshotted: chance, figures and tasks; tasks that were spawned since are forgotten where they stand. */
+  restoreState({ random, interleaving, tasks, stats }: SchedulerState): void {
+    if (this.#entered.length > 0)
+      throw new MachineError(
+        "snapshot-refused",
+        `CPU ${this.current} is in the middle of its code: it cannot go back`,
+        {
+          cpu: this.current,
+        },
+      );
+    const found = tasks.map((names) => names.map((name) => this.#taskOf(name)));
+    this.#tasks.forEach((queue, cpu) => {
+      queue.splice(0, queue.length, ...(found[cpu] ?? []));
+    });
+    this.random.restoreState(random);
+    this.interleaving = interleaving;
+    this.#steps = stats.steps;
+    this.#taken = stats.interrupts;
+    this.#interleavings = stats.interleavings;
+  }
+
+  #taskOf(name: string): Task {
+    const task = this.#parts?.find(name);
+    if (task === undefined || !("next" in task) || typeof task.next !== "function")
+      throw new MachineError("snapshot-mismatch", `The snapshot's task ${name} is no task of this machine`, { name });
+    return task as Snapshotted & Task;
   }
 
   /** Returns the figures. */

@@ -1,119 +1,75 @@
 /**
- * Snapshots of a machine, and stepping backwards by them. A snapshot holds the bytes of every touched frame, the registers and
- * the TLB contents of every CPU, the virtual time and the state of chance. Frames that are equal in two snapshots are kept
- * once. Not in it: the map, devices, and tasks that run on the host's stack.
+ * Snapshots of a whole machine: the state of each of its parts as plain data, which structured clone takes. A snapshot may be
+ * restored on the machine that it was taken from, or on another one made in the same way, in another process too.
+ *
+ * Kept: the map; the bytes of every touched frame; of every CPU registers, TLB, paging-structure caches and
+ * write-combining buffers; MTRRs and PATs; pending interrupts; times, chance and figures; the last-level cache; every part
+ * that was attached ({@link Machine.attach}).
+ *
+ * Not kept: wiring (who handles faults, interrupts, events), and what runs on the host's stack. A generator's position cannot
+ * be copied: while a task that is no part of the machine has not ended, a snapshot is refused; see `Stepper` for how one
+ * steps backwards all the same.
  */
 import { MachineError } from "../errors.ts";
-import type { CpuState } from "../cpu/cpu-state.ts";
 import type { Machine } from "../machine.ts";
-import type { Pfn } from "../units.ts";
 
-/** The state of a machine at one moment. Treat it as opaque. */
+/** The state of a machine at one moment, as plain data. Treat it as opaque and do not write to it. */
 export interface MachineSnapshot {
-  /** Bytes by frame. */
-  readonly frames: ReadonlyMap<Pfn, Uint8Array>;
-  /** Processor state, by CPU. */
-  readonly cpus: readonly CpuState[];
-  /** Virtual time, by CPU. */
-  readonly times: Float64Array;
-  /** State of chance. */
-  readonly random: number;
-  /** The map's version. */
-  readonly mapVersion: number;
+  /** What the machine is built like; only one that is built alike can take the snapshot. */
+  readonly shape: string;
+  /** States by the name of the part, in the order in which they are restored. */
+  readonly parts: ReadonlyMap<string, unknown>;
 }
 
-function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  for (let at = 0; at < a.length; at++) if (a[at]! !== b[at]!) return false;
-  return true;
+function shapeOf(machine: Machine): string {
+  const { cache, cpus } = machine;
+  const tlb = cpus.map((cpu) => cpu.mmu.tlb.geometry);
+  return JSON.stringify([tlb, cache === null ? null : [cache.sets, cache.ways, cache.lineBytes]]);
 }
 
-/** Takes a snapshot; frames that are as they were in `before` are shared with it. Cost: a copy of every other frame. */
-export function takeSnapshot(machine: Machine, before: MachineSnapshot | null = null): MachineSnapshot {
-  const frames = new Map<Pfn, Uint8Array>();
-  const { bytes } = machine.memory.host;
-  machine.memory.forEachTouched((pfn, slot) => {
-    const now = bytes.subarray(slot * 4096, slot * 4096 + 4096);
-    const old = before?.frames.get(pfn);
-    frames.set(pfn, old !== undefined && equalBytes(old, now) ? old : now.slice());
-  });
-  return {
-    frames,
-    cpus: machine.cpus.map((cpu) => cpu.saveState()),
-    times: machine.clock.times.slice(),
-    random: machine.scheduler.random.state,
-    mapVersion: machine.map.version,
-  };
-}
-
-/** Brings a machine back to a snapshot. Throws `bad-argument` when its map has changed since, or it has other CPUs. */
-export function restoreSnapshot(machine: Machine, snapshot: MachineSnapshot): void {
-  if (machine.map.version !== snapshot.mapVersion || machine.cpus.length !== snapshot.cpus.length)
-    throw new MachineError("bad-argument", "The machine's map or CPUs are not those of the snapshot", {
-      mapVersion: machine.map.version,
-      snapshotVersion: snapshot.mapVersion,
-    });
-  const gone: Pfn[] = [];
-  machine.memory.forEachTouched((pfn) => {
-    if (!snapshot.frames.has(pfn)) gone.push(pfn);
-  });
-  machine.memory.discardMany(gone);
-  for (const [pfn, bytes] of snapshot.frames) machine.memory.restoreFrame(pfn, bytes);
-  machine.cpus.forEach((cpu, at) => {
-    const state = snapshot.cpus[at];
-    if (state !== undefined) cpu.restoreState(state);
-  });
-  machine.clock.restore(snapshot.times);
-  machine.scheduler.random.state = snapshot.random;
+/** Returns why no snapshot can be taken now, null when one can. */
+export function snapshotObstacle(machine: Machine): string | null {
+  return machine.scheduler.obstacle();
 }
 
 /**
- * Runs a deterministic program step by step, forwards and backwards: every so many steps it keeps a snapshot, and a step back
- * is the nearest snapshot before it, run again.
+ * Takes a snapshot; what is as it was in `before` is shared with it. Throws `snapshot-refused` where there is a
+ * {@link snapshotObstacle}. Cost: a comparison of all touched memory, a copy of what changed.
  */
-export class Stepper {
-  readonly #machine: Machine;
-  readonly #step: (index: number) => void;
-  readonly #every: number;
-  readonly #snapshots = new Map<number, MachineSnapshot>();
-  #position = 0;
-  #last: MachineSnapshot;
+export function takeSnapshot(machine: Machine, before: MachineSnapshot | null = null): MachineSnapshot {
+  const parts = new Map<string, unknown>();
+  machine.parts.forEach((part, name) => {
+    parts.set(name, part.saveState(before?.parts.get(name)));
+  });
+  return { shape: shapeOf(machine), parts };
+}
 
-  /** Creates a stepper: `step(n)` does step n, by the machine alone; a snapshot is kept every `every` steps (default 1000). */
-  constructor(machine: Machine, step: (index: number) => void, every = 1000) {
-    this.#machine = machine;
-    this.#step = step;
-    this.#every = every;
-    this.#last = takeSnapshot(machine);
-    this.#snapshots.set(0, this.#last);
-  }
-
-  /** Steps done. */
-  get position(): number {
-    return this.#position;
-  }
-
-  /** Does steps until `position` are done, or goes back to where they were. Cost of going back: at most `every` steps. */
-  goTo(position: number): void {
-    if (!Number.isInteger(position) || position < 0)
-      throw new MachineError("bad-argument", `There is no step ${position}`, { position });
-    if (position < this.#position) {
-      const nearest = Math.floor(position / this.#every) * this.#every;
-      const snapshot = this.#snapshots.get(nearest);
-      if (snapshot === undefined) throw new MachineError("broken-invariant", `There is no snapshot at step ${nearest}`);
-      restoreSnapshot(this.#machine, snapshot);
-      this.#position = nearest;
-    }
-    while (this.#position < position) {
-      this.#step(this.#position);
-      this.#position++;
-      if (this.#position % this.#every !== 0 || this.#snapshots.has(this.#position)) continue;
-      this.#last = takeSnapshot(this.#machine, this.#last);
-      this.#snapshots.set(this.#position, this.#last);
-    }
-  }
-
-  /** Goes back `steps` steps, to the start at most. */
-  back(steps = 1): void {
-    this.goTo(Math.max(0, this.#position - steps));
-  }
+/**
+ * Brings a machine back to a snapshot. Throws `snapshot-mismatch`, changing nothing, when the machine is built otherwise or
+ * has other parts, and `snapshot-refused` while a CPU is in the middle of its code.
+ */
+export function restoreSnapshot(machine: Machine, snapshot: MachineSnapshot): void {
+  const here = machine.parts.names;
+  const there = [...snapshot.parts.keys()];
+  if (here.join("\n") !== there.join("\n"))
+    throw new MachineError(
+      "snapshot-mismatch",
+      `The machine has the parts ${here.join(", ")}; the snapshot ${there.join(", ")}`,
+      {
+        machine: here,
+        snapshot: there,
+      },
+    );
+  if (shapeOf(machine) !== snapshot.shape)
+    throw new MachineError("snapshot-mismatch", "The CPUs or caches of the machine are not those of the snapshot", {
+      machine: shapeOf(machine),
+      snapshot: snapshot.shape,
+    });
+  if (machine.scheduler.current >= 0)
+    throw new MachineError("snapshot-refused", `CPU ${machine.scheduler.current} is in the middle of its code`, {
+      cpu: machine.scheduler.current,
+    });
+  machine.parts.forEach((part, name) => {
+    part.restoreState(snapshot.parts.get(name));
+  });
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 
-import { BlockDevice, MemoryMedium } from "../../src/devices/block-device.ts";
+import { BlockDevice } from "../../src/devices/block-device.ts";
+import { MemoryMedium } from "../../src/devices/block-medium.ts";
 
 const time = { now: 0 };
 let medium: MemoryMedium;
