@@ -1,7 +1,9 @@
 /** Every cause of a {@link StackError}. */
 export type StackErrorCode =
   /** The machine has no processor of that number. */
-  "no-such-processor";
+  | "no-such-processor"
+  /** More bytes at once than a channel's buffer has. */
+  | "transfer-too-long";
 
 const MARK = Symbol.for("@pagewright/stack/error");
 

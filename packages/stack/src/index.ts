@@ -1,6 +1,9 @@
 /** The Pagewright layers, assembled in one call, and the auditor that looks at all of them at once. @module */
 export { createStack, Stack } from "./stack.ts";
 export type { CompressedTier, ManagerSettings, StackOptions } from "./stack.ts";
+export { firmwareMtrrs, MtrrMemoryTypes } from "./memory-types.ts";
+export { IsaChannel, openIsaChannel, receiveInto, sendFrom } from "./device-transfer.ts";
+export type { DeviceTransfer, IsaBus, IsaRefusal } from "./device-transfer.ts";
 export { audit } from "./audit/audit.ts";
 export type { AuditReport } from "./audit/findings.ts";
 export { TableCensus } from "./audit/table-census.ts";

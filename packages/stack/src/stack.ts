@@ -8,6 +8,7 @@ import type {
   Cpu,
   FaultHandler,
   FrameRange,
+  MtrrRegisters,
   PhysicalMap,
   Registers,
   TimingOptions,
@@ -23,6 +24,7 @@ import { MODE_4_LEVEL } from "@pagewright/x86-paging";
 import type { PagingMode } from "@pagewright/x86-paging";
 import { StackError } from "./errors.ts";
 import { FrameLedger, LedgerFrames, LedgerRuns, LedgerWindow } from "./frame-ledger.ts";
+import { firmwareMtrrs, MtrrMemoryTypes } from "./memory-types.ts";
 import { PoolFrames } from "./pool-frames.ts";
 import { ProcessorCalls } from "./processor-calls.ts";
 
@@ -104,6 +106,7 @@ export class Stack implements FaultHandler {
       timing,
       adversary,
       seed,
+      mtrrs,
       ...settings
     } = options;
     const cr4 = GUARDED_LONG_MODE.cr4 + (contexts > 0 ? CR4_PCIDE : 0);
@@ -122,6 +125,7 @@ export class Stack implements FaultHandler {
     const frames = new LedgerFrames(this.pmm, this.ledger);
     const { cpus: processors, memory } = this.machine;
     for (const cpu of processors) cpu.pat.program(PAT_LINUX);
+    this.machine.mtrrs.loadAll(mtrrs ?? firmwareMtrrs(map));
     const current = (): number => this.#running;
     this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames, supervisorGuards: true });
     const calls = new ProcessorCalls(this.machine, () => this.vmm.core.yieldPoint("wait"));
@@ -137,6 +141,7 @@ export class Stack implements FaultHandler {
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: this.pmm };
     this.vmm = new Vmm({
       clock: this.machine.clock,
+      memoryTypes: new MtrrMemoryTypes(this.machine),
       ...settings,
       ...swap,
       ...ports,
@@ -152,12 +157,10 @@ export class Stack implements FaultHandler {
 
   /** Resolves a processor's page fault; the machine calls this. */
   pageFault(cpu: Cpu, va: VirtAddr, error: number): boolean {
-    const before = this.#running;
-    this.#running = cpu.id;
-    this.control.quiesce(cpu.id);
-    const resolved = this.#faults.pageFault(cpu, va, error);
-    this.#running = before;
-    return resolved;
+    return this.as(cpu.id, () => {
+      this.control.quiesce(cpu.id);
+      return this.#faults.pageFault(cpu, va, error);
+    });
   }
 
   /** What the latest page fault came to. */
@@ -179,6 +182,17 @@ export class Stack implements FaultHandler {
   /** Lets a processor idle, or stay in the kernel, until it is to {@link enter} a space again: nobody has to interrupt it meanwhile. */
   rest(number: number): void {
     this.control.rest(number);
+  }
+
+  /** Does kernel work as a processor: its windows are used, and its translations need no interrupt. Returns what the work returns. */
+  as<T>(number: number, work: () => T): T {
+    const before = this.#running;
+    this.#running = number;
+    try {
+      return work();
+    } finally {
+      this.#running = before;
+    }
   }
 
   /** A processor's timer ticks: it drops the translations that others left it to drop. */

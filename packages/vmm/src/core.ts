@@ -92,6 +92,8 @@ export class Core implements PlanTarget {
   readonly objects: Map<number, MemoryObject> = new Map();
   readonly spaces: Map<number, AddressSpace> = new Map();
   readonly sharing: TableSharing = new TableSharing(this);
+  /** Frames that stand in for pages which a device cannot reach, while transfers go on. */
+  readonly standIns: Set<Pfn> = new Set();
   readonly stats: VmmStats = emptyStats();
   readonly keeper: FrameKeeper;
   readonly swapper: Swapper;

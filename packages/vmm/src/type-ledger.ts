@@ -3,7 +3,8 @@ import type { Core } from "./core.ts";
 import { BufferObject } from "./objects/buffer-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import type { MemoryTypes } from "./ports.ts";
-import type { MemoryType } from "./rights.ts";
+import { WRITE_BACK, type MemoryType } from "./rights.ts";
+import type { Pfn } from "./units.ts";
 
 /** Enforces one memory type per frame over all mappings of device ranges. */
 export class TypeLedger {
@@ -16,20 +17,44 @@ export class TypeLedger {
     this.#types = types;
   }
 
-  /** Whether a range may be mapped with a type: no overlapping range is mapped with another, and the processor has one type for all of it. */
-  allows(object: DeviceObject, type: MemoryType): boolean {
-    for (const other of this.#core.objects.values()) {
-      if (!(other instanceof DeviceObject)) continue;
-      if (other.start >= object.start + object.frames || object.start >= other.start + other.frames) continue;
-      for (const region of other.regions.keys()) if (region.type !== type) return false;
-    }
+  /**
+   * Whether frames `[first, first + frames)` of a device range may be mapped with a type: none of them is mapped with another, and the processor has one
+   * type for all of them. O(device objects + their regions + frames).
+   */
+  allows(object: DeviceObject, type: MemoryType, first = 0, frames: number = object.frames - first): boolean {
+    const start = object.start + first;
+    const end = Math.min(start + frames, object.start + object.frames);
+    if (end <= start) return true;
     if (object instanceof BufferObject && object.type !== type) return false;
-    return this.effective(object, type) !== -1;
+    for (const other of this.#core.objects.values())
+      if (other instanceof DeviceObject && hasOtherType(other, start, end, type)) return false;
+    for (let pfn = start; pfn < end; pfn++) if (this.#typeOfPage(pfn, type) !== type) return false;
+    return this.effective(start, end - start, type) !== -1;
   }
 
-  /** The type that accesses through such a mapping have; −1 where the range has no single one. */
-  effective(object: DeviceObject, type: MemoryType): MemoryType | -1 {
-    if (this.#types === null) return type;
-    return this.#types.effective(object.start, object.frames, type);
+  /** The type that accesses of frames mapped with `type` have; −1 where they have no single one. */
+  effective(start: Pfn, frames: number, type: MemoryType): MemoryType | -1 {
+    return this.#types === null ? type : this.#types.effective(start, frames, type);
   }
+
+  /** The type with which a frame that holds a page is mapped: ordinary memory, which has one for all its aliases; `otherwise` for other frames. */
+  #typeOfPage(pfn: Pfn, otherwise: MemoryType): MemoryType {
+    const { frameMap, mappings, sheets } = this.#core;
+    const page = frameMap.pageAt(pfn);
+    if (page < 0) return otherwise;
+    const mapping = mappings.first(page);
+    if (mapping < 0) return WRITE_BACK;
+    const { space, base } = sheets.get(mappings.sheetOf(mapping));
+    return space.regions.find(base + mappings.entryOf(mapping))?.type ?? WRITE_BACK;
+  }
+}
+
+/** Whether a region maps frames of `[start, end)` of a device with another type. */
+function hasOtherType(device: DeviceObject, start: Pfn, end: Pfn, type: MemoryType): boolean {
+  if (device.start >= end || device.start + device.frames <= start) return false;
+  for (const region of device.regions.keys()) {
+    const first = device.start + region.offset;
+    if (region.type !== type && first < end && first + region.pages > start) return true;
+  }
+  return false;
 }

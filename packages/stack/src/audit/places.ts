@@ -14,6 +14,7 @@ export function auditPlaces(stack: Stack, translations: Translations, findings: 
   for (const pfn of stack.vmm.core.keeper.stockFrames()) places.put(pfn, "the stock of zeroed frames");
   putQuarantine(stack, translations, places, findings);
   putBuffers(stack, places);
+  for (const pfn of stack.vmm.core.standIns) places.put(pfn, "a stand-in of a transfer");
   for (const pfn of stack.poolFrames.held) places.put(pfn, "the compressed pool");
   if (stack.vmm.faults.zeroFramePfn >= 0) places.put(stack.vmm.faults.zeroFramePfn, "the shared frame of zeroes");
   putPages(stack, translations, places, findings);

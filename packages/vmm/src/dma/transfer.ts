@@ -59,16 +59,26 @@ export class DmaTransfer {
 
   /** The device is done: bounced data are copied, stand-ins given back, pages marked as stored to and unpinned. Idempotent. */
   complete(): void {
+    this.#end(this.#direction === "from-device");
+  }
+
+  /** The device was never started: {@link complete} without data. Idempotent. */
+  cancel(): void {
+    this.#end(false);
+  }
+
+  #end(stored: boolean): void {
     if (this.#done) return;
     this.#done = true;
     const core = this.#core;
     for (const { own, standIn } of this.#bounces) {
-      if (this.#direction === "from-device") core.window.copy(standIn, own);
+      if (stored) core.window.copy(standIn, own);
+      core.standIns.delete(standIn);
       this.#special?.release(standIn, 1);
     }
     const change = core.begin(null);
     for (const page of this.#pages) {
-      if (this.#direction === "from-device" && core.pages.refs[page]! > 0) core.dirty(page);
+      if (stored && core.pages.refs[page]! > 0) core.dirty(page);
       core.releasePinned(page, change.plan);
     }
     core.end(change);
@@ -101,14 +111,7 @@ export function beginTransfer(
   const bounces: Bounce[] = [];
   const list: Segment[] = [];
   const refuse = (reason: Refusal): Refusal => {
-    new DmaTransfer(
-      core,
-      pages,
-      [],
-      bounces.map(({ standIn }) => ({ own: standIn, standIn })),
-      "to-device",
-      special,
-    ).complete();
+    new DmaTransfer(core, pages, [], bounces, direction, special).cancel();
     return reason;
   };
   for (let at = address; at < address + bytes;) {
@@ -119,9 +122,11 @@ export function beginTransfer(
     pages.push(page);
     let pfn = core.pages.pfn[page]!;
     if (pfn >= limit) {
-      const standIn = takeBelow(core, special, limit);
+      const standIn = takeBelow(special, limit);
       if (standIn < 0) return refuse("no-memory");
-      if (direction === "to-device" || count < PAGE_SIZE) core.window.copy(pfn, standIn);
+      // Also where the device is going to write: it may write less than it was asked for.
+      core.window.copy(pfn, standIn);
+      core.standIns.add(standIn);
       bounces.push({ own: pfn, standIn });
       pfn = standIn;
     }
@@ -159,12 +164,10 @@ function pinAt(space: AddressSpace, address: VirtAddr, access: number): number |
   return "no-memory";
 }
 
-function takeBelow(core: Core, special: SpecialFrames | null, limit: Pfn): Pfn {
+function takeBelow(special: SpecialFrames | null, limit: Pfn): Pfn {
   if (special === null) return -1;
   const outcome = special.request({ frames: 1, below: limit });
-  if (!outcome.ok) return -1;
-  core.window.zero(outcome.start);
-  return outcome.start;
+  return outcome.ok ? outcome.start : -1;
 }
 
 function append(list: Segment[], address: PhysAddr, bytes: number, longest: number): void {

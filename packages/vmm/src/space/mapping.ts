@@ -274,7 +274,9 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
   const replaces = request.placement === "fixed";
   if (!replaces && space.mappedPages + pages > limits.pages) return "size-limit";
   if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
-  if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type)) return "type-conflict";
+  const first = (request.offset ?? 0) / PAGE_SIZE;
+  if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type, first, pages))
+    return "type-conflict";
   return null;
 }
 

@@ -173,6 +173,15 @@ export class AddressSpace {
     return this.#exclusively(() => setMemoryType(this, address / PAGE_SIZE, end, type));
   }
 
+  /** The memory type that accesses of a page have, its region's as the processor combines it with that of the frame; null: no frame is mapped there. */
+  memoryType(address: VirtAddr): MemoryType | null {
+    const vpn = Math.floor(address / PAGE_SIZE);
+    const region = this.regions.find(vpn);
+    if (region === null || this.tables.query(vpn) === 0) return null;
+    const type = this.vmm.types.effective(this.tables.frame, 1, region.type);
+    return type === -1 ? null : type;
+  }
+
   /** Makes every page of the range present: maps where nothing is mapped, gives frames where none are. Idempotent; costs what is missing. */
   makeUsable(address: VirtAddr, bytes: number, rights: number): Outcome {
     const end = this.#range(address, bytes);
