@@ -7,7 +7,15 @@
  * the end of its shootdown it is allowed. So a report says whether an invalidation of the page came afterwards (`flushed`):
  * a report that never gets one is a forgotten flush.
  */
-import { ACCESS_KIND, ACCESS_READ, ACCESS_WRITE, TRANSLATED, Walk, walkExact } from "@pagewright/x86-paging";
+import {
+  ACCESS_KIND,
+  ACCESS_READ,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  TRANSLATED,
+  Walk,
+  walkExact,
+} from "@pagewright/x86-paging";
 import { MachineError } from "../errors.ts";
 import type { SeededRandom } from "../system/random.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
@@ -148,7 +156,9 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
     for (let i = 0; i < count && this.#recent.length > 0; i++) {
       const near = this.#recent[this.#random.below(this.#recent.length)] ?? 0;
       const vpn = near + (this.#random.chance(0.5) ? 0 : this.#random.below(3) - 1);
-      if (this.#cpu.mmu.prefetch(vpn, ACCESS_READ)) done++;
+      // As user mode would, or as the kernel: under SMAP the two take in different pages.
+      const access = ACCESS_READ + (this.#random.chance(0.5) ? ACCESS_USER : 0);
+      if (this.#cpu.mmu.prefetch(vpn, access)) done++;
     }
     return done;
   }

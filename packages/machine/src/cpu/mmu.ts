@@ -34,7 +34,7 @@ import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import { FastView } from "./fast-view.ts";
 import type { MmuCounts, MmuObserver, MmuOptions } from "./mmu-ports.ts";
-import { QUICK_READS, QuickWalk } from "./quick-walk.ts";
+import { QuickWalk, rightsOf } from "./quick-walk.ts";
 import * as bits from "./registers.ts";
 import type { Registers } from "./registers.ts";
 import { StructureCaches } from "./structure-caches.ts";
@@ -49,6 +49,12 @@ const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const LARGE = 0x80;
 const GLOBAL = 0x100;
+/** What a quick walk comes to instead of a frame: the exact walk must decide; */
+const ODD = -1;
+/** the page's entry is not present. */
+const ABSENT = -2;
+/** Bits of accesses whose faults need no more than the error code's plain bits. */
+const PLAIN_ACCESS = ACCESS_KIND + ACCESS_USER + ACCESS_AC;
 
 /** The memory management unit of one CPU. */
 export class Mmu {
@@ -243,50 +249,72 @@ export class Mmu {
   }
 
   private fill(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    if (this.state.unrolled !== 0 && this.state.accessedDirty) {
+    if (this.state.unrolled !== 0 && this.isCanonical(vpn)) {
       const pfn = this.walkDown(vpn, access, fetch);
       if (pfn >= 0) return pfn;
+      if (this.isAbsent(vpn, access)) {
+        this.forget(vpn);
+        this.faultCode = this.errorCode(access, false);
+        return -1;
+      }
     }
     return this.walkFromRoot(vpn, access, fetch);
   }
 
+  private isCanonical(vpn: Vpn): boolean {
+    const limit = this.state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
+    return vpn < limit && vpn >= -limit;
+  }
+
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; −1 where anything is odd. */
   private walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    const limit = this.state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
-    if (vpn >= limit || vpn < -limit) return -1;
     const level = this.structures.find(vpn, this.asid);
-    if (this.observer === null && this.walkQuickly(vpn, access, fetch, level)) return this.tlb.pfn;
-    return this.walkLevels(vpn, access, fetch, level);
+    const pfn = this.observer === null ? this.walkQuickly(vpn, access, fetch, level) : ODD;
+    return pfn === ODD ? this.walkLevels(vpn, access, fetch, level) : pfn;
   }
 
   /**
-   * The walk where nothing is odd: no bit is to be set in any entry, the leaf is a 4K page, the access is allowed. Returns whether
-   * it took the translation in; otherwise nothing has changed.
+   * The walk where nothing is odd: upper entries have A set, the leaf is a 4K page, the access is allowed. Returns the frame, `ABSENT`
+   * where the page's entry is not present, or `ODD`, in which cases nothing has changed but the caches.
    */
-  private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): boolean {
-    let place = 0;
-    let above = 0;
-    let reads = 1;
-    if (level === 1) {
-      place = this.memory.place(this.structures.table);
-      above = this.structures.rights;
-    } else if (this.structures.absent && this.state.unrolled === 4) {
-      place = this.quick.table(vpn);
-      above = (this.quick.low & 6) + 17 + (~(this.quick.high >>> 28) & 8);
-      reads += QUICK_READS;
-    }
-    if (place <= 0) return false;
+  private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): Pfn {
+    const place = level === 1 ? this.memory.place(this.structures.table) : this.tableAbove(vpn, level);
+    if (place <= 0) return ODD;
+    const above = level === 1 ? this.structures.rights : this.quick.rights;
     const { words } = this.memory.host;
     const at = place - 1 + (vpn & 511) * 2;
     const low = words[at]!;
     const high = words[at + 1]!;
-    const needed = 1 + ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0);
-    if ((((low & needed) ^ needed) | (high & this.state.oddHigh)) !== 0) return false;
-    const rights = above & ((low & 6) + 17 + (~(high >>> 28) & 8));
-    if (!this.allows(rights + (((high >>> 27) & 15) << FLAG_KEY_SHIFT), access)) return false;
-    this.counts.walkReads += reads;
-    this.tlb.fillPage(vpn, this.asid, ((high & 0x7ff) << 20) | (low >>> 12), this.flagsOf(1, low, high, rights), fetch);
-    return true;
+    if ((low & 1) === 0) return ABSENT;
+    if ((high & this.state.oddHigh) !== 0) return ODD;
+    const rights = above & rightsOf(low, high);
+    if (!this.allows(rights + (((high >>> 27) & 15) << FLAG_KEY_SHIFT), access)) return ODD;
+    const unset = ~low & (ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0));
+    if (unset !== 0 && Atomics.compareExchange(words, at, low, low | unset) !== low) return ODD;
+    this.counts.walkReads += level === 0 ? 4 : level;
+    const flags = this.flagsOf(1, low | unset, high, rights);
+    const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
+    this.tlb.fillPage(vpn, this.asid, pfn, flags, fetch);
+    return pfn;
+  }
+
+  /** The place of the page table, from the root (`level` 0) or from the table of `level` that the caches know; ≤ 0: see `QuickWalk`. */
+  private tableAbove(vpn: Vpn, level: number): number {
+    const { quick, structures } = this;
+    if (this.state.unrolled !== 4) return 0;
+    const place = level === 0 ? quick.table(vpn) : quick.tableBelow(level, structures.table, structures.rights, vpn);
+    if (place > 0 && !structures.absent) quick.remember(structures, level, vpn, this.asid);
+    return place;
+  }
+
+  /**
+   * Whether the tables, read from the root as they are now, plainly have no page there: all entries above are in order, that of the
+   * page is not present. What most faults come to; others are decided by the exact walk.
+   */
+  private isAbsent(vpn: Vpn, access: number): boolean {
+    if (this.state.unrolled !== 4 || (access & ~PLAIN_ACCESS) !== 0) return false;
+    const place = this.quick.table(vpn);
+    return place > 0 && (this.memory.host.words[place - 1 + (vpn & 511) * 2]! & 1) === 0;
   }
 
   /** The exact form of the walk: sets accessed bits on the way, fills the paging-structure caches, tells the observer. */
@@ -429,8 +457,8 @@ export class Mmu {
    * read at supervisor or user level. Sets accessed bits on the way. Returns whether it did.
    */
   prefetch(vpn: Vpn, access: number): boolean {
-    if (this.state.unrolled === 0 || this.tlb.find(vpn, this.asid, false) !== FOUND_NOWHERE) return false;
-    return this.walkDown(vpn, access, false) >= 0;
+    if (this.state.unrolled === 0 || !this.isCanonical(vpn)) return false;
+    return this.tlb.find(vpn, this.asid, false) === FOUND_NOWHERE && this.walkDown(vpn, access, false) >= 0;
   }
 
   /** Invalidates all of a PCID (−1: of every one); global translations only with `globals`. */

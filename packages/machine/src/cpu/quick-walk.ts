@@ -8,20 +8,27 @@
 import type { PagingState } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
+import type { StructureCaches } from "./structure-caches.ts";
+import { FLAG_RIGHTS } from "./tlb-array.ts";
 
 /** Present, accessed. */
 const USED = 0x21;
 /** These and the bit that makes an entry a leaf (in the root table: reserved). */
 const USED_OR_LARGE = 0xa1;
-/** Entries that a walk down to the page table reads. */
-export const QUICK_READS = 3;
+/** U and W of the words of an entry are bits of rights as they are. */
+const USER_AND_WRITE = 6;
+/** Rights that entries of 4-level tables never take away: R, and X in user mode. */
+const ALWAYS = 17;
+
+/** Rights that words of an entry give, or those of several: low words by AND, high words by OR. */
+export function rightsOf(low: number, high: number): number {
+  return (low & USER_AND_WRITE) + ALWAYS + (~(high >>> 28) & 8);
+}
 
 /** The upper part of a 4-level walk. */
 export class QuickWalk {
-  /** After `table`: U and W (bits 2:1) accumulated by AND; the rest is not meaningful. */
-  low = 0;
-  /** After `table`: NX (bit 31) accumulated by OR; the rest is not meaningful. */
-  high = 0;
+  /** After a walk: rights accumulated down to the page table. */
+  rights = 0;
   declare private readonly memory: PhysicalMemory;
   declare private readonly state: PagingState;
   private root: Pfn = -1;
@@ -34,6 +41,12 @@ export class QuickWalk {
   private low3 = 0;
   private high3 = 0;
   private directoryAt = 0;
+  /** Words accumulated down to it. */
+  private aboveLow = 0;
+  private aboveHigh = 0;
+  /** The page directory's entry read last. */
+  private low2 = 0;
+  private high2 = 0;
 
   /** Creates a walk through `memory` under `state`. */
   constructor(memory: PhysicalMemory, state: PagingState) {
@@ -54,28 +67,59 @@ export class QuickWalk {
   }
 
   /**
-   * Returns the place (see `PhysicalMemory.place`) of the page table for a canonical `vpn` and sets `low` and `high`; a number ≤ 0
+   * Returns the place (see `PhysicalMemory.place`) of the page table for a canonical `vpn` and sets `rights`; a number ≤ 0
    * where the exact walk must decide. Changes nothing in memory.
    */
   table(vpn: Vpn): number {
     if (this.state.root !== this.root && !this.takeRoot()) return 0;
     const { words } = this.memory.host;
-    let at = this.rootAt + (Math.floor(vpn * 2 ** -27) & 511) * 2;
-    const low4 = words[at]! | 0;
-    const high4 = words[at + 1]! | 0;
-    if ((low4 !== this.low4 || high4 !== this.high4) && !this.takeUpper(low4, high4)) return 0;
-    at = this.upperAt + ((vpn >>> 17) & 0x3fe);
-    const low3 = words[at]! | 0;
-    const high3 = words[at + 1]! | 0;
-    if ((low3 !== this.low3 || high3 !== this.high3) && !this.takeDirectory(low3, high3)) return 0;
-    at = this.directoryAt + ((vpn >>> 8) & 0x3fe);
-    const low2 = words[at]! | 0;
-    const high2 = words[at + 1]! | 0;
-    const low = low4 & low3 & low2;
-    if ((low & 1) === 0 || this.isOdd(low2, high2)) return 0;
-    this.low = low;
-    this.high = high4 | high3 | high2;
-    return this.memory.place(((high2 & 0x7ff) << 20) | (low2 >>> 12));
+    const at = this.rootAt + (Math.floor(vpn * 2 ** -27) & 511) * 2;
+    const low = words[at]! | 0;
+    const high = words[at + 1]! | 0;
+    if ((low !== this.low4 || high !== this.high4) && !this.takeUpper(low, high)) return 0;
+    return this.tableFromUpper(vpn, this.upperAt, low, high);
+  }
+
+  /** {@link table} from `from`, the frame of a table of `level` (2 or 3), on; `rights` were accumulated down to it. */
+  tableBelow(level: number, from: Pfn, rights: number, vpn: Vpn): number {
+    const place = this.memory.place(from);
+    if (place <= 0) return 0;
+    const low = (rights & USER_AND_WRITE) + USED;
+    const high = ((rights & 8) ^ 8) << 28;
+    return level === 2
+      ? this.tableFromDirectory(vpn, place - 1, low, high)
+      : this.tableFromUpper(vpn, place - 1, low, high);
+  }
+
+  private tableFromUpper(vpn: Vpn, table: number, low4: number, high4: number): number {
+    const { words } = this.memory.host;
+    const at = table + ((vpn >>> 17) & 0x3fe);
+    const low = words[at]! | 0;
+    const high = words[at + 1]! | 0;
+    if ((low !== this.low3 || high !== this.high3) && !this.takeDirectory(low, high)) return 0;
+    this.aboveLow = low4 & low;
+    this.aboveHigh = high4 | high;
+    return this.tableFromDirectory(vpn, this.directoryAt, low4 & low, high4 | high);
+  }
+
+  private tableFromDirectory(vpn: Vpn, table: number, low3: number, high3: number): number {
+    const { words } = this.memory.host;
+    const at = table + ((vpn >>> 8) & 0x3fe);
+    const low = words[at]! | 0;
+    const high = words[at + 1]! | 0;
+    if (this.isOdd(low, high)) return 0;
+    this.low2 = low;
+    this.high2 = high;
+    this.rights = rightsOf(low3 & low, high3 | high);
+    return this.memory.place(frameOf(low, high));
+  }
+
+  /** Puts the entries that the last walk, from `level` on (0: from the root), has read into `structures`. */
+  remember(structures: StructureCaches, level: number, vpn: Vpn, asid: number): void {
+    if (level === 0) structures.fill(4, vpn, asid, frameOf(this.low4, this.high4), rightsOf(this.low4, this.high4));
+    if (level !== 2)
+      structures.fill(3, vpn, asid, frameOf(this.low3, this.high3), rightsOf(this.aboveLow, this.aboveHigh));
+    structures.fill(2, vpn, asid, frameOf(this.low2, this.high2), this.rights & FLAG_RIGHTS);
   }
 
   private isOdd(low: number, high: number): boolean {
@@ -109,6 +153,11 @@ export class QuickWalk {
   }
 
   private placeBelow(low: number, high: number): number {
-    return this.isOdd(low, high) ? 0 : this.memory.place(((high & 0x7ff) << 20) | (low >>> 12));
+    return this.isOdd(low, high) ? 0 : this.memory.place(frameOf(low, high));
   }
+}
+
+/** The frame of the table that the words of an entry refer to. */
+function frameOf(low: number, high: number): Pfn {
+  return ((high & 0x7ff) << 20) | (low >>> 12);
 }

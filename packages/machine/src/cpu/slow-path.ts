@@ -52,9 +52,8 @@ export class SlowPath {
   }
 
   private read(pfn: Pfn, offset: number, size: number): number {
-    const { memory, meter } = this.cpu;
+    const { memory, meter, place } = this.cpu;
     if (meter !== null) meter.access(pfn * FRAME_BYTES + offset);
-    const place = memory.place(pfn);
     if (place === 0 && this.gathering) this.fence();
     if ((offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
     if (size !== 4 || place === 0) return memory.read(pfn * FRAME_BYTES + offset, size);
@@ -111,14 +110,13 @@ export class SlowPath {
   }
 
   private write(pfn: Pfn, offset: number, size: number, value: number): void {
-    const { memory, meter } = this.cpu;
+    const { memory, meter, place } = this.cpu;
     const address = pfn * FRAME_BYTES + offset;
     if (meter !== null) meter.access(address);
     if ((offset & (size - 1)) !== 0) {
       this.writeBytes(pfn, offset, size, value >>> 0);
       return;
     }
-    const place = memory.place(pfn);
     if (place === 0) this.writeDevice(address, size, value);
     else if (place > 0 && size === 4) memory.host.words[place - 1 + (offset >>> 2)] = value;
     else memory.write(address, size, value);

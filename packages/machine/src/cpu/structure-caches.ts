@@ -81,9 +81,8 @@ export class StructureCaches {
 
   /** Invalidates what INVLPG does: entries of `asid` for the address, whatever their level (−1: of every PCID). */
   dropPage(vpn: Vpn, asid: number): void {
-    this.levels.forEach((array, level) => {
-      array?.dropPage(Math.floor(vpn * SCALE[level]!), asid, true);
-    });
+    if (this.empty) return;
+    for (let level = 2; level <= 4; level++) this.levels[level]?.dropPage(Math.floor(vpn * SCALE[level]!), asid, true);
   }
 
   /** Invalidates all entries of `asid` (−1: of every PCID). */

@@ -32,6 +32,8 @@ export abstract class Translator extends WiredControl {
   readonly fault: AccessFault = new AccessFault();
   /** Who is told of every access, or null. */
   meter: AccessMeter | null = null;
+  /** After {@link translate}: the place (see `PhysicalMemory.place`) of the frame that it gave. */
+  place = 0;
   declare protected view: FastView;
   protected pageFaults = 0;
   protected protectionFaults = 0;
@@ -68,7 +70,8 @@ export abstract class Translator extends WiredControl {
     for (let attempt = 0; ; attempt++) {
       const pfn = this.mmu.translate(vpn, full);
       if (pfn >= 0) {
-        if (this.open) this.openShortcut(vpn, pfn, access);
+        this.place = this.memory.place(pfn);
+        if (this.open && this.place !== 0) this.openShortcut(vpn, this.place, access);
         return pfn;
       }
       if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
@@ -81,12 +84,10 @@ export abstract class Translator extends WiredControl {
     return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
   }
 
-  private openShortcut(vpn: Vpn, pfn: Pfn, access: number): void {
+  private openShortcut(vpn: Vpn, place: number, access: number): void {
     const { tlb } = this.mmu;
     const flags = tlb.flags;
     if (!tlb.mayShortcut(flags)) return;
-    const place = this.memory.place(pfn);
-    if (place === 0) return;
     const slot = vpn & FAST_MASK;
     const page = vpn * FRAME_BYTES;
     const view = this.view;
