@@ -49,11 +49,11 @@ function replay(event: number): void {
     else addresses[object] = heap.allocate(wanted, kind === TraceOp.memalign ? 2 ** log2align[event]! : 0);
     if (addresses[object] === -1) throw new Error(`event ${event}: no memory left`);
     if (kind === TraceOp.realloc && !holds(object, 0, Math.min(before, wanted))) failures++;
-    bytes.fill(object & 255, addresses[object]!, addresses[object]! + wanted);
+    bytes.fill(object & 255, addresses[object], addresses[object] + wanted);
     sizes[object] = wanted;
     mine[object] = 1;
   }
-  Atomics.store(done, object, turn[event]! + 1);
+  Atomics.store(done, object, turn[event] + 1);
 }
 
 for (const event of events) replay(event);
