@@ -1,50 +1,58 @@
 /**
- * An address space of 256 pages in 64 frames whose other pages lie in a Redis or Valkey server. Without an argument the program starts a server of its own,
- * and kills and restarts it in the middle.
+ * A recorded program (an index being built by SQLite) in 96 frames, the rest of its pages in a Redis or Valkey server
+ * that is killed and started again in the middle: once with an append-only file, once without any persistence.
+ * Then what it held is lost, each such page is a bus error, and pages go to the next store, here memory.
  */
-import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
+import { fileURLToPath } from "node:url";
+
+import { MemorySwap, PlainMemory, Vmm } from "@pagewright/vmm";
+import { decodePageTrace, readInput } from "pagewright";
 
 import { installedServer, LocalRedis } from "./redis-server.ts";
 import { RedisSwap } from "./redis-swap.ts";
+import { runTraced } from "./traced-program.ts";
 
-const PAGE = 4096;
-const PAGES = 256;
-const FRAMES = 64;
+/** Accesses of the trace that are run, to 363 pages; all of them take minutes on a server that syncs every write. */
+const RECORDS = 600_000;
+const FRAMES = 96;
 
 const program = installedServer();
-const url = process.argv[2];
-if (url === undefined && program === null) {
-  console.log("no redis-server or valkey-server on the path: give the address of one, redis://…");
+if (program === null) {
+  console.log("no redis-server or valkey-server on the path");
   process.exit(0);
 }
-const server = url === undefined ? await LocalRedis.start(program ?? "") : null;
-const swap = await RedisSwap.open({ url: url ?? server?.url ?? "", slots: 1024 });
-try {
-  const memory = new PlainMemory(FRAMES + 16);
-  const vmm = new Vmm({ frames: memory, window: memory, swap: [swap], residentLimit: FRAMES });
-  const space = vmm.createSpace();
-  const at = space?.map({ bytes: PAGES * PAGE }) ?? "no-memory";
-  if (space === null || typeof at === "string") throw new Error("nothing can be mapped");
-  const bytes = new SpaceMemory(space);
-  const stamp = (page: number, round: number): number => page * 1000 + round;
+const data = new URL("data/sqlite-index.window.pgt.gz", import.meta.resolve("pagewright/package.json"));
+const path = process.argv[2] ?? fileURLToPath(data);
+const whole = decodePageTrace(readInput(path), path);
+const trace = { ...whole, records: whole.records.subarray(0, RECORDS) };
 
-  for (let page = 0; page < PAGES; page++) bytes.store32(at + page * PAGE + 8, stamp(page, 1));
-  if (server !== null) {
-    await server.kill();
-    await server.start();
-    console.log("the server was killed and started again");
-  }
-  let intact = 0;
-  for (let page = 0; page < PAGES; page++) {
-    if (bytes.load32(at + page * PAGE + 8) === stamp(page, 1)) intact++;
-    bytes.store32(at + page * PAGE + 8, stamp(page, 2));
-  }
-  for (let page = 0; page < PAGES; page++) if (bytes.load32(at + page * PAGE + 8) === stamp(page, 2)) intact++;
-  console.log(`${intact} of ${2 * PAGES} loads found what was stored`);
-  console.log(`${vmm.residentPages} pages in frames, transfers failed: ${swap.stats().failures}`);
+for (const durable of [true, false]) {
+  const server = await LocalRedis.start(program, durable ? [] : ["--appendonly", "no"]);
+  const swap = await RedisSwap.open({ url: server.url, slots: trace.vpns.length });
+  const memory = new PlainMemory(2 * FRAMES);
+  const vmm = new Vmm({
+    frames: memory,
+    window: memory,
+    swap: [swap, new MemorySwap(trace.vpns.length)],
+    residentLimit: FRAMES,
+  });
+  const space = vmm.createSpace();
+  if (space === null) throw new Error("no frame for the tables");
+  const half = Math.floor(trace.records.length / 2);
+  let inServer = 0;
+  const run = await runTraced(space, trace, (record) => {
+    if (record !== half) return undefined;
+    inServer = vmm.swapTiers()[0]?.used ?? 0;
+    return server.restart();
+  });
+  await vmm.settled();
   vmm.check();
+  console.log(durable ? "with an append-only file:" : "without persistence:");
+  console.log(`  killed and restarted after ${half} of ${run.records} accesses: ${run.wrong} loads were wrong`);
+  const lost =
+    run.lost.size === 0 ? "no page" : run.lost.size <= inServer ? "only pages that were in the server" : "more";
+  console.log(`  lost: ${lost}; the server is ${vmm.swapTiers()[0]?.fenced === true ? "fenced" : "in use"}`);
   space.destroy();
-} finally {
   await swap.close();
-  await server?.stop();
+  await server.stop();
 }

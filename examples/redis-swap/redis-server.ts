@@ -17,29 +17,31 @@ export class LocalRedis {
   /** Where it listens. */
   readonly url: string;
   readonly #program: string;
+  readonly #settings: readonly string[];
   readonly #port: number;
   readonly #folder: string = mkdtempSync(join(tmpdir(), "pagewright-redis-"));
   #process: ChildProcess | null = null;
 
-  private constructor(program: string, port: number) {
+  private constructor(program: string, port: number, settings: readonly string[]) {
     this.#program = program;
+    this.#settings = settings;
     this.#port = port;
     this.url = `redis://127.0.0.1:${port}`;
   }
 
   /** Starts `program` on a free port; further settings as on its command line. */
-  static async start(program: string, ...settings: string[]): Promise<LocalRedis> {
-    const server = new LocalRedis(program, await freePort());
-    await server.start(...settings);
+  static async start(program: string, settings: readonly string[] = []): Promise<LocalRedis> {
+    const server = new LocalRedis(program, await freePort(), settings);
+    await server.start();
     return server;
   }
 
   /** Starts it, again after a {@link kill}. */
-  async start(...settings: string[]): Promise<void> {
+  async start(): Promise<void> {
     const durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
     this.#process = spawn(
       this.#program,
-      ["--port", String(this.#port), "--bind", "127.0.0.1", "--dir", this.#folder, ...durable, ...settings],
+      ["--port", String(this.#port), "--bind", "127.0.0.1", "--dir", this.#folder, ...durable, ...this.#settings],
       { stdio: "ignore" },
     );
     for (let attempt = 0; attempt < 1200; attempt++) {
@@ -57,6 +59,12 @@ export class LocalRedis {
     const ended = new Promise((resolve) => process.once("exit", resolve));
     process.kill("SIGKILL");
     await ended;
+  }
+
+  /** {@link kill}, then {@link start}: what it has made durable is there again. */
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.start();
   }
 
   /** Kills it and deletes its folder. */

@@ -1,6 +1,7 @@
-import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
+import { asyncSwapStoreSuite } from "@pagewright/vmm/testing";
+import { PlainMemory, Vmm, type AsyncSwapStore } from "@pagewright/vmm";
 import { createClient } from "redis";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { installedServer, LocalRedis } from "./redis-server.ts";
 import { RedisSwap } from "./redis-swap.ts";
@@ -11,12 +12,36 @@ function pageOf(seed: number): Uint8Array {
   return Uint8Array.from({ length: 4096 }, (_, at) => (at * 31 + seed * 17) & 255);
 }
 
+async function read(swap: RedisSwap, slot: number): Promise<Uint8Array | string> {
+  const page = new Uint8Array(4096);
+  const outcome = await swap.readLater(slot, page);
+  return outcome === "ok" ? page : outcome;
+}
+
+describe.skipIf(program === null)("the suite of AsyncSwapStore, on a real server", () => {
+  let server: LocalRedis | null = null;
+  const opened: RedisSwap[] = [];
+  beforeAll(async () => {
+    server = await LocalRedis.start(program ?? "");
+  });
+  afterAll(async () => {
+    for (const swap of opened) await swap.close();
+    await server?.stop();
+  });
+  const open = async (): Promise<AsyncSwapStore> => {
+    const swap = await RedisSwap.open({ url: server?.url ?? "", slots: 32, prefix: `suite${opened.length}:` });
+    opened.push(swap);
+    return swap;
+  };
+  for (const claim of asyncSwapStoreSuite) test(claim.name, () => claim.run(open));
+});
+
 describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-server is not installed"})`, () => {
   async function withServer(
     settings: string[],
-    body: (swap: RedisSwap, server: LocalRedis) => Promise<void> | void,
+    body: (swap: RedisSwap, server: LocalRedis) => Promise<void>,
   ): Promise<void> {
-    const server = await LocalRedis.start(program ?? "", ...settings);
+    const server = await LocalRedis.start(program ?? "", settings);
     try {
       const swap = await RedisSwap.open({ url: server.url, slots: 1024 });
       try {
@@ -30,47 +55,38 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
   }
 
   test("a page comes back as it went, until it is discarded", async () => {
-    await withServer([], (swap) => {
-      const page = new Uint8Array(4096);
-      expect(swap.read(7, page)).toBe("failed");
-      for (let slot = 0; slot < 64; slot++) expect(swap.write(slot, pageOf(slot))).toBe("ok");
-      expect(swap.write(3, pageOf(99))).toBe("ok");
-      for (let slot = 0; slot < 64; slot++) {
-        expect(swap.read(slot, page)).toBe("ok");
-        expect(page).toEqual(pageOf(slot === 3 ? 99 : slot));
-      }
-      swap.discard(5);
-      expect(swap.read(5, page)).toBe("failed");
-      expect(swap.stats()).toEqual({ reads: 64, writes: 65, failures: 2 });
+    await withServer([], async (swap) => {
+      await swap.writeLater(5, pageOf(5));
+      expect(await read(swap, 5)).toEqual(pageOf(5));
+      await swap.discardLater(5);
+      expect(await read(swap, 5)).toBe("failed");
+      expect(swap.stats()).toEqual({ reads: 1, writes: 1, retries: 0, failures: 1 });
     });
   });
 
-  test("acknowledged pages survive the kill and restart of the server", async () => {
+  test("acknowledged pages survive the kill and restart of the server, and transfers in between wait for it", async () => {
     await withServer([], async (swap, server) => {
-      const page = new Uint8Array(4096);
-      for (let slot = 0; slot < 32; slot++) expect(swap.write(slot, pageOf(slot))).toBe("ok");
+      for (let slot = 0; slot < 32; slot++) expect(await swap.writeLater(slot, pageOf(slot))).toBe("ok");
       await server.kill();
+      const reads = Array.from({ length: 32 }, (_, slot) => read(swap, slot));
+      const write = swap.writeLater(40, pageOf(40));
       await server.start();
-      for (let slot = 0; slot < 32; slot++) {
-        expect(swap.read(slot, page)).toBe("ok");
-        expect(page).toEqual(pageOf(slot));
-      }
-      expect(swap.write(40, pageOf(40))).toBe("ok");
+      expect(await Promise.all(reads)).toEqual(Array.from({ length: 32 }, (_, slot) => pageOf(slot)));
+      expect(await write).toBe("ok");
+      expect(swap.stats().retries).toBeGreaterThan(0);
     });
   });
 
   test("a server that stays away fails the transfer after the time limit, and later ones work again", async () => {
     await withServer([], async (swap, server) => {
-      const page = new Uint8Array(4096);
-      expect(swap.write(1, pageOf(1))).toBe("ok");
+      expect(await swap.writeLater(1, pageOf(1))).toBe("ok");
       await server.kill();
       swap.timeoutMs = 200;
-      expect(swap.write(2, pageOf(2))).toBe("failed");
-      expect(swap.read(1, page)).toBe("failed");
+      expect(await swap.writeLater(2, pageOf(2))).toBe("failed");
+      expect(await read(swap, 1)).toBe("failed");
       await server.start();
       swap.timeoutMs = 10_000;
-      expect(swap.read(1, page)).toBe("ok");
-      expect(page).toEqual(pageOf(1));
+      expect(await read(swap, 1)).toEqual(pageOf(1));
     });
   });
 
@@ -81,17 +97,20 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
       const space = vmm.createSpace();
       const at = space?.map({ bytes: 24 * 4096 }) ?? "no-memory";
       if (space === null || typeof at === "string") throw new Error("nothing can be mapped");
-      const bytes = new SpaceMemory(space);
-      for (let page = 0; page < 24; page++) bytes.store32(at + page * 4096, page + 1);
+      for (let page = 0; page < 24; page++)
+        expect(await space.run((memory) => memory.store32(at + page * 4096, page + 1))).toMatchObject({ value: true });
+      await vmm.settled();
       const client = await createClient({ url: server.url }).connect();
       const [lost] = await client.keys("pagewright:*");
       if (lost === undefined) throw new Error("nothing was swapped");
       await client.del(lost);
       client.destroy();
-      const outcomes = Array.from({ length: 24 }, (_, page) => {
-        const value = bytes.load32(at + page * 4096);
-        return value === page + 1 ? "right" : value === -1 ? bytes.fault : "wrong";
-      });
+      const outcomes = [];
+      for (let page = 0; page < 24; page++) {
+        const run = await space.run((memory) => memory.load32(at + page * 4096));
+        const value = run.done ? run.value : run.reason;
+        outcomes.push(value === page + 1 ? "right" : value === -1 ? "bus" : "wrong");
+      }
       expect(outcomes.filter((outcome) => outcome === "bus").length).toBe(1);
       expect(outcomes.filter((outcome) => outcome === "right").length).toBe(23);
       vmm.check();
@@ -99,15 +118,17 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
   });
 
   test("a server whose memory is full says so", async () => {
-    await withServer(["--maxmemory", "4mb"], (swap) => {
-      const outcomes = Array.from({ length: 1024 }, (_, slot) => swap.write(slot, pageOf(slot)));
+    await withServer(["--maxmemory", "4mb"], async (swap) => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 1024 }, (_, slot) => swap.writeLater(slot, pageOf(slot))),
+      );
       expect(outcomes[0]).toBe("ok");
       expect(outcomes.at(-1)).toBe("full");
     });
   });
 
   test("a server that would drop keys is refused", async () => {
-    const server = await LocalRedis.start(program ?? "", "--maxmemory-policy", "allkeys-lru");
+    const server = await LocalRedis.start(program ?? "", ["--maxmemory-policy", "allkeys-lru"]);
     try {
       await expect(RedisSwap.open({ url: server.url, slots: 16 })).rejects.toThrow("may drop keys");
     } finally {

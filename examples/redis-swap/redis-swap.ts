@@ -1,28 +1,20 @@
 /**
  * Swap in a Redis or Valkey server, through its official client.
  *
- * The client answers later, the swap port answers now: the client lives in a worker thread, and the thread that needs a page sleeps until the
- * worker wakes it.
- *
  * ```
- *  SwapStore.write ─ postMessage ─► worker ─ SET ─► server          channel (shared): state, outcome, 4096 bytes
- *        └─ Atomics.wait ◄──────── notify ◄─ OK ────────┘
+ *  writeLater ── SET ─► server ── OK ─► acknowledged: the manager gives the frame back
+ *  readLater  ── GET ─► server ── bytes | nothing: lost, a bus error on that page
  * ```
- * What is kept: a page is written when the server has acknowledged its SET. A server that makes acknowledged writes durable (`appendfsync
- * always`) may be killed and restarted at any moment; requests wait for it up to the time limit. A page that the server has lost is `failed` on
- * read: the manager ends that one access as a bus error.
+ * What is kept: a page is acknowledged when the server has acknowledged its SET. A server that makes acknowledged writes durable (`appendfsync
+ * always`) may be killed and restarted at any moment; commands are sent again until their time limit, which is harmless: SET and GET are repeatable, and
+ * the manager has one transfer of a slot at a time. A page that the server has lost is `failed`.
  */
-import { Worker } from "node:worker_threads";
+import { createClient, RESP_TYPES } from "redis";
 
-import { PAGE_SIZE, type IoOutcome, type SwapStore } from "@pagewright/vmm";
+import { PAGE_SIZE, type AsyncSwapStore, type IoOutcome } from "@pagewright/vmm";
 
-/** Words of a channel's control part. */
-const STATE = 0;
-const OUTCOME = 1;
-const BUSY = 1;
-/** Offset of the page within a channel. */
-const PAGE_AT = 64;
-const OUTCOMES: readonly IoOutcome[] = ["ok", "full", "failed"];
+/** Milliseconds between two attempts while the server is away. */
+const RETRY_MS = 50;
 
 /** Where the pages go. */
 export interface RedisSwapOptions {
@@ -44,104 +36,153 @@ export interface RedisSwapStats {
   readonly reads: number;
   /** Pages written. */
   readonly writes: number;
+  /** Commands that a lost connection interrupted, and that were sent again. */
+  readonly retries: number;
   /** Transfers that ended in an error or ran out of time. */
   readonly failures: number;
 }
 
+type Client = ReturnType<typeof clientOf>;
+
 /** A swap store on a server. Make one with {@link RedisSwap.open}. */
-export class RedisSwap implements SwapStore {
-  /** See `SwapStore.slots`. */
+export class RedisSwap implements AsyncSwapStore {
+  /** See `AsyncSwapStore.slots`. */
   readonly slots: number;
   /** Milliseconds that a transfer may take from now on. */
   timeoutMs: number;
-  readonly #worker: Worker;
+  readonly #client: Client;
+  readonly #prefix: string;
   readonly #used: Set<number> = new Set();
-  #channel: SharedArrayBuffer = new SharedArrayBuffer(PAGE_AT + PAGE_SIZE);
   #reads = 0;
   #writes = 0;
+  #retries = 0;
   #failures = 0;
 
-  private constructor(worker: Worker, options: RedisSwapOptions) {
-    this.#worker = worker;
+  private constructor(client: Client, options: RedisSwapOptions) {
+    this.#client = client;
+    this.#prefix = options.prefix ?? "pagewright:";
     this.slots = options.slots;
     this.timeoutMs = options.timeoutMs ?? 10_000;
   }
 
   /** Connects. Rejects where the server cannot be reached, or is set to drop keys when memory runs out. */
   static async open(options: RedisSwapOptions): Promise<RedisSwap> {
-    const worker = new Worker(new URL("redis-worker.mjs", import.meta.url), {
-      workerData: { url: options.url, prefix: options.prefix ?? "pagewright:" },
-      execArgv: [],
-    });
-    const answer = await new Promise<{ kind: string; reason?: string }>((resolve, reject) => {
-      worker.once("message", resolve);
-      worker.once("error", reject);
-      setTimeout(() => {
-        resolve({ kind: "refused", reason: "no answer in time" });
-      }, options.connectMs ?? 10_000).unref();
-    });
-    if (answer.kind !== "open") {
-      await worker.terminate();
-      throw new Error(`no swap on ${options.url}: ${answer.reason ?? "unknown"}`);
+    const client = clientOf(options.url);
+    client.on("error", () => undefined); // A lost connection shows in the commands that it interrupts.
+    try {
+      await within(options.connectMs ?? 10_000, client.connect());
+      const config = await client.configGet("maxmemory-policy").catch(() => ({}));
+      const policy = Object.values(config).map(String)[0] ?? "noeviction";
+      if (policy !== "noeviction") throw new Error(`the server may drop keys (maxmemory-policy ${policy})`);
+      return new RedisSwap(client, options);
+    } catch (error) {
+      client.destroy();
+      throw new Error(`no swap on ${options.url}: ${String(error)}`, { cause: error });
     }
-    worker.unref();
-    return new RedisSwap(worker, options);
   }
 
-  /** See `SwapStore.write`: `ok` when the server has acknowledged, `full` where its memory limit is reached. */
-  write(slot: number, from: Uint8Array): IoOutcome {
-    new Uint8Array(this.#channel, PAGE_AT).set(from);
-    const outcome = this.#transfer("write", slot);
-    if (outcome === "ok") {
-      this.#writes++;
-      this.#used.add(slot);
-    }
+  /** See `AsyncSwapStore.writeLater`: `ok` when the server has acknowledged, `full` where its memory limit is reached. */
+  async writeLater(slot: number, from: Uint8Array): Promise<IoOutcome> {
+    const page = Buffer.from(from.buffer, from.byteOffset, from.length);
+    const outcome = await this.#transfer(async () => {
+      await this.#client.set(this.#keyOf(slot), page);
+      return "ok";
+    });
+    if (outcome !== "ok") return outcome;
+    this.#writes++;
+    this.#used.add(slot);
+    return "ok";
+  }
+
+  /** See `AsyncSwapStore.readLater`. */
+  async readLater(slot: number, into: Uint8Array): Promise<IoOutcome> {
+    const outcome = await this.#transfer(async () => {
+      const page = await this.#client.get(this.#keyOf(slot));
+      if (page?.length !== PAGE_SIZE) return "failed";
+      into.set(page);
+      return "ok";
+    });
+    if (outcome === "ok") this.#reads++;
     return outcome;
   }
 
-  /** See `SwapStore.read`. */
-  read(slot: number, into: Uint8Array): IoOutcome {
-    const outcome = this.#transfer("read", slot);
-    if (outcome === "ok") {
-      this.#reads++;
-      into.set(new Uint8Array(this.#channel, PAGE_AT));
+  /** See `AsyncSwapStore.discardLater`: waits for a server that is away as long as it takes, since the slot is written again after it. */
+  async discardLater(slot: number): Promise<void> {
+    if (!this.#used.delete(slot)) return;
+    while (this.#client.isOpen) {
+      try {
+        await this.#client.unlink(this.#keyOf(slot));
+        return;
+      } catch {
+        await pause(RETRY_MS);
+      }
     }
-    return outcome;
   }
 
-  /** See `SwapStore.discard`: nobody waits for it. */
-  discard(slot: number): void {
-    if (this.#used.delete(slot)) this.#worker.postMessage({ kind: "discard", slot });
-  }
-
-  /** Pages read, written and failed so far. */
+  /** Counts since it was opened. */
   stats(): RedisSwapStats {
-    return { reads: this.#reads, writes: this.#writes, failures: this.#failures };
+    return { reads: this.#reads, writes: this.#writes, retries: this.#retries, failures: this.#failures };
   }
 
-  /** Deletes the pages and disconnects. */
+  /** Deletes the pages, if the server is there, and disconnects. */
   async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#worker.once("exit", resolve));
-    this.#worker.ref();
-    this.#worker.postMessage({ kind: "close", slots: [...this.#used] });
+    const keys = [...this.#used].map((slot) => this.#keyOf(slot));
     this.#used.clear();
-    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 2000))]);
-    await this.#worker.terminate();
+    if (keys.length > 0 && this.#client.isReady) await within(2000, this.#client.unlink(keys)).catch(() => undefined);
+    this.#client.destroy();
   }
 
-  #transfer(kind: "read" | "write", slot: number): IoOutcome {
-    const channel = this.#channel;
-    const control = new Int32Array(channel, 0, PAGE_AT / 4);
-    Atomics.store(control, STATE, BUSY);
-    this.#worker.postMessage({ kind, slot, channel, deadline: Date.now() + this.timeoutMs });
-    const waited = Atomics.wait(control, STATE, BUSY, this.timeoutMs);
-    let outcome: IoOutcome = OUTCOMES[Atomics.load(control, OUTCOME)] ?? "failed";
-    if (waited === "timed-out") {
-      // The worker may still answer on this channel: the next transfer gets another one.
-      this.#channel = new SharedArrayBuffer(PAGE_AT + PAGE_SIZE);
-      outcome = "failed";
+  /** Sends a command until it is answered or its time is over. */
+  async #transfer(command: () => Promise<IoOutcome>): Promise<IoOutcome> {
+    const deadline = Date.now() + this.timeoutMs;
+    for (;;) {
+      try {
+        const outcome = await within(deadline - Date.now(), command());
+        if (outcome === "failed") this.#failures++;
+        return outcome;
+      } catch (error) {
+        if (String(error).includes("OOM")) return "full";
+        if (Date.now() + RETRY_MS >= deadline) break;
+        this.#retries++;
+        await pause(RETRY_MS);
+      }
     }
-    if (outcome === "failed") this.#failures++;
-    return outcome;
+    this.#failures++;
+    return "failed";
   }
+
+  #keyOf(slot: number): string {
+    return `${this.#prefix}${slot}`;
+  }
+}
+
+/** A client that answers in bytes, connects again by itself, and refuses commands while it is not connected. */
+function clientOf(url: string) {
+  return createClient({
+    url,
+    disableOfflineQueue: true,
+    socket: { connectTimeout: 1000, reconnectStrategy: () => RETRY_MS },
+  }).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
+}
+
+/** Rejects if the promise takes longer. */
+async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => {
+        reject(new Error("no answer in time"));
+      },
+      Math.max(0, milliseconds),
+    );
+  });
+  try {
+    return await Promise.race([promise, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

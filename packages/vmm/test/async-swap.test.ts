@@ -158,6 +158,25 @@ test("a lost remote is fenced, the next store takes its place, and what was in f
   it.vmm.check();
 });
 
+test("pages in frames whose only copy is in a fenced store are saved elsewhere before they go", async () => {
+  const remote = new LateSwap(256);
+  const it = world(64, { swap: [remote, new MemorySwap(256)] }, remote);
+  await fill(it, 64);
+  // Loaded again, these are clean: the remote has the same bytes.
+  const loaded = [];
+  for (let page = 0; page < 8; page++) {
+    await access(it.space, it.at + page * PAGE_SIZE);
+    loaded.push(page);
+  }
+  remote.verdict = () => "lost";
+  for (let page = 20; page < 64; page++) await access(it.space, it.at + page * PAGE_SIZE);
+  expect(it.vmm.core.swap?.fenced).toEqual([0]);
+  const outcomes = [];
+  for (const page of loaded) outcomes.push(await access(it.space, it.at + page * PAGE_SIZE));
+  expect(outcomes).toEqual(loaded.map((page) => page + 1));
+  it.vmm.check();
+});
+
 test("a lost remote without another store: no memory, and everything in frames stays right", async () => {
   const it = world(64);
   await fill(it, 12);

@@ -86,6 +86,11 @@ export class SwapSpace {
     this.#tierOf(reference).release(reference % TIER_SLOTS);
   }
 
+  /** Whether a copy can be relied on: its store is not fenced. */
+  trusts(reference: number): boolean {
+    return !this.#tierOf(reference).fenced;
+  }
+
   /** Whether the reference names a slot that holds a page. */
   holds(reference: number): boolean {
     return this.#tierOf(reference).holds(reference % TIER_SLOTS);

@@ -89,16 +89,19 @@ export class Swapper {
   save(page: number): SaveOutcome {
     const core = this.#core;
     const { pages, swap } = core;
-    if (!pages.has(page, PAGE_DIRTY)) return "saved"; // Never stored to (zero), or swap has the same bytes.
+    const dirty = pages.has(page, PAGE_DIRTY);
+    const known = pages.swap[page]!;
+    if (!dirty && (known < 0 || swap === null || swap.trusts(known))) return "saved"; // Never stored to (zero), or swap has the same bytes.
     if (swap === null) return "refused";
     core.window.read(pages.pfn[page]!, 0, core.buffer);
-    core.dropSwap(page);
+    if (dirty) core.dropSwap(page);
     const reference = swap.write(core.buffer);
     if (reference === SWAP_BUSY) return "busy";
     if (reference < 0) {
       core.stats.ioErrors++;
       return "refused";
     }
+    core.dropSwap(page);
     pages.swap[page] = reference;
     pages.unmark(page, PAGE_DIRTY);
     if (swap.whenWritten(reference, (kept) => this.#answered(page, kept))) {
