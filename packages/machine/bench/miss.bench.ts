@@ -1,10 +1,10 @@
 /**
- * What a TLB miss with its walk costs, what bulk copies reach of TypedArray.set, and what a large machine costs to set up.
+ * What a TLB miss with its walk costs, and what bulk copies reach of TypedArray.set.
  *
  *   node --conditions=@pagewright/source --import tsx bench/miss.bench.ts [--json]
  */
-import { firmwareMapOf, GIB, Machine, MIB, PhysicalMap, PLAIN_64X4_TLB, ROOMY_TLB } from "@pagewright/machine";
-import type { Cpu, RawEntry, TlbGeometry } from "@pagewright/machine";
+import { firmwareMapOf, Machine, MIB, PhysicalMap, PLAIN_64X4_TLB, ROOMY_TLB } from "@pagewright/machine";
+import type { Cpu, TlbGeometry } from "@pagewright/machine";
 
 /** Sixteen times what the first-level TLBs below hold, yet little enough for the host's own caches. */
 const PAGES = 1024;
@@ -80,25 +80,5 @@ for (const tlb of [PLAIN_64X4_TLB, CACHED_TLB]) {
     cpu.copyIn(64 * 4096, bytes);
   });
   figure("bulk copy of 2 MiB through translation", 2 / 1024 / through, "GiB/s", "TypedArray.set", bare / through);
-}
-
-{
-  const node = 192 * GIB;
-  const raw: RawEntry[] = [{ base: 0n, length: BigInt(8 * node), type: 1 }];
-  const affinity = Array.from({ length: 8 }, (_, at) => ({
-    node: at,
-    base: at * node,
-    end: (at + 1) * node,
-    hotPluggable: false,
-    nonVolatile: false,
-  }));
-  const rss = process.memoryUsage().rss;
-  const start = process.hrtime.bigint();
-  const machine = new Machine({ map: new PhysicalMap(firmwareMapOf(raw, { affinity })), cpus: 8 });
-  for (let at = 0; at < 8; at++) machine.memory.write(at * node, 4, at);
-  const time = Number(process.hrtime.bigint() - start) / 1e6;
-  figure("1.5 TiB with 8 nodes set up", time, "ms", "target of 50 ms", time / 50);
-  const grown = (process.memoryUsage().rss - rss) / MIB;
-  figure("host memory of it", grown, "MiB", "target of 32 MiB", grown / 32);
 }
 if (process.argv.includes("--json")) for (const one of figures) console.log(JSON.stringify(one));

@@ -144,7 +144,7 @@ export { BusMaster, DESCRIPTOR_BYTES, DESCRIPTOR_LAST, writeScatterGatherList } 
 export type { BusTransfer, MemorySegment } from "./devices/bus-master.ts";
 export { MemoryMedium } from "./devices/block-medium.ts";
 export type { BlockMedium } from "./devices/block-medium.ts";
-export { BlockDevice } from "./devices/block-device.ts";
+export { BlockDevice, DEFAULT_DISK } from "./devices/block-device.ts";
 export type {
   BlockCompletion,
   BlockDeviceOptions,

@@ -1,4 +1,5 @@
 import {
+  ACCESS_NJ,
   Balloon,
   BlockMemoryDevice,
   DimmSlots,
@@ -6,7 +7,9 @@ import {
   Machine,
   MIB,
   PhysicalMap,
+  RANK_WATTS,
   RankPower,
+  WAKE_NS,
 } from "@pagewright/machine";
 import type { Dimm } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
@@ -122,15 +125,24 @@ describe("power of ranks", () => {
     const clock = { now: 0 };
     const power = new RankPower(2, clock);
     clock.now = 1e9;
-    expect(power.stats(0).joules).toBeCloseTo(0.6);
+    expect(power.stats(0).joules).toBeCloseTo(RANK_WATTS.active);
     power.setState(1, "self-refresh");
     clock.now = 2e9;
-    expect(power.access(1)).toBe(270);
+    expect(power.access(1)).toBe(640);
     expect(power.stats(1)).toMatchObject({ state: "active", accesses: 1, transitions: 2 });
-    expect(power.stats(1).joules).toBeCloseTo(0.6 + 0.08, 6);
+    const slept = RANK_WATTS.active + RANK_WATTS["self-refresh"] + ACCESS_NJ / 1e9;
+    expect(power.stats(1).joules).toBeCloseTo(slept, 12);
     power.setState(0, "off");
     expect(() => power.access(0)).toThrow(/is off/);
-    expect(power.totalJoules()).toBeCloseTo(1.2 + 0.68, 6);
+    expect(power.totalJoules()).toBeCloseTo(2 * RANK_WATTS.active + slept, 12);
     power.check();
+  });
+
+  test("the deeper the sleep, the less power and the longer the way back", () => {
+    const states = ["active", "power-down", "self-refresh", "off"] as const;
+    const milliwatts = states.map((state) => Math.round(RANK_WATTS[state] * 1000));
+    expect(milliwatts).toEqual([502, 329, 288, 0]);
+    expect(states.map((state) => WAKE_NS[state])).toEqual([0, 6, 640, 700_000]);
+    expect(ACCESS_NJ).toBeCloseTo(6.4, 1);
   });
 });

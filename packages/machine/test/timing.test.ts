@@ -45,7 +45,7 @@ describe("costs on the virtual clock", () => {
       cpu.load32(0);
       const before = machine.clock.times[cpu.id] ?? 0;
       cpu.load32(0);
-      expect((machine.clock.times[cpu.id] ?? 0) - before).toBe(cpu.id === 0 ? 80 : 240);
+      expect((machine.clock.times[cpu.id] ?? 0) - before).toBe(cpu.id === 0 ? 82 : 246);
     }
     expect(machine.meters[1]?.stats().remoteAccesses).toBeGreaterThan(0);
   });
@@ -64,14 +64,14 @@ describe("costs on the virtual clock", () => {
       run();
       return machine.clock.now - before;
     };
-    expect(cost(() => cpu.load32(0))).toBe(80 + 1.75);
-    expect(cost(() => cpu.load32(0))).toBe(80);
+    expect(cost(() => cpu.load32(0))).toBe(82 + 2.25);
+    expect(cost(() => cpu.load32(0))).toBe(82);
     expect(
       cost(() => {
         cpu.invlpg(0);
       }),
-    ).toBe(30);
-    expect(cost(() => cpu.load32(2 ** 40))).toBeGreaterThanOrEqual(250);
+    ).toBe(65);
+    expect(cost(() => cpu.load32(2 ** 40))).toBeGreaterThanOrEqual(262.5);
     expect(cpu.stats().dataSecondHits).toBe(1);
   });
 });

@@ -3,14 +3,16 @@
  *
  * | state | power of a rank | to leave it | contents |
  * |---|---|---|---|
- * | active | 0.60 W + 1.0 nJ an access | — | kept |
- * | power-down | 0.40 W | 6 ns (tXP) | kept |
- * | self-refresh | 0.08 W | 270 ns (tXS at 8 Gb: tRFC + 10 ns, rounded up) | kept |
- * | off | 0 W | 500 µs (initialisation) | lost |
+ * | active | 502 mW + 6.4 nJ an access | — | kept |
+ * | power-down | 329 mW | 6 ns (tXP) | kept |
+ * | self-refresh | 288 mW | 640 ns (tXSDLL) | kept |
+ * | off | 0 W | 700 µs (reset and initialisation) | lost |
  *
- * Source: times: JEDEC JESD79-4, DDR4 SDRAM (tXP, tXS, power-up initialisation). Power: orders from the IDD figures of a rank
- * of eight 8 Gb ×8 DDR4-2400 devices at 1.2 V as in Micron TN-40-07, Calculating Memory Power for DDR4 SDRAM: IDD3N 55 mA,
- * IDD2P 40 mA (rounded), IDD6N 8 mA a device.
+ * A rank is eight 8 Gb ×8 DDR4-2400 devices at 1.2 V. Currents: Micron data sheet asf18c2gx72hz, "16GB (x72, ECC, DR) 260-Pin
+ * DDR4 SODIMM", table "DDR4 IDD Specifications and Conditions – 16GB (Die Revision B)", a device's share of the
+ * module's 18; these are limits, typical devices use less (self-refresh at 25 °C: 8.6 mA instead of 30). How they become power:
+ * Micron TN-40-07, "Calculating Memory Power for DDR4 SDRAM". Times: JEDEC JESD79-4, "DDR4 SDRAM", tables of timing
+ * parameters for 8 Gb at 2400 MT/s, and "Power-up Initialization Sequence".
  */
 import { invariant, MachineError } from "../errors.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
@@ -18,24 +20,52 @@ import type { Snapshotted } from "../system/snapshotted.ts";
 /** A rank's power state. */
 export type RankState = "active" | "power-down" | "self-refresh" | "off";
 
+/** Devices of a rank, and their supply in volts. */
+const DEVICES = 8;
+const VOLTS = 1.2;
+
+/** Currents of a device in amperes, by the names of the data sheet: the module's figures by its 18 devices. */
+const IDD2N = 0.612 / 18;
+const IDD2P = 0.45 / 18;
+const IDD3N = 0.774 / 18;
+const IDD5B = 2.475 / 9 - IDD2P;
+const IDD6N = 0.54 / 18;
+/** In these two, nine devices work while the other nine are in power-down (IDD2P). */
+const IDD0 = 0.657 / 9 - IDD2P;
+const IDD4R = 1.44 / 9 - IDD2P;
+
+/** Times in ns: a refresh of 8 Gb and how often it comes, a row cycle and its parts, a burst of 8 at 2400 MT/s. */
+const T_RFC = 350;
+const T_REFI = 7800;
+const T_RC = 46.16;
+const T_RAS = 32;
+const T_BURST = 8 / 2.4;
+
+/** What refreshing adds on average; a rank in self-refresh has it in IDD6N. */
+const REFRESH = ((IDD5B - IDD3N) * T_RFC) / T_REFI;
+
 /** Watts of a rank in each state. */
 export const RANK_WATTS: Readonly<Record<RankState, number>> = {
-  active: 0.6,
-  "power-down": 0.4,
-  "self-refresh": 0.08,
+  active: (IDD3N + REFRESH) * VOLTS * DEVICES,
+  "power-down": (IDD2P + REFRESH) * VOLTS * DEVICES,
+  "self-refresh": IDD6N * VOLTS * DEVICES,
   off: 0,
 };
 
-/** Nanoseconds from each state to active. */
+/**
+ * Nanoseconds from each state to active: tXP; tXSDLL = tDLLK = 768 clocks at 1200 MHz, since reads need the DLL (commands that
+ * do not may come after tXS = 360 ns); 200 µs of reset and 500 µs until CKE.
+ */
 export const WAKE_NS: Readonly<Record<RankState, number>> = {
   active: 0,
   "power-down": 6,
-  "self-refresh": 270,
-  off: 500_000,
+  "self-refresh": 768 / 1.2,
+  off: 700_000,
 };
 
-/** Nanojoules of an access. */
-export const ACCESS_NJ = 1;
+/** Nanojoules of an access to 64 bytes of a row that was closed: activate, precharge, and a read burst on all devices. */
+export const ACCESS_NJ: number =
+  (IDD0 * T_RC - IDD3N * T_RAS - IDD2N * (T_RC - T_RAS) + (IDD4R - IDD3N) * T_BURST) * VOLTS * DEVICES;
 
 interface Rank {
   state: RankState;
