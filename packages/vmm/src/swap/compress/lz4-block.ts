@@ -13,6 +13,8 @@ const SKIP_SHIFT = 5;
 
 /** The longest block that a page can become: all literals. */
 const MAX_BLOCK = PAGE_SIZE + Math.ceil(PAGE_SIZE / 255) + 16;
+/** What a sequence takes beyond its literals at most: token, offset, and a byte for each 255 of both lengths. */
+const MAX_OVERHEAD = 3 + 2 * Math.ceil(PAGE_SIZE / 255);
 /** What a copy in steps of four may write beyond its end, and more. */
 const MARGIN = 8;
 
@@ -33,10 +35,10 @@ const MARGIN = 8;
  */
 export class Lz4Block implements Compressor {
   readonly name: string = "lz4";
-  /** Position + 1 of the last four bytes with this hash, 0 for none. */
+  /** Position of the last four bytes with this hash; 0 for none too, which is no position before the first. */
   readonly #table: Uint16Array = new Uint16Array(1 << HASH_BITS);
   /**
-   * The page on its way in or out, and the block that is expanded. Views read and write four bytes wherever they lie, at a third
+   * The page on its way in or out, and the block that is made or expanded. Views read and write four bytes wherever they lie, at a third
    * of the cost of four bytes singly; the margin takes what a copy in steps of four writes beyond its end.
    */
   readonly #view: DataView = new DataView(new ArrayBuffer(PAGE_SIZE + MARGIN));
@@ -48,6 +50,8 @@ export class Lz4Block implements Compressor {
   compress(page: Uint8Array, to: Uint8Array): number {
     const table = this.#table.fill(0);
     const view = this.#view;
+    const block = this.#blockView;
+    const most = Math.min(to.length, MAX_BLOCK);
     this.#page.set(page);
     let out = 0;
     let anchor = 0;
@@ -56,20 +60,28 @@ export class Lz4Block implements Compressor {
     while (at <= LAST_MATCH_START) {
       const bytes = view.getInt32(at, true);
       const hash = Math.imul(bytes, SPREAD) >>> (32 - HASH_BITS);
-      const from = table[hash]! - 1;
-      table[hash] = at + 1;
-      if (from < 0 || view.getInt32(from, true) !== bytes) {
+      const from = table[hash]!;
+      table[hash] = at;
+      if (view.getInt32(from, true) !== bytes || from >= at) {
         at += misses++ >>> SKIP_SHIFT;
         continue;
       }
       const length = matchLength(view, from, at);
-      out = putSequence(this.#page, anchor, at - anchor, at - from, length, to, out);
-      if (out < 0) return -1;
+      const literals = at - anchor;
+      if (out + literals + MAX_OVERHEAD > most && out + sequenceBytes(literals, length) > most) return -1;
+      out = putLiterals(view, anchor, literals, Math.min(length - MIN_MATCH, 15), block, out);
+      block.setUint16(out, at - from, true);
+      out += 2;
+      if (length >= MIN_MATCH + 15) out = putLength(length - MIN_MATCH - 15, block, out);
       at += length;
       anchor = at;
       misses = 1 << SKIP_SHIFT;
     }
-    return putSequence(this.#page, anchor, PAGE_SIZE - anchor, 0, MIN_MATCH, to, out);
+    const literals = PAGE_SIZE - anchor;
+    if (out + 1 + literals + furtherBytes(literals) > most) return -1;
+    out = putLiterals(view, anchor, literals, 0, block, out);
+    to.set(out === MAX_BLOCK ? this.#block : this.#block.subarray(0, out));
+    return out;
   }
 
   /** Expands a page; false where the bytes are no block of exactly one page. Reads and writes nothing beyond either. */
@@ -120,32 +132,35 @@ function repeat(page: Uint8Array, out: number, offset: number, length: number): 
 /** How far the bytes from `from` on are those from `at` on, where the first four are. */
 function matchLength(view: DataView, from: number, at: number): number {
   let length = MIN_MATCH;
-  while (at + length <= MATCH_END - 4 && view.getInt32(from + length, true) === view.getInt32(at + length, true))
+  const most = MATCH_END - at;
+  while (length <= most - 4) {
+    const differing = view.getInt32(from + length, true) ^ view.getInt32(at + length, true);
+    // the lowest bit that differs is in the first byte that does
+    if (differing !== 0) return length + ((31 - Math.clz32(differing & -differing)) >>> 3);
     length += 4;
-  while (at + length < MATCH_END && view.getUint8(from + length) === view.getUint8(at + length)) length++;
+  }
+  while (length < most && view.getUint8(from + length) === view.getUint8(at + length)) length++;
   return length;
 }
 
-/** Writes a sequence (an offset of 0: the last one, without a match); returns where the next goes, −1 where there is no room. */
-function putSequence(
-  page: Uint8Array,
+/** Writes a token and literals; returns where the block goes on. */
+function putLiterals(
+  page: DataView,
   start: number,
   literals: number,
-  offset: number,
-  length: number,
-  to: Uint8Array,
+  matchBits: number,
+  block: DataView,
   out: number,
 ): number {
-  const extra = length - MIN_MATCH;
-  const matchBytes = offset === 0 ? 0 : 2 + furtherBytes(extra);
-  if (out + 1 + literals + furtherBytes(literals) + matchBytes > to.length) return -1;
-  to[out++] = (Math.min(literals, 15) << 4) | Math.min(extra, 15);
-  if (literals >= 15) out = putLength(literals - 15, to, out);
-  for (let i = start, end = start + literals; i < end; i++) to[out++] = page[i]!;
-  if (offset === 0) return out;
-  to[out++] = offset & 255;
-  to[out++] = offset >>> 8;
-  return extra >= 15 ? putLength(extra - 15, to, out) : out;
+  block.setUint8(out++, (Math.min(literals, 15) << 4) | matchBits);
+  if (literals >= 15) out = putLength(literals - 15, block, out);
+  copyForward(page, start, block, out, literals);
+  return out + literals;
+}
+
+/** Bytes of a sequence. */
+function sequenceBytes(literals: number, length: number): number {
+  return 3 + literals + furtherBytes(literals) + furtherBytes(length - MIN_MATCH);
 }
 
 /** Bytes that a length takes beyond its 4 bits in the token. */
@@ -153,9 +168,9 @@ function furtherBytes(length: number): number {
   return length < 15 ? 0 : 1 + Math.trunc((length - 15) / 255);
 }
 
-function putLength(rest: number, to: Uint8Array, out: number): number {
+function putLength(rest: number, to: DataView, out: number): number {
   let left = rest;
-  for (; left >= 255; left -= 255) to[out++] = 255;
-  to[out++] = left;
+  for (; left >= 255; left -= 255) to.setUint8(out++, 255);
+  to.setUint8(out++, left);
   return out;
 }
