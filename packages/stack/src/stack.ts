@@ -60,6 +60,8 @@ export interface StackOptions extends ManagerSettings {
   readonly translationBuffers?: TlbGeometry;
   /** Compressed swap; none if absent. */
   readonly compressed?: CompressedTier;
+  /** Root entry, 256 to 510, through which the running space's tables are reached; absent: through windows, as all other frames. */
+  readonly recursiveSlot?: number;
   /** MTRRs of all processors; what firmware would leave for the map if absent. */
   readonly mtrrs?: MtrrRegisters;
   /** Spaces whose translations a processor keeps at once, by PCIDs; 6 by default, 0: PCIDs are off. */
@@ -107,6 +109,7 @@ export class Stack implements FaultHandler {
       adversary,
       seed,
       mtrrs,
+      recursiveSlot,
       ...settings
     } = options;
     const cr4 = GUARDED_LONG_MODE.cr4 + (contexts > 0 ? CR4_PCIDE : 0);
@@ -127,7 +130,14 @@ export class Stack implements FaultHandler {
     for (const cpu of processors) cpu.pat.program(PAT_LINUX);
     this.machine.mtrrs.loadAll(mtrrs ?? firmwareMtrrs(map));
     const current = (): number => this.#running;
-    this.tables = new X86System({ cpus: processors, current, bootMemory: memory, frames, supervisorGuards: true });
+    this.tables = new X86System({
+      cpus: processors,
+      current,
+      bootMemory: memory,
+      frames,
+      supervisorGuards: true,
+      ...(recursiveSlot === undefined ? {} : { recursiveSlot }),
+    });
     const calls = new ProcessorCalls(this.machine, () => this.vmm.core.yieldPoint("wait"));
     const call = calls.call.bind(calls);
     this.control = new CpuTlbControl(processors, current, this.tables.kernel.root, { contexts, call });

@@ -80,6 +80,23 @@ describe("the auditor finds nothing wrong", () => {
     expect(stack.tables.shares.size).toBe(0);
   });
 
+  test("with tables that are reached through a recursive slot, and names one that leads elsewhere", () => {
+    const map = physicalMapFromJson({ entries: [{ base: 0, length: 48 * 2 ** 20, type: 1 }] });
+    stack = createStack({ map, cpus: 2, residentLimit: LIMIT, swap: [new MemorySwap(256)], recursiveSlot: 509 });
+    const [one, two] = [stack.vmm.createSpace(), stack.vmm.createSpace()];
+    const at = one?.map({ bytes: PAGES * PAGE });
+    if (one === null || two === null || typeof at !== "number") throw new Error("no memory");
+    for (let page = 0; page < PAGES; page++) stack.enter(one, page & 1).store32(at + page * PAGE, page);
+    const there = one.clone();
+    expect(there && stack.enter(there, 1).store32(at, 9)).toBe(true);
+    one.unmap(at, 20 * PAGE);
+    expect(stack.tables.recursive?.reached).toBeGreaterThan(PAGES);
+    expect(problems()).toBe("");
+    const { memory } = stack.machine;
+    memory.words(two.tables.root)[memory.base(two.tables.root) + 509 * 2] = one.tables.root * 4096 + 3;
+    expect(problems()).toContain("not true that a recursive slot leads to its own root: space 2");
+  });
+
   test("with kernel memory, a shared file and a stock of zeroed frames", () => {
     const { kernel } = stack.vmm;
     const address = kernel?.map({ bytes: 4 * PAGE });

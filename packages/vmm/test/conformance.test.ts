@@ -52,7 +52,7 @@ import {
   type TablesFixture,
   type TlbFixture,
 } from "@pagewright/vmm/testing";
-import { X86System } from "@pagewright/vmm/x86";
+import { rootWords, X86System } from "@pagewright/vmm/x86";
 import { MODE_4_LEVEL, MODE_5_LEVEL, MODE_PAE, type PagingMode } from "@pagewright/x86-paging";
 
 import { Lz4Block } from "../src/swap/compress/lz4-block.ts";
@@ -201,6 +201,32 @@ function x86Tables(mode?: PagingMode): TablesFixture {
   };
 }
 
+/** Tables of the space made last are reached through its recursive slot, those of others through windows. */
+function x86Recursive(): TablesFixture {
+  const map = physicalMapFromJson({ entries: [{ base: "0x100000", end: "0x1ffffff", type: 1 }] });
+  const { cpus, memory } = new Machine({ map });
+  const frames = new Starving(new Pmm({ ranges: map.frameRanges() }));
+  const system = new X86System({ cpus, current: () => 0, bootMemory: memory, frames, recursiveSlot: 510 });
+  return {
+    system: {
+      kernel: system.kernel,
+      structure: system.structure,
+      create: () => {
+        const tables = system.create();
+        if (tables !== null) cpus[0]?.writeCr3(...rootWords(tables.root));
+        return tables;
+      },
+    },
+    tableFrames: () => frames.taken,
+    starve: () => {
+      frames.starved = true;
+    },
+    giveTable: (pfn) => {
+      frames.give(pfn);
+    },
+  };
+}
+
 run("TranslationTables: a Map", translationTablesSuite, naiveTables);
 run("TranslationTables: in plain memory", translationTablesSuite, plainTables);
 run("TranslationTables: x86 through kernel windows", translationTablesSuite, () => x86Tables());
@@ -208,6 +234,8 @@ run("LargeLeaves: in plain memory", largeLeavesSuite, plainTables);
 run("LargeLeaves: x86 through kernel windows", largeLeavesSuite, () => x86Tables());
 run("LargeLeaves: x86 with PAE", largeLeavesSuite, () => x86Tables(MODE_PAE));
 run("LargeLeaves: x86 with five levels", largeLeavesSuite, () => x86Tables(MODE_5_LEVEL));
+run("TranslationTables: x86 through a recursive slot", translationTablesSuite, x86Recursive);
+run("TableStructure: x86 through a recursive slot", tableStructureSuite, x86Recursive);
 run("TableStructure: in plain memory", tableStructureSuite, plainTables);
 run("TableStructure: x86", tableStructureSuite, () => x86Tables());
 

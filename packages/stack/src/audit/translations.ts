@@ -1,5 +1,5 @@
 /** Everything that tables and TLBs reach, and what must be true of it. */
-import { memoryTypeOf, levelOf, RIGHT_EXECUTE, RIGHT_USER, RIGHT_WRITE } from "@pagewright/x86-paging";
+import { memoryTypeOf, levelOf, RIGHT_EXECUTE, RIGHT_USER, RIGHT_WRITE, tableFrameOf } from "@pagewright/x86-paging";
 import type { PagingMode, Pfn } from "@pagewright/x86-paging";
 import { EXECUTE, WRITE } from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
@@ -9,8 +9,8 @@ import type { Findings } from "./findings.ts";
 import { TableCensus } from "./table-census.ts";
 import type { Leaf } from "./table-census.ts";
 
-/** Bit 5 of an entry: processors set it in their own root's copy. */
-const ACCESSED_BIT = 0x20;
+/** Bits 5 and 6 of an entry: processors set them in their own root's copy, bit 6 where they come through a recursive slot. */
+const USED_BITS = 0x60;
 
 /** What the census of all spaces found. */
 export interface Translations {
@@ -100,7 +100,10 @@ class TranslationAudit implements Translations {
     );
     for (const leaf of this.#windowLeaves) this.#windowLeaf(kernel, leaf);
     this.#countReferences();
-    for (const space of this.#stack.vmm.core.spaces.values()) this.#sameUpperHalf(kernel.tables.root, space);
+    for (const space of this.#stack.vmm.core.spaces.values()) {
+      this.#sameUpperHalf(kernel.tables.root, space);
+      this.#ownSlot(space);
+    }
   }
 
   #kernelLeaf(kernel: AddressSpace, leaf: Leaf): void {
@@ -130,13 +133,31 @@ class TranslationAudit implements Translations {
     this.#findings.fact(this.tables.has(leaf.pfn), "a window at rest shows a page table", where);
   }
 
+  /** A space's recursive slot leads to its own root, out of reach of user mode: nothing but its tables, and the kernel's, can be seen through it. */
+  #ownSlot(space: AddressSpace): void {
+    const { recursive } = this.#stack.tables;
+    if (recursive === null) return;
+    const { memory } = this.#stack.machine;
+    const { root } = space.tables;
+    const at = memory.base(root) + recursive.slot * 2;
+    const low = memory.words(root)[at]!;
+    const found = tableFrameOf(levelOf(this.#mode, this.#mode.depth), low, memory.words(root)[at + 1]!);
+    this.#findings.fact(
+      found === root && (low & this.#mode.userMask) === 0,
+      "a recursive slot leads to its own root",
+      () => `space ${space.asid}, ${frameText(found)}`,
+    );
+  }
+
   #sameUpperHalf(kernelRoot: Pfn, space: AddressSpace): void {
     const { memory } = this.#stack.machine;
     const words = memory.words(kernelRoot);
     const kernel = memory.base(kernelRoot);
     const own = memory.base(space.tables.root);
+    const slot = this.#stack.tables.recursive?.slot ?? -1;
     for (let index = this.#half; index < this.#half * 2; index++) {
-      const low = (words[kernel + index * 2]! ^ words[own + index * 2]!) & ~ACCESSED_BIT;
+      if (index === slot) continue;
+      const low = (words[kernel + index * 2]! ^ words[own + index * 2]!) & ~USED_BITS;
       const high = words[kernel + index * 2 + 1]! ^ words[own + index * 2 + 1]!;
       this.#findings.fact(
         low === 0 && high === 0,

@@ -13,6 +13,7 @@ import {
   Mapper,
   TableShares,
   attributes,
+  installRecursiveSlot,
   levelOf,
   type PagingMode,
   type TableFrames,
@@ -25,6 +26,7 @@ import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "../units.t
 import { AttributeMap, LINUX_PAT } from "./attributes.ts";
 import type { KernelCpu } from "./kernel-cpu.ts";
 import { X86LargeLeaves } from "./large-leaves.ts";
+import { RecursiveTables } from "./recursive-tables.ts";
 import { X86Structure } from "./structure.ts";
 import { TableSource } from "./table-source.ts";
 import { X86Tables } from "./tables.ts";
@@ -48,12 +50,15 @@ export interface X86SystemOptions {
   readonly patIndex?: readonly number[];
   /** CR4.SMEP or CR4.SMAP is on. */
   readonly supervisorGuards?: boolean;
+  /** Root entry through which tables of the running space are reached, between the halves' own: 256 to 510 in 4-level paging. Absent: windows alone. */
+  readonly recursiveSlot?: number;
 }
 
-/** Memory of tables: as firmware leaves it until the windows stand, through the windows from then on. */
+/** Memory of tables: as firmware leaves it until the windows stand, through the windows, or a recursive slot beside them, from then on. */
 class BootableMemory implements TableMemory {
   target: TableMemory;
   windows: KernelWindows | null = null;
+  recursive: RecursiveTables | null = null;
 
   constructor(target: TableMemory) {
     this.target = target;
@@ -62,6 +67,15 @@ class BootableMemory implements TableMemory {
   /** Whoever still shows the frame stops. */
   forget(pfn: Pfn): void {
     if (this.windows !== null) this.windows.forget(pfn);
+    this.recursive?.forget();
+  }
+
+  /** Makes a frame that is in no table yet read as zero. */
+  zero(pfn: Pfn): void {
+    const memory = this.windows ?? this.target;
+    const words = memory.words(pfn);
+    const base = memory.base(pfn);
+    words.fill(0, base, base + PAGE_SIZE / 4);
   }
 
   words(pfn: Pfn): Uint32Array {
@@ -85,6 +99,8 @@ export class X86System implements TranslationSystem {
   readonly kernel: X86Tables;
   /** The only way to frames. */
   readonly windows: KernelWindows;
+  /** The way to the running space's tables through a slot of its root, null where there is none. */
+  readonly recursive: RecursiveTables | null;
   /** Frames of tables. */
   readonly source: TableSource;
   readonly #mode: PagingMode;
@@ -107,7 +123,9 @@ export class X86System implements TranslationSystem {
     this.layout = layoutOf(mode, options.cpus.length);
     this.source = new TableSource(
       options.frames,
-      (pfn) => zeroTable(memory, pfn),
+      (pfn) => {
+        memory.zero(pfn);
+      },
       (pfn) => memory.forget(pfn),
       options.rootFrames ?? null,
     );
@@ -122,6 +140,22 @@ export class X86System implements TranslationSystem {
     for (const cpu of options.cpus) cpu.writeCr3(...rootWords(kernel.root));
     memory.target = this.windows;
     memory.windows = this.windows;
+    this.recursive = options.recursiveSlot === undefined ? null : this.#bootSlot(options.recursiveSlot, options);
+  }
+
+  /** Lets the kernel's root refer to itself, and tables be reached that way. */
+  #bootSlot(slot: number, { cpus, current }: X86SystemOptions): RecursiveTables {
+    const top = levelOf(this.#mode, this.#mode.depth);
+    const { editor } = this.kernel.mapper;
+    const start = slot * top.pages;
+    if (start < this.layout.userHigh || start + top.pages > editor.rawOf(this.layout.kernelLow))
+      throw new VmmError("bad-argument", "A recursive slot lies between the halves' own entries.", { slot });
+    const recursive = new RecursiveTables(this.#mode, slot, cpus, current, this.windows);
+    installRecursiveSlot(this.kernel.mapper, slot);
+    this.#memory.recursive = recursive;
+    this.#memory.target = recursive;
+    this.source.isRecursive = true;
+    return recursive;
   }
 
   /** See {@link TranslationSystem.create}. */
@@ -132,8 +166,11 @@ export class X86System implements TranslationSystem {
     const first = this.#firstKernelEntry(entries);
     const shared = this.#entries(this.kernel.root, first, entries);
     this.#write(mapper.root, first, shared);
+    const { recursive } = this;
+    if (recursive !== null) installRecursiveSlot(mapper, recursive.slot);
     return new X86Tables(mapper, this.#attributes, this.source, (root) => {
       this.#write(root, first, new Uint32Array(shared.length));
+      if (recursive !== null) this.#write(root, recursive.slot, new Uint32Array(2));
     });
   }
 
@@ -216,11 +253,4 @@ function layoutOf(mode: PagingMode, cpus: number): AddressLayout {
     kernelLow: end - top.pages,
     kernelHigh: end - TABLE_PAGES - windows,
   };
-}
-
-function zeroTable(memory: TableMemory, pfn: Pfn): void {
-  if (pfn === NO_FRAME) return;
-  const words = memory.words(pfn);
-  const base = memory.base(pfn);
-  words.fill(0, base, base + PAGE_SIZE / 4);
 }

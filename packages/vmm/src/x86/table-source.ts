@@ -17,12 +17,14 @@ export class TableSource implements TableFrames {
   readonly #ownRoots: Set<Pfn> = new Set();
   /** Frames kept back for leaves that may have to be split. They are in no table and never were since they were taken. */
   readonly #deposits: Pfn[] = [];
+  /** Whether tables are seen at addresses that tell their place: where one goes or moves, more than its pages is stale. */
+  isRecursive = false;
   #isSplitting = false;
   #splits = 0;
   #plan: FlushSink | null = null;
   #taken = 0;
 
-  /** A source of zeroed frames; `forget` is told before one is given back. */
+  /** A source of zeroed frames; `forget` is told before one is given back, and (NO_FRAME) when tables moved. */
   constructor(
     frames: FrameSource,
     zero: (pfn: Pfn) => void,
@@ -116,6 +118,11 @@ export class TableSource implements TableFrames {
     if (this.#ownRoots.delete(pfn)) this.#roots?.give(pfn);
     else if (this.#plan !== null) this.#plan.tableFrame(pfn);
     else this.#frames.give(pfn);
+  }
+
+  /** Tables hang elsewhere now. */
+  moved(): void {
+    if (this.isRecursive) this.#forget(NO_FRAME);
   }
 
   /** From now on frames that come back go to a plan (null: to the source). */

@@ -225,7 +225,7 @@ export class X86Tables implements TranslationTables {
     const done = this.mapper.map(vpn, pages, pfn, this.#attributes.packed(attributes), { level });
     if (!done.ok) {
       this.#source.withdraw(kept);
-      return this.#refused(done);
+      return done.reason === "mapped" ? false : this.#refused(done);
     }
     this.#report(done, plan);
     this.large.add(vpn, pages);
@@ -265,6 +265,7 @@ export class X86Tables implements TranslationTables {
   /** Forgets which leaf table was found last: tables have moved. */
   forgetTables(): void {
     this.#lastNumber = NaN;
+    this.#source.moved();
   }
 
   /** Takes out the tables of a table-aligned range that hold nothing. */
@@ -299,7 +300,7 @@ export class X86Tables implements TranslationTables {
           for (let at = 0; at < range.pages; at += range.stride) plan.invalidate(range.start + at);
     if (done.heldTables > 0) {
       this.#lastNumber = NaN;
-      if (pages === 0) plan.invalidateSpace();
+      if (pages === 0 || this.#source.isRecursive) plan.invalidateSpace();
       this.#source.redirect(plan);
       done.complete();
       this.#source.redirect(null);

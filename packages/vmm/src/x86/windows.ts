@@ -89,7 +89,7 @@ export class CpuWindows {
   /** Makes sure that no table window shows a frame that is about to be given back. */
   forget(pfn: Pfn): void {
     const slot = pfn & (TABLE_WINDOWS - 1);
-    if (this.#shown[slot] !== pfn) return;
+    if (pfn === NO_FRAME || this.#shown[slot] !== pfn) return;
     this.#shown[slot] = NO_FRAME;
     const { cpu } = this;
     const { cpl } = cpu;

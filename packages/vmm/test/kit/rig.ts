@@ -2,7 +2,7 @@
 import { Machine, physicalMapFromJson, type Cpu } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import { MemorySwap, Vmm, type AddressSpace, type VmmOptions } from "@pagewright/vmm";
-import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
+import { CpuTlbControl, X86FaultHandler, X86System, type X86SystemOptions } from "@pagewright/vmm/x86";
 
 /** What {@link rigOf} makes. */
 export interface Rig {
@@ -17,8 +17,13 @@ export interface Rig {
   current: number;
 }
 
-/** A machine of `mebibytes` MiB and a manager on it. */
-export function rigOf(options: Partial<VmmOptions> = {}, mebibytes = 64, cpus = 1): Rig {
+/** A machine of `mebibytes` MiB and a manager on it. `tables`: what its page tables are made with beside what the rig decides. */
+export function rigOf(
+  options: Partial<VmmOptions> = {},
+  mebibytes = 64,
+  cpus = 1,
+  tables: Partial<X86SystemOptions> = {},
+): Rig {
   const end = (mebibytes * 1048576 - 1).toString(16);
   const map = physicalMapFromJson({
     entries: [
@@ -30,7 +35,7 @@ export function rigOf(options: Partial<VmmOptions> = {}, mebibytes = 64, cpus = 
   const pmm = new Pmm({ ranges: map.frameRanges() });
   const state = { current: 0 };
   const current = (): number => state.current;
-  const system = new X86System({ cpus: machine.cpus, current, bootMemory: machine.memory, frames: pmm });
+  const system = new X86System({ cpus: machine.cpus, current, bootMemory: machine.memory, frames: pmm, ...tables });
   const control = new CpuTlbControl(machine.cpus, current, system.kernel.root);
   const vmm = new Vmm({
     frames: pmm,
