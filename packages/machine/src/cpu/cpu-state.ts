@@ -8,6 +8,7 @@ import type { MtrrState } from "../mtrr/registers.ts";
 import type { FaultKind } from "./access-fault.ts";
 import type { MmuCounts } from "./mmu-ports.ts";
 import type { Registers } from "./registers.ts";
+import type { StructureCacheState } from "./structure-caches.ts";
 import type { TlbArrayState } from "./tlb-array.ts";
 import type { CpuOutcome, DeliveryPath } from "./wired-control.ts";
 
@@ -30,7 +31,7 @@ export interface CpuState {
   /** TLB arrays. */
   readonly tlb: readonly TlbArrayState[];
   /** Paging-structure caches. */
-  readonly structures: readonly TlbArrayState[];
+  readonly structures: StructureCacheState;
   /** Whether it runs. */
   readonly outcome: CpuOutcome;
   /** What it needs to deliver an exception. */

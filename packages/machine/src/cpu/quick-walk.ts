@@ -9,7 +9,6 @@ import type { PagingState } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import type { StructureCaches } from "./structure-caches.ts";
-import { FLAG_RIGHTS } from "./tlb-array.ts";
 
 /** Present, accessed. */
 const USED = 0x21;
@@ -119,7 +118,8 @@ export class QuickWalk {
     if (level === 0) structures.fill(4, vpn, asid, frameOf(this.low4, this.high4), rightsOf(this.low4, this.high4));
     if (level !== 2)
       structures.fill(3, vpn, asid, frameOf(this.low3, this.high3), rightsOf(this.aboveLow, this.aboveHigh));
-    structures.fill(2, vpn, asid, frameOf(this.low2, this.high2), this.rights & FLAG_RIGHTS);
+    structures.fill(2, vpn, asid, frameOf(this.low2, this.high2), this.rights);
+    if (level === 0) structures.renewed(vpn, asid);
   }
 
   private isOdd(low: number, high: number): boolean {

@@ -231,12 +231,10 @@ export class Tlb {
 
   /** Invalidates the translations of one page of `asid` in every array; with `globals` global ones of any PCID too. */
   dropPage(vpn: Vpn, asid: number, globals: boolean): void {
-    const slot = vpn & FAST_MASK;
-    this.data4.dropPage(vpn, asid, globals);
-    this.code4.dropPage(vpn, asid, globals);
-    this.dropSlot(slot, false);
-    this.dropSlot(slot, true);
-    this.shared?.dropPage(vpn, asid, globals);
+    // A page that was not in the first level has no shortcut.
+    if (this.data4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, false);
+    if (this.code4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, true);
+    if (this.shared !== null) this.shared.dropPage(vpn, asid, globals);
     if (this.has2) {
       const page = Math.floor(vpn / PAGES_2M);
       const gone = this.data2.dropPage(page, asid, globals) + this.code2.dropPage(page, asid, globals);
