@@ -103,9 +103,9 @@ export class FrameKeeper {
 
   #takeSlowly(): Pfn {
     const core = this.#core;
-    core.stalls.stall();
+    const isKnown = core.stalls.begin();
     const pfn = this.#takeUnderPressure();
-    core.stalls.resume();
+    core.stalls.end(isKnown);
     return pfn;
   }
 

@@ -99,6 +99,20 @@ export class StallMeter {
     this.#stalled--;
   }
 
+  /** As {@link stall}, for one of who knows how many tasks: one that nobody announced is active while it waits. Returns whether it was announced. */
+  begin(): boolean {
+    const isKnown = this.#stalled < this.#active;
+    if (!isKnown) this.activate();
+    this.stall();
+    return isKnown;
+  }
+
+  /** Ends a {@link begin} with what it returned. */
+  end(isKnown: boolean): void {
+    this.resume();
+    if (!isKnown) this.retire();
+  }
+
   /** Time in which at least one task waited. */
   some(): Stall {
     this.#account();
