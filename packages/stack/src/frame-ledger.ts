@@ -15,6 +15,7 @@ import type {
   FrameSource,
   FrameWindow,
   Pfn,
+  RunPlan,
   SpecialFrames,
   SpecialOutcome,
   SpecialRequest,
@@ -109,6 +110,11 @@ export class LedgerFrames implements FrameSource {
   }
 
   /** See the FrameSource port of vmm. */
+  split(pfn: Pfn, order: number): void {
+    this.#frames.split?.(pfn, order);
+  }
+
+  /** See the FrameSource port of vmm. */
   takeMany(into: Float64Array, count: number, hints?: FrameHints): number {
     const taken = this.#frames.takeMany(into, count, hints);
     for (let at = 0; at < taken; at++) this.#ledger.taken(into[at]!, 1);
@@ -137,7 +143,19 @@ export class LedgerRuns implements SpecialFrames {
   request(request: SpecialRequest): SpecialOutcome {
     const outcome = this.#runs.request(request);
     if (outcome.ok) this.#ledger.taken(outcome.start, outcome.frames);
+    else if (outcome.plan !== undefined) return { ...outcome, plan: this.#enteringGrant(outcome.plan) };
     return outcome;
+  }
+
+  /** A plan whose run is entered once it is granted. */
+  #enteringGrant(plan: RunPlan): RunPlan {
+    const { start, frames, moves } = plan;
+    const commit = (): boolean => {
+      const done = plan.commit();
+      if (done) this.#ledger.taken(start, frames);
+      return done;
+    };
+    return { start, frames, moves, begin: () => plan.begin(), commit, cancel: () => plan.cancel() };
   }
 
   /** See the SpecialFrames port of vmm. */

@@ -64,7 +64,7 @@ export class Change implements EntrySink {
     this.#locked = locked;
     this.plan.asid = space.asid;
     if (this.#core.interleaving === null) space.tables.unmap(start, end, this.plan, this);
-    else this.#eachEntry(space, start, end, (vpn) => space.tables.unmap(vpn, vpn + 1, this.plan, this));
+    else this.#eachEntry(space, start, end, (from, to) => space.tables.unmap(from, to, this.plan, this));
   }
 
   /** Sets the attributes of the translations of `[start, end)`. */
@@ -73,18 +73,23 @@ export class Change implements EntrySink {
     if (space === null) return;
     this.plan.asid = space.asid;
     if (this.#core.interleaving === null) space.tables.protect(start, end, attributes, this.plan);
-    else this.#eachEntry(space, start, end, (vpn) => space.tables.protect(vpn, vpn + 1, attributes, this.plan));
+    else this.#eachEntry(space, start, end, (from, to) => space.tables.protect(from, to, attributes, this.plan));
   }
 
-  /** Entry by entry, with a yield point after each. */
-  #eachEntry(space: AddressSpace, start: Vpn, end: Vpn, change: (vpn: Vpn) => void): void {
+  /** Entry by entry, leaves of 2M and 1G within the range as one, with a yield point after each. */
+  #eachEntry(space: AddressSpace, start: Vpn, end: Vpn, change: (from: Vpn, to: Vpn) => void): void {
+    const { large } = this.#core.tables;
     const found: Vpn[] = [];
     space.sheets.forEach(start, end, (_sheet, base) => {
       for (let vpn = Math.max(start, base); vpn < Math.min(end, base + TABLE_PAGES); vpn++) found.push(vpn);
     });
+    let done: Vpn = start;
     for (const vpn of found) {
-      if (space.tables.query(vpn) === 0) continue;
-      change(vpn);
+      if (vpn < done || space.tables.query(vpn) === 0) continue;
+      const pages = large?.pagesAt(space.tables, vpn) ?? 1;
+      const whole = Math.floor(vpn / pages) * pages === vpn && vpn + pages <= end;
+      done = vpn + (whole ? pages : 1);
+      change(vpn, done);
       this.#core.yieldPoint("entry");
     }
   }

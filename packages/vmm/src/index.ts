@@ -44,6 +44,7 @@ export type {
   Compressor,
   EntrySink,
   EvacuationPlan,
+  RunPlan,
   FlushSink,
   FrameHints,
   FramePressure,
@@ -68,6 +69,9 @@ export type {
 } from "./ports.ts";
 export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
 export type { VmmStats } from "./stats.ts";
+export { PAGE_1G, PAGE_2M, type PageSize } from "./large/blocks.ts";
+export { LargePages, type LargePageStats, type LargePageUse } from "./large/large-pages.ts";
+export { Collapser, MAX_MISSING } from "./large/collapser.ts";
 export type { CommitPolicy } from "./commit.ts";
 export { isResolved, isViolation, type FaultOutcome, type Outcome, type Refusal } from "./outcome.ts";
 export { AddressSpace, KERNEL_HIGH, KERNEL_LOW, STACK_GAP, USER_HIGH, USER_LOW } from "./space/space.ts";

@@ -17,6 +17,7 @@
  * | `type-conflict` | the frames are mapped with another memory type |
  * | `no-memory` | no frame could be had |
  * | `not-anonymous`, `not-shared`, `locked`, `mixed` | the advice or move does not apply to a region of the range |
+ * | `page-size` | pages of that size cannot be had here |
  * | `bus` | a page of the range lies beyond the end of its object or cannot be read |
  * | `pending` | a page of the range must be awaited: use the asynchronous form |
  * | `busy` | another processor changes the space's regions: try again |
@@ -40,6 +41,7 @@ export type Refusal =
   | "locked"
   | "mixed"
   | "overlap"
+  | "page-size"
   | "bus"
   | "failed"
   | "busy"

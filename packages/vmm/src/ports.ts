@@ -60,10 +60,18 @@ export interface EvacuationPlan {
   cancel(): void;
 }
 
+/** A plan that takes the place of a refused request: once committed, the run that it emptied is granted. */
+export interface RunPlan extends EvacuationPlan {
+  /** First frame of the run. */
+  readonly start: Pfn;
+  /** Frames of the run. */
+  readonly frames: number;
+}
+
 /** Outcome of a {@link SpecialRequest}. */
 export type SpecialOutcome =
   | { readonly ok: true; readonly start: Pfn; readonly frames: number }
-  | { readonly ok: false; readonly reason: string; readonly plan?: EvacuationPlan | undefined };
+  | { readonly ok: false; readonly reason: string; readonly plan?: RunPlan | undefined };
 
 /** Frames in a row below an address, aligned, within a boundary: for devices. */
 export interface SpecialFrames {
@@ -208,7 +216,7 @@ export interface LargeLeaves {
   readonly sizes: readonly number[];
   /** Leaves that became smaller ones so far. */
   readonly splits: number;
-  /** Maps an aligned run that has no translations by one leaf. False: no frame for a table or for those kept back; nothing changed. */
+  /** Maps an aligned run by one leaf. False: a page of it is mapped, or no frame is there for a table or for those kept back; nothing changed. */
   map(tables: TranslationTables, vpn: Vpn, pfn: Pfn, pages: number, attributes: number, plan: FlushSink): boolean;
   /** Makes the leaf that translates a page leaves of the next smaller size, rights, accessed and dirty kept. */
   split(tables: TranslationTables, vpn: Vpn, plan: FlushSink): void;
@@ -294,6 +302,8 @@ export interface SwapStore {
   read(slot: number, into: Uint8Array): IoOutcome;
   /** The content of a slot is not needed any more. */
   discard?(slot: number): void;
+  /** Whether reading a slot waits for a device; absent: yes. A page that need not be waited for is not fetched ahead. */
+  waits?(slot: number): boolean;
 }
 
 /**

@@ -12,6 +12,8 @@ import { PagerObject, type PagerOptions } from "./objects/pager-object.ts";
 import { AsyncFileObject } from "./objects/async-file-object.ts";
 import { allocateDmaBuffer, type DmaOutcome, type DmaRequest } from "./dma/allocate.ts";
 import { beginTransfer, type DeviceReach, type DmaTransfer, type TransferDirection } from "./dma/transfer.ts";
+import { Collapser } from "./large/collapser.ts";
+import { LargePages, type LargePageUse } from "./large/large-pages.ts";
 import { Migrator } from "./migration.ts";
 import type { Refusal } from "./outcome.ts";
 import { PAGE_OBJECT } from "./pages/pages.ts";
@@ -95,6 +97,10 @@ export interface VmmOptions {
   readonly readAhead?: number;
   /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
   readonly lazyShootdown?: boolean;
+  /** Where 2M pages are used without a request; in regions with the advice `large` by default. */
+  readonly largePages?: LargePageUse;
+  /** Pages that may be missing where the background makes 512 pages a 2M page, 0 … 511; 51 by default. */
+  readonly collapseMissing?: number;
   /** Who may run at yield points; nobody by default. */
   readonly interleaving?: Interleaving;
 }
@@ -105,6 +111,10 @@ export class Vmm {
   readonly core: Core;
   /** The fault handler. */
   readonly faults: FaultHandler;
+  /** 2M pages. */
+  readonly large: LargePages;
+  /** Makes 2M pages of small ones; see {@link background}. */
+  readonly collapser: Collapser;
   /** Promised memory. */
   readonly commit: CommitAccount;
   /** Memory types in use. */
@@ -152,7 +162,8 @@ export class Vmm {
       readAhead: options.readAhead ?? 32,
       memoryTypes: options.memoryTypes ?? null,
     });
-    this.faults = new FaultHandler(this.core);
+    this.large = new LargePages(this.core, options.largePages ?? "advise");
+    this.faults = new FaultHandler(this.core, this.large);
     this.faults.faultAround = faultAround;
     if (options.currentNode !== undefined) this.faults.currentNode = options.currentNode;
     this.faults.zeroFrame = options.zeroFrame ?? true;
@@ -161,6 +172,7 @@ export class Vmm {
     this.#special = options.special ?? null;
     this.types = new TypeLedger(this.core, this.#memoryTypes);
     this.migrator = new Migrator(this.core);
+    this.collapser = new Collapser(this.core, this.large, this.migrator, this.#special, options.collapseMissing);
     this.spaceSwitch = options.spaceSwitch ?? null;
     this.writeExecute = options.writeExecute ?? "off";
     this.kernel = tables.kernel === null ? null : new AddressSpace(this, 0, tables.kernel, true);
@@ -246,7 +258,8 @@ export class Vmm {
 
   /**
    * One bounded step of background work: releases quarantined frames, evicts up to `budget` pages while the frame source is below its high watermark or fewer
-   * than a sixteenth of the resident limit is free. Returns how many pages left; 0: nothing to do now.
+   * than a sixteenth of the resident limit is free. Where frames are plenty, and no store was used since the last step, pages that left last come back from swap,
+   * until an eighth of the limit is free; then small pages are made 2M pages. Returns how many pages left, came, or are under new leaves; 0: nothing to do now.
    */
   background(budget: number): number {
     const { core } = this;
@@ -259,7 +272,8 @@ export class Vmm {
       if (!core.reclaimer.reclaimOne()) break;
       freed++;
     }
-    return freed;
+    if (freed === 0) freed = core.prefetcher.refill(budget, 2 * spare);
+    return freed > 0 ? freed : this.collapser.step(budget);
   }
 
   /** Settles when every page that is on its way to a store that answers later has left, or is known to stay. */

@@ -38,10 +38,11 @@ export function allocateDmaBuffer(
   let outcome = special.request(wish);
   let moved = 0;
   if (!outcome.ok && outcome.plan !== undefined) {
-    const evacuated = migrator.evacuate(outcome.plan);
+    const { plan, reason } = outcome;
+    const evacuated = migrator.evacuate(plan);
     moved = evacuated.moved;
-    if (!evacuated.ok) return { ok: false, reason: outcome.reason, stuck: evacuated.stuck };
-    outcome = special.request(wish);
+    if (!evacuated.ok) return { ok: false, reason, stuck: evacuated.stuck };
+    outcome = { ok: true, start: plan.start, frames: plan.frames };
   }
   if (!outcome.ok) return { ok: false, reason: outcome.reason, stuck: [] };
   const { start, frames } = outcome;

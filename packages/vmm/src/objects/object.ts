@@ -105,6 +105,11 @@ export abstract class MemoryObject {
     return;
   }
 
+  /** What was stored to a page is lost with its frame. */
+  lost(_page: number): void {
+    return;
+  }
+
   /** A page mapped with write notification is about to be stored to. */
   writeFault(_index: number, _vpn: Vpn): "allow" | "deny" {
     return "allow";
@@ -261,7 +266,7 @@ export abstract class MemoryObject {
   }
 
   /** Makes the record of the object's page at `index`, in a frame; or puts the one that is remembered there. */
-  protected adopt(index: number, pfn: number): number {
+  adopt(index: number, pfn: number): number {
     const { core } = this;
     const known = this.pages.get(index);
     if (known !== NO_PAGE) {

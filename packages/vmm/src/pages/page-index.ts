@@ -23,6 +23,15 @@ export class PageIndex {
     return chunk === null ? NO_PAGE : chunk[index & (TABLE_PAGES - 1)]!;
   }
 
+  /** Whether any page has an index in `[start, end)`, within 512 from a multiple of 512 on. Stops at the first. */
+  hasAny(start: number, end: number): boolean {
+    const chunk = this.#find(Math.floor(start / TABLE_PAGES));
+    if (chunk === null) return false;
+    const first = start & (TABLE_PAGES - 1);
+    for (let at = first; at < first + (end - start); at++) if (chunk[at] !== NO_PAGE) return true;
+    return false;
+  }
+
   /** Puts a page at an index where none is. */
   add(index: number, page: number): void {
     const number = Math.floor(index / TABLE_PAGES);

@@ -4,9 +4,10 @@
  * Anonymous minor fault: region found (one compare), table state read, frame taken, zeroed, mapped. No allocation.
  */
 import type { Core } from "../core.ts";
+import type { LargePages } from "../large/large-pages.ts";
 import { DeviceObject } from "../objects/device-object.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, type MemoryObject } from "../objects/object.ts";
-import { NO_PAGE, PAGE_POISONED, PAGE_PREFETCHED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_POISONED } from "../pages/pages.ts";
 import type { FaultOutcome } from "../outcome.ts";
 import { EXECUTE, RIGHTS_MASK, USER, WRITE } from "../rights.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type VirtAddr, type Vpn } from "../units.ts";
@@ -26,7 +27,6 @@ import {
   SOURCE_PRIVATE,
   SOURCE_SHARED,
 } from "./fault-table.ts";
-import type { ReadAhead } from "../reclaim/read-ahead.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
@@ -43,12 +43,15 @@ export class FaultHandler {
   zeroFrame = true;
   /** NUMA node of the processor that runs. */
   currentNode: () => number = () => -1;
+  /** Faults that 2M pages resolve. */
+  readonly large: LargePages;
   readonly #core: Core;
   #zeroPfn: Pfn = NO_FRAME;
 
   /** A handler for a core. */
-  constructor(core: Core) {
+  constructor(core: Core, large: LargePages) {
     this.#core = core;
+    this.large = large;
   }
 
   /** The shared frame of zeroes, −1 while there is none. */
@@ -96,10 +99,16 @@ export class FaultHandler {
     const source = this.#sourceOf(region, anon);
     const action = FAULT_TABLE[source * 2 + (write ? 1 : 0)]!;
     if (action === REFUSE) return "guard";
+    if (this.large.wants(region)) {
+      const wanted = action === MAP_ZERO && (!this.zeroFrame || region.locked !== "none") ? MAP_NEW : action;
+      const done = this.large.resolve(space, region, vpn, wanted, write, state !== 0);
+      if (done !== null) return done;
+    }
     if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn, state !== 0);
     if (action === MAP_ZERO) return this.#mapZero(space, region, sheet, vpn);
     if (action === MAP_DEVICE) return this.#mapDevice(space, region, vpn);
-    const outcome = anon >= 0 ? this.#bringAnon(space, anon) : this.#bringObject(space, region, vpn, write);
+    const outcome =
+      anon >= 0 ? this.#bringAnon(space, region, vpn, anon) : this.#bringObject(space, region, vpn, write);
     if (outcome !== "minor" && outcome !== "major") return outcome;
     const page = anon >= 0 ? anon : region.object === null ? NO_PAGE : region.object.pages.get(region.indexOf(vpn));
     if (page < 0) return "bus";
@@ -223,18 +232,20 @@ export class FaultHandler {
     return brought === "major" ? "major" : "copy";
   }
 
-  #bringAnon(space: AddressSpace, page: number): FaultOutcome {
-    const { pages, swapper } = this.#core;
+  #bringAnon(space: AddressSpace, region: Region, vpn: Vpn, page: number): FaultOutcome {
+    const { pages, prefetcher, swapper } = this.#core;
     if (pages.has(page, PAGE_POISONED)) return "bus";
-    if (pages.isResident(page)) return "minor";
+    if (pages.isResident(page)) {
+      prefetcher.touched(page);
+      return "minor";
+    }
     const stored = pages.swap[page]! >= 0;
     const brought = swapper.bringIn(page);
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
     if (brought === SUPPLY_BUS) return "bus";
-    if (brought < 0) {
-      space.pending = swapper.pending;
-      return "pending";
-    }
+    if (brought < 0) space.pending = swapper.pending;
+    if (stored) prefetcher.swapFault(space, region, vpn, page);
+    if (brought < 0) return "pending";
     return stored ? "major" : "minor";
   }
 
@@ -247,45 +258,16 @@ export class FaultHandler {
     const brought = object.obtain(index);
     if (brought >= 0) {
       const read = object.supplyRead;
-      if (object.readAhead !== null) this.#readAhead(object, object.readAhead, region, index, brought, read);
+      const { prefetcher } = this.#core;
+      if (object.readAhead !== null) prefetcher.fileFault(object, object.readAhead, region, index, brought, read);
+      else if (read) prefetcher.swapFault(space, region, vpn, brought);
+      else prefetcher.touched(brought);
       return read ? "major" : "minor";
     }
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
     if (brought === SUPPLY_BUS) return "bus";
     space.pending = object.pending;
     return "pending";
-  }
-
-  /** Tells the watcher of a miss or of the first use of a page that was fetched ahead, and fetches what it asks for into spare frames. */
-  #readAhead(
-    object: MemoryObject,
-    ahead: ReadAhead,
-    region: Region,
-    index: number,
-    page: number,
-    missed: boolean,
-  ): void {
-    const core = this.#core;
-    const { pages } = core;
-    if (region.pattern === "random") return;
-    if (missed) ahead.miss(index);
-    else if (pages.has(page, PAGE_PREFETCHED)) {
-      pages.unmark(page, PAGE_PREFETCHED);
-      core.stats.prefetchHits++;
-      ahead.used(index);
-    } else return;
-    core.pin(page);
-    for (let done = 0; done < ahead.count && core.hasSpareFrames; done++) {
-      const at = ahead.start + done * ahead.stride;
-      if (at < 0 || at * PAGE_SIZE >= object.size) break;
-      const known = object.pages.get(at);
-      if (known !== NO_PAGE && pages.isResident(known)) continue;
-      const fetched = object.obtain(at);
-      if (fetched < 0) break;
-      pages.mark(fetched, PAGE_PREFETCHED);
-      core.stats.prefetched++;
-    }
-    core.unpin(page);
   }
 
   /** Maps neighbours of a page of an object that are in frames already, read-only and unlocked regions only. */
@@ -301,6 +283,7 @@ export class FaultHandler {
       if (at === vpn || sheet.anons[at & (TABLE_PAGES - 1)] !== NO_PAGE) continue;
       const page = object.pages.get(region.indexOf(at));
       if (page < 0 || !core.pages.isResident(page) || space.tables.query(at) !== 0) continue;
+      if (object.readAhead?.trigger === region.indexOf(at)) continue;
       change ??= core.begin(space);
       if (!core.map(space, region, sheet, at, page, rights, change.plan)) break;
       core.stats.prefetched++;

@@ -1,5 +1,7 @@
 /** Mapping and unmapping of regions: placement, replacement, split and merge. */
 import { VmmError } from "../errors.ts";
+import type { PageSize } from "../large/blocks.ts";
+import { mapLargePages } from "../large/on-request.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
 import { DeviceObject } from "../objects/device-object.ts";
@@ -41,6 +43,8 @@ export interface MapRequest {
   readonly search?: GapSearch;
   /** Alignment of the region in bytes, a power of two of pages. */
   readonly alignment?: number;
+  /** Bytes of its pages, 4096 by default. Larger ones are all in frames from the start, in leaves of that size; the region is a multiple of it. */
+  readonly pageSize?: PageSize;
   /** Memory type; write-back by default. */
   readonly type?: MemoryType;
   /** Whether the pages are locked; the space's `lockFuture` by default. */
@@ -69,6 +73,8 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   const offset = request.offset ?? 0;
   demandOffset(offset, request.object === undefined ? 0 : pages);
   request.object?.demandAlive();
+  if (request.pageSize !== undefined && request.pageSize !== PAGE_SIZE)
+    return mapLargePages(space, request, request.pageSize);
   if (request.frames !== undefined) demandPlacement(request.frames);
   const traits = traitsOf(space, request);
   const refusal = refuseTraits(space, traits, request, pages);

@@ -20,6 +20,10 @@ export interface UsageReport {
   lockedPages: number;
   /** In frames, newer than their copy. */
   dirtyPages: number;
+  /** Translated by 2M leaves. */
+  in2MPages: number;
+  /** Translated by 1G leaves. */
+  in1GPages: number;
 }
 
 /** All at zero. */
@@ -32,13 +36,15 @@ export function emptyUsage(): UsageReport {
     swappedPages: 0,
     lockedPages: 0,
     dirtyPages: 0,
+    in2MPages: 0,
+    in1GPages: 0,
   };
 }
 
 /** Counts a region's pages. O(pages). Dirty bits that only the tables know are not counted. */
 export function usageOfRegion(space: AddressSpace, region: Region): UsageReport {
   const { core } = space.vmm;
-  const { pages, sharing } = core;
+  const { pages, sharing, tables } = core;
   const usage = emptyUsage();
   usage.virtualPages = region.pages;
   if (region.locked !== "none") usage.lockedPages = region.pages;
@@ -55,6 +61,9 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
     usage.proportionalPages += 1 / sharers;
     if (sharers === 1) usage.uniquePages++;
     if (pages.has(page, 1)) usage.dirtyPages++;
+    const leaf = tables.large?.pagesAt(space.tables, vpn) ?? 1;
+    if (leaf === TABLE_PAGES) usage.in2MPages++;
+    else if (leaf > TABLE_PAGES) usage.in1GPages++;
   }
   return usage;
 }
@@ -90,6 +99,8 @@ function add(total: UsageReport, usage: UsageReport): void {
   total.swappedPages += usage.swappedPages;
   total.lockedPages += usage.lockedPages;
   total.dirtyPages += usage.dirtyPages;
+  total.in2MPages += usage.in2MPages;
+  total.in1GPages += usage.in1GPages;
 }
 
 /** An address with sixteen digits, two's complement. */

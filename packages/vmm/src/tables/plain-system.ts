@@ -10,7 +10,7 @@ export class PlainLargeLeaves implements LargeLeaves {
   /** See {@link LargeLeaves.splits}. */
   splits = 0;
 
-  /** See {@link LargeLeaves.map}. Never false. */
+  /** See {@link LargeLeaves.map}. */
   map(tables: PlainTables, vpn: Vpn, pfn: Pfn, _pages: number, attributes: number): boolean {
     return tables.mapLarge(vpn, pfn, attributes);
   }

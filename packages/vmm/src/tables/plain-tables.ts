@@ -115,9 +115,11 @@ export class PlainTables implements TranslationTables {
     });
   }
 
-  /** See {@link LargeLeaves.map}. Never false. */
+  /** See {@link LargeLeaves.map}. */
   mapLarge(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
-    this.#make(Math.floor(vpn / TABLE_PAGES)).setLeaf(pfn, attributes);
+    const table = this.#make(Math.floor(vpn / TABLE_PAGES));
+    if (table.used > 0 || table.leaf !== 0) return false;
+    table.setLeaf(pfn, attributes);
     return true;
   }
 
