@@ -11,9 +11,11 @@ import type { Translations } from "./translations.ts";
 export function auditPlaces(stack: Stack, translations: Translations, findings: Findings): void {
   const places = new Places(stack, findings);
   for (const table of translations.tables.keys()) places.put(table, "a page table");
+  for (const pfn of stack.tables.source.deposits) places.put(pfn, "a table frame kept back for a split");
   for (const pfn of stack.vmm.core.keeper.stockFrames()) places.put(pfn, "the stock of zeroed frames");
   putQuarantine(stack, translations, places, findings);
   putBuffers(stack, places);
+  for (const pfn of stack.lent) places.put(pfn, "the balloon");
   for (const pfn of stack.vmm.core.standIns) places.put(pfn, "a stand-in of a transfer");
   for (const pfn of stack.poolFrames.held) places.put(pfn, "the compressed pool");
   if (stack.vmm.faults.zeroFramePfn >= 0) places.put(stack.vmm.faults.zeroFramePfn, "the shared frame of zeroes");

@@ -6,6 +6,7 @@ import type { AddressSpace } from "@pagewright/vmm";
 import type { Stack } from "../stack.ts";
 import { frameText, pageText } from "./findings.ts";
 import type { Findings } from "./findings.ts";
+import { LargeLeafAudit } from "./large-leaves.ts";
 import { TableCensus } from "./table-census.ts";
 import type { Leaf } from "./table-census.ts";
 
@@ -61,6 +62,7 @@ class TranslationAudit implements Translations {
   readonly #findings: Findings;
   readonly #census: TableCensus;
   readonly #half: number;
+  readonly #large: LargeLeafAudit;
 
   constructor(stack: Stack, mode: PagingMode, findings: Findings) {
     this.#stack = stack;
@@ -68,6 +70,7 @@ class TranslationAudit implements Translations {
     this.#findings = findings;
     this.#census = new TableCensus(stack.machine.memory, mode);
     this.#half = levelOf(mode, mode.depth).entries / 2;
+    this.#large = new LargeLeafAudit(stack, findings);
   }
 
   get tables(): ReadonlyMap<Pfn, number> {
@@ -99,6 +102,7 @@ class TranslationAudit implements Translations {
       this.#half,
     );
     for (const leaf of this.#windowLeaves) this.#windowLeaf(kernel, leaf);
+    this.#large.finish();
     this.#countReferences();
     for (const space of this.#stack.vmm.core.spaces.values()) {
       this.#sameUpperHalf(kernel.tables.root, space);
@@ -112,7 +116,10 @@ class TranslationAudit implements Translations {
     const both = RIGHT_WRITE | RIGHT_EXECUTE;
     this.#findings.fact((leaf.rights & both) !== both, "W and X meet nowhere in the kernel half", where);
     if (kernel.regions.find(leaf.vpn) === null) this.#windowLeaves.push(leaf);
-    else this.#countPages(leaf);
+    else {
+      this.#countPages(leaf);
+      this.#large.leaf(kernel, leaf);
+    }
   }
 
   /** As many entries lead to a table as the tables' own count of sharers says. */
@@ -189,6 +196,7 @@ class TranslationAudit implements Translations {
     const askedFor = region !== null && (region.rights & (WRITE | EXECUTE)) === WRITE + EXECUTE;
     this.#findings.fact((leaf.rights & both) !== both || askedFor, "W and X meet only where asked for", where);
     this.#countPages(leaf);
+    this.#large.leaf(space, leaf);
     for (let at = 0; at < leaf.pages; at++) {
       const pfn: Pfn = leaf.pfn + at;
       const foreign = this.#stack.ledger.isOut(pfn) && !this.#stack.ledger.isReplaced(pfn);
