@@ -231,6 +231,24 @@ export class TlbArray {
     return count;
   }
 
+  /**
+   * Empties entries of `asid` for 2M pieces of the 1G page `parent`; piece n has the page number `offset` + n. With `globals`
+   * global ones of any PCID too. Returns how many. Cost: proportional to the entries in use.
+   */
+  dropPieces(parent: number, offset: number, asid: number, globals: boolean): number {
+    let count = 0;
+    for (let at = this.live - 1; at >= 0; at--) {
+      const entry = this.inUse[at]!;
+      const flags = this.flags[entry]!;
+      const isPiece =
+        ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 3 && Math.floor((this.tags[entry]! - offset) / 512) === parent;
+      if (!isPiece || ((flags & FLAG_GLOBAL) !== 0 ? !globals : this.asids[entry]! !== asid)) continue;
+      this.drop(entry);
+      count++;
+    }
+    return count;
+  }
+
   /** Empties the array: entries of `asid` (−1: of all); global ones only with `globals`. Cost: proportional to the entries in use. */
   dropAll(asid: number, globals: boolean): void {
     for (let at = this.live - 1; at >= 0; at--) {

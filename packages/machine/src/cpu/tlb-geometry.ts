@@ -11,8 +11,11 @@ export interface TlbGeometry {
   readonly data: { readonly "4K": TlbShape; readonly "2M": TlbShape; readonly "1G": TlbShape };
   /** First level, instructions; a 1G page is held as 2M pieces. */
   readonly code: { readonly "4K": TlbShape; readonly "2M": TlbShape };
-  /** Second level, shared by data and instructions: 4K and 2M pages in one array, 1G pages in another. */
-  readonly second: { readonly shared: TlbShape | null; readonly "1G": TlbShape | null };
+  /**
+   * Second level: 4K and 2M pages in one array, for data and instructions unless these have one of their own (`code`); 1G pages
+   * in another or, without that, as the 2M pieces that were used.
+   */
+  readonly second: { readonly shared: TlbShape | null; readonly code?: TlbShape; readonly "1G": TlbShape | null };
   /** Entries of the caches of PML4, PDPT and PD entries; 0: none. */
   readonly structures: { readonly pml4: number; readonly pdpt: number; readonly pd: number };
   /** Which entry of a full set goes: the least recently used, or the oldest. */
@@ -46,11 +49,11 @@ export const PLAIN_64X4_TLB: TlbGeometry = {
 };
 
 /**
- * Intel Skylake (client and server cores alike). Source: Intel 64 and IA-32 Architectures Optimization Reference Manual,
- * Skylake microarchitecture, table "TLB Parameters of the Skylake Microarchitecture": DTLB 4K 64 entries 4 ways, 2M/4M 32
- * entries 4 ways, 1G 4 entries; ITLB 4K 128 entries 8 ways, 2M/4M 8 entries per thread; STLB shared 4K/2M 1536 entries 12
- * ways, 1G 16 entries 4 ways. Sizes of the paging-structure caches are not published; those here are of the order that
- * measurements in the literature suggest.
+ * Intel Skylake (client and server cores alike). Source: Intel 64 and IA-32 Architectures Optimization Reference Manual, "TLB
+ * Parameters of the Skylake Client Microarchitecture": ITLB 4K 128 entries 8 ways, 2M/4M 8 entries a thread; DTLB 4K 64
+ * entries 4 ways, 2M/4M 32 entries 4 ways, 1G 4 entries 4 ways; STLB 4K and 2M together 1536 entries 12 ways, 1G 16 entries 4
+ * ways. Sizes of the paging-structure caches are published neither there nor in the SDM ("Caching Paging Structures" leaves
+ * them to the processor): 4, 4 and 32 entries are assumed. Replacement is not published: least recently used is assumed.
  */
 export const SKYLAKE_TLB: TlbGeometry = {
   name: "skylake",
@@ -62,16 +65,20 @@ export const SKYLAKE_TLB: TlbGeometry = {
 };
 
 /**
- * AMD Zen 2. Source: AMD Software Optimization Guide for AMD Family 17h Models 30h and Greater Processors, section
- * "L1/L2 TLB": L1 DTLB 64 fully associative entries for all page sizes; L1 ITLB 64 fully associative; L2 DTLB 2048
- * entries 16 ways for 4K/2M (no 1G); 64 page-directory cache entries. The first level's one array for all sizes is
- * modelled as one array per size.
+ * AMD Zen 2. Sources: CPUID functions 8000_0005h, 8000_0006h and 8000_0019h of a Ryzen 5 3600X: L1 DTLB and L1 ITLB 64 fully
+ * associative entries each for all page sizes; L2 DTLB 2048 entries for 4K and 2M pages, L2 ITLB 1024 entries 8 ways, no 1G
+ * pages in either. AMD Software Optimization Guide for AMD Family 17h Models 30h and Greater Processors, "L2 Translation
+ * Lookaside Buffers" and "Hardware Page Table Walkers": 16 ways of the L2 DTLB, 1G pages are held there in 2M pieces, 64
+ * entries of a page-directory cache for PML4 and PDPT entries; PD entries live in the L2 DTLB.
+ *
+ * Simplified: the one first-level array for all sizes is one array of 64 per size; the page-directory cache is 32 + 32
+ * entries; PD entries have 64 entries of their own instead of room in the L2 DTLB, whose ways are not skewed by page size.
  */
 export const ZEN2_TLB: TlbGeometry = {
   name: "zen2",
   data: { "4K": { sets: 1, ways: 64 }, "2M": { sets: 1, ways: 64 }, "1G": { sets: 1, ways: 64 } },
   code: { "4K": { sets: 1, ways: 64 }, "2M": { sets: 1, ways: 64 } },
-  second: { shared: { sets: 128, ways: 16 }, "1G": null },
-  structures: { pml4: 4, pdpt: 16, pd: 64 },
+  second: { shared: { sets: 128, ways: 16 }, code: { sets: 128, ways: 8 }, "1G": null },
+  structures: { pml4: 32, pdpt: 32, pd: 64 },
   replacement: "lru",
 };

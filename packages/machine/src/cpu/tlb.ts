@@ -43,6 +43,7 @@ export class Tlb {
   declare private readonly code4: TlbArray;
   declare private readonly code2: TlbArray;
   declare private readonly shared: TlbArray | null;
+  declare private readonly codeSecond: TlbArray | null;
   declare private readonly second1: TlbArray | null;
   declare private readonly kernel: FastView;
   declare private readonly user: FastView;
@@ -66,6 +67,7 @@ export class Tlb {
     this.code4 = new TlbArray(geometry.code["4K"], lru);
     this.code2 = new TlbArray(geometry.code["2M"], lru);
     this.shared = geometry.second.shared === null ? null : new TlbArray(geometry.second.shared, lru);
+    this.codeSecond = geometry.second.code === undefined ? null : new TlbArray(geometry.second.code, lru);
     this.second1 = geometry.second["1G"] === null ? null : new TlbArray(geometry.second["1G"], lru);
     [this.kernel, this.user] = views;
     this.lru = lru;
@@ -89,7 +91,8 @@ export class Tlb {
     }
     if (this.has2 && this.findLarge(fetch ? this.code2 : this.data2, vpn, PAGES_2M, asid)) return FOUND_FIRST;
     if (this.has1 && !fetch && this.findLarge(this.data1, vpn, PAGES_1G, asid)) return FOUND_FIRST;
-    if (this.shared !== null) return this.findSecond(vpn, asid, fetch);
+    const second = this.secondOf(fetch);
+    if (second !== null) return this.findSecond(second, vpn, asid, fetch);
     this.missed = vpn;
     return FOUND_NOWHERE;
   }
@@ -106,19 +109,25 @@ export class Tlb {
     return true;
   }
 
-  private findSecond(vpn: Vpn, asid: number, fetch: boolean): number {
-    const shared = this.shared;
-    if (shared === null) return FOUND_NOWHERE;
-    let from = shared;
-    let entry = shared.find(vpn, asid);
-    if (entry < 0 && this.has2) entry = shared.find(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid);
+  /** The second level of data, or of instructions. */
+  private secondOf(fetch: boolean): TlbArray | null {
+    return fetch && this.codeSecond !== null ? this.codeSecond : this.shared;
+  }
+
+  private findSecond(second: TlbArray, vpn: Vpn, asid: number, fetch: boolean): number {
+    let from = second;
+    let entry = second.find(vpn, asid);
+    if (entry < 0 && this.has2) entry = second.find(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid);
     if (entry < 0 && this.has1 && this.second1 !== null) {
       from = this.second1;
       entry = from.find(Math.floor(vpn / PAGES_1G), asid);
     }
     if (entry < 0) return FOUND_NOWHERE;
     from.touch(entry);
-    this.fillFirst(vpn, from.asids[entry]!, from.frames[entry]!, from.flags[entry]!, fetch);
+    const flags = from.flags[entry]!;
+    const isPiece = from === second && ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 3;
+    const frame = from.frames[entry]! - (isPiece ? framesBefore(vpn) : 0);
+    this.fillFirst(vpn, from.asids[entry]!, frame, flags, fetch);
     return FOUND_SECOND;
   }
 
@@ -134,15 +143,20 @@ export class Tlb {
       if (fetch) this.has2 = true;
     }
     this.fillFirst(vpn, asid, frame, flags, fetch);
-    if (level === 3) this.put(this.second1, Math.floor(vpn / PAGES_1G), asid, frame, flags);
-    else if (level === 2) this.put(this.shared, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
-    else this.put(this.shared, vpn, asid, frame, flags);
+    const second = this.secondOf(fetch);
+    if (level === 1) this.put(second, vpn, asid, frame, flags);
+    else if (level === 2) this.put(second, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
+    else if (this.second1 !== null) this.put(this.second1, Math.floor(vpn / PAGES_1G), asid, frame, flags);
+    else if (second !== null) {
+      this.has2 = true;
+      this.put(second, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame + framesBefore(vpn), flags);
+    }
   }
 
   /** Takes in a translation of a 4K page: what `fill` does for it. */
   fillPage(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
-    if (this.shared !== null) this.put(this.shared, vpn, asid, frame, flags);
+    this.put(this.secondOf(fetch), vpn, asid, frame, flags);
   }
 
   private put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
@@ -160,7 +174,7 @@ export class Tlb {
     const pages = level === 2 || fetch ? PAGES_2M : PAGES_1G;
     const array = fetch ? this.code2 : level === 2 ? this.data2 : this.data1;
     const page = Math.floor(vpn / pages);
-    const piece = level === 3 && fetch ? frame + (page - Math.floor(page / 512) * 512) * PAGES_2M : frame;
+    const piece = level === 3 && fetch ? frame + framesBefore(vpn) : frame;
     const known = array.find(page, asid);
     const entry = known >= 0 ? known : array.victim(page);
     if (!Number.isNaN(array.tags[entry]!)) this.dropViews();
@@ -192,9 +206,10 @@ export class Tlb {
     this.array.flags[this.entry] = this.array.flags[this.entry]! | bits;
     this.flags |= bits;
     const level = (this.flags >>> FLAG_LEVEL_SHIFT) & 3;
-    const array = level === 3 ? this.second1 : this.shared;
+    const whole = level === 3 && this.second1 !== null;
+    const array = whole ? this.second1 : this.shared;
     if (array === null) return;
-    const page = level === 3 ? Math.floor(vpn / PAGES_1G) : level === 2 ? Math.floor(vpn / PAGES_2M) + SIZE_2M : vpn;
+    const page = whole ? Math.floor(vpn / PAGES_1G) : level === 1 ? vpn : Math.floor(vpn / PAGES_2M) + SIZE_2M;
     const entry = array.find(page, asid);
     if (entry >= 0) array.flags[entry] = array.flags[entry]! | bits;
   }
@@ -235,16 +250,24 @@ export class Tlb {
     if (this.data4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, false);
     if (this.code4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, true);
     if (this.shared !== null) this.shared.dropPage(vpn, asid, globals);
+    if (this.codeSecond !== null) this.codeSecond.dropPage(vpn, asid, globals);
     if (this.has2) {
       const page = Math.floor(vpn / PAGES_2M);
       const gone = this.data2.dropPage(page, asid, globals) + this.code2.dropPage(page, asid, globals);
       this.shared?.dropPage(page + SIZE_2M, asid, globals);
+      this.codeSecond?.dropPage(page + SIZE_2M, asid, globals);
       if (gone > 0) this.dropViews();
     }
     if (this.has1) {
       const page = Math.floor(vpn / PAGES_1G);
-      if (this.data1.dropPage(page, asid, globals) > 0) this.dropViews();
+      // All pieces of the page go, not only the one addressed.
+      const gone = this.data1.dropPage(page, asid, globals) + this.code2.dropPieces(page, 0, asid, globals);
+      if (gone > 0) this.dropViews();
       this.second1?.dropPage(page, asid, globals);
+      if (this.second1 === null) {
+        this.shared?.dropPieces(page, SIZE_2M, asid, globals);
+        this.codeSecond?.dropPieces(page, SIZE_2M, asid, globals);
+      }
     }
   }
 
@@ -278,7 +301,16 @@ export class Tlb {
   }
 
   private arrays(): readonly TlbArray[] {
-    const all = [this.data4, this.data2, this.data1, this.code4, this.code2, this.shared, this.second1];
+    const all = [
+      this.data4,
+      this.data2,
+      this.data1,
+      this.code4,
+      this.code2,
+      this.shared,
+      this.codeSecond,
+      this.second1,
+    ];
     return all.filter((array) => array !== null);
   }
 
@@ -297,14 +329,14 @@ export class Tlb {
     of(this.code2, PAGES_2M);
     of(this.data1, PAGES_1G);
     of(this.second1, PAGES_1G);
-    const shared = this.shared;
-    shared?.forEach((entry) => {
-      const tag = shared.tags[entry]!;
-      const large = tag >= SIZE_2M / 2;
-      const pages = large ? PAGES_2M : 1;
-      const page = large ? tag - SIZE_2M : tag;
-      visit(page * pages, pages, shared.frames[entry]!, shared.asids[entry]!, shared.flags[entry]!);
-    });
+    for (const second of [this.shared, this.codeSecond])
+      second?.forEach((entry) => {
+        const tag = second.tags[entry]!;
+        const large = tag >= SIZE_2M / 2;
+        const pages = large ? PAGES_2M : 1;
+        const page = large ? tag - SIZE_2M : tag;
+        visit(page * pages, pages, second.frames[entry]!, second.asids[entry]!, second.flags[entry]!);
+      });
   }
 
   /** Throws `broken-invariant` unless every array holds, and every shortcut belongs to a translation in the first level. */
@@ -318,6 +350,11 @@ export class Tlb {
       for (const tag of view.fetch) checkTag(tag, code);
     }
   }
+}
+
+/** Frames of a 1G page before the 2M piece of it that holds `vpn`. */
+function framesBefore(vpn: Vpn): number {
+  return (Math.floor(vpn / PAGES_2M) - Math.floor(vpn / PAGES_1G) * 512) * PAGES_2M;
 }
 
 /** Throws unless a shortcut's page is in one of the sets of page numbers, by size. */
