@@ -23,7 +23,11 @@ import {
   GROUP_BLOCKS,
   GROUP_WORDS,
   hintMaps,
-  STACK_WORDS,
+  stackWords,
+  TOP_MASK,
+  GROUP_GIB,
+  GROUP_NODE,
+  groupOf,
   WORKER_HEADER,
   workerTallies,
   workerWords,
@@ -167,7 +171,7 @@ export class Arena {
   readonly buffer: ArrayBufferLike;
   /** Epoch, group count, per-zone and per-rank counts. */
   readonly control: Int32Array = NO_WORDS;
-  /** Per group: mode, whole blocks, physical GiB, node index. */
+  /** Per group: mode, physical GiB, node index. */
   readonly groups: Int32Array = NO_WORDS;
   /** Physical GiB → dense group + 1; 0 for none, −1 where several nodes share it. */
   readonly gibs: Int32Array = NO_WORDS;
@@ -181,10 +185,15 @@ export class Arena {
   readonly state: Uint8Array = NO_BYTES;
   /** The same bytes four at a time, for comparisons only: their order in a word is the processor's. */
   readonly stateWords: Int32Array = NO_WORDS;
-  /** Two numbers per page stack: t, frames taken, and f, so that frames given = t + f + top; takes and gives leave f alone. */
+  /**
+   * Two numbers per page stack, changed on slow paths only: t, so that frames taken = t + the takes in the stack's first word,
+   * and f, so that frames given = frames taken + f + top.
+   */
   readonly tallies: Float64Array = NO_FLOATS;
   /** Worker areas. */
   readonly workers: Int32Array = NO_WORDS;
+  /** Words per page stack. */
+  readonly stackWords: number = 0;
   /** Words per worker area. */
   readonly workerWords: number = 0;
   /** Numbers per worker's tallies. */
@@ -213,6 +222,7 @@ export class Arena {
     this.state = new Uint8Array(buffer, layout.state, geometry.groups * GROUP_FRAMES);
     this.stateWords = ints(layout.state, geometry.groups * (GROUP_FRAMES / 4));
     this.tallies = new Float64Array(buffer, layout.tallies, geometry.workers * workerTallies(geometry));
+    this.stackWords = stackWords(geometry);
     this.workerWords = workerWords(geometry);
     this.workerTallies = workerTallies(geometry);
     this.workers = ints(layout.workers, geometry.workers * this.workerWords);
@@ -232,9 +242,14 @@ export class Arena {
     return worker * this.workerWords;
   }
 
-  /** First word of a worker's page stack: its top; the frames follow. */
+  /** First word of a worker's page stack: its takes and top; the frames follow. */
   stackOf(worker: number, stack: number): number {
-    return worker * this.workerWords + WORKER_HEADER + stack * STACK_WORDS;
+    return worker * this.workerWords + WORKER_HEADER + stack * this.stackWords;
+  }
+
+  /** Frames on the page stack whose first word is `base`. */
+  topOf(base: number): number {
+    return this.workers[base]! & TOP_MASK;
   }
 
   /** First number of a page stack's tallies. */
@@ -249,12 +264,12 @@ export class Arena {
 
   /** The node index of a dense frame's group. */
   nodeIndexOf(frame: number): number {
-    return this.groups[(frame >>> 18) * GROUP_WORDS + 3]!;
+    return this.groups[groupOf(frame) * GROUP_WORDS + GROUP_NODE]!;
   }
 
   /** The frame number of a dense frame. */
   pfnOf(frame: number): Pfn {
-    return this.groups[(frame >>> 18) * GROUP_WORDS + 2]! * GROUP_FRAMES + (frame & 0x3ffff);
+    return this.groups[groupOf(frame) * GROUP_WORDS + GROUP_GIB]! * GROUP_FRAMES + (frame & (GROUP_FRAMES - 1));
   }
 
   /** The dense frame of a frame number, or −1 where no RAM is managed. */
@@ -273,7 +288,7 @@ export class Arena {
     const used = Atomics.load(this.control, GROUPS_USED);
     for (let group = 0; group < used; group += 1) {
       const frame = group * GROUP_FRAMES + (pfn - gib * GROUP_FRAMES);
-      if (this.groups[group * GROUP_WORDS + 2] === gib && this.state[frame] !== HOLE) {
+      if (this.groups[group * GROUP_WORDS + GROUP_GIB] === gib && this.state[frame] !== HOLE) {
         return frame === Math.floor(frame) ? frame : -1;
       }
     }

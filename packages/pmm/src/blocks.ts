@@ -36,7 +36,7 @@ import {
 } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { HintMap } from "./hint-map.ts";
-import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOfBlock } from "./layout.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 
 /** The steps on blocks and groups that workers share. */
@@ -61,14 +61,11 @@ export class Blocks {
 
   /** Reserves a PARTIAL or WHOLE block for a worker; returns how many frames it may claim there, 0 if it is not to be had. */
   reserve(block: number, worker: number): number {
-    let word = Atomics.load(this.#words, block);
+    let word = this.#words[block]!;
     while (modeOf(word) === PARTIAL || modeOf(word) === WHOLE) {
       const next = blockWord(countOf(word), RESERVED, classOf(word), worker);
       const seen = Atomics.compareExchange(this.#words, block, word, next);
-      if (seen === word) {
-        if (modeOf(word) === WHOLE) this.#leaveWhole(block);
-        return countOf(word);
-      }
+      if (seen === word) return countOf(word);
       word = seen;
     }
     return 0;
@@ -76,7 +73,7 @@ export class Blocks {
 
   /** Ends a reservation in which the owner has cleared the bits of `claimed` frames; the block gets class `cls`. */
   release(block: number, claimed: number, cls: number): void {
-    let word = Atomics.load(this.#words, block);
+    let word = this.#words[block]!;
     let next = settled(countOf(word) - claimed, cls);
     for (;;) {
       const seen = Atomics.compareExchange(this.#words, block, word, next);
@@ -98,17 +95,22 @@ export class Blocks {
    * structure had been told twice, and the caller reports it.
    */
   put(bitWord: number, mask: number, frames: number): number {
-    const doubled = Atomics.or(this.#bits, bitWord, mask) & mask;
+    const doubled = this.set(bitWord, mask);
     const fresh = doubled === 0 ? frames : bitCount(mask & ~doubled);
     if (fresh > 0) this.countUp(bitWord >>> 4, fresh);
     return doubled;
+  }
+
+  /** The first half of `put`: sets the bits; the caller counts them up. Returns those of the mask that were set before. */
+  set(bitWord: number, mask: number): number {
+    return Atomics.or(this.#bits, bitWord, mask) & mask;
   }
 
   /** Takes a whole block in `[from, end)` by its hint: its number, or −1. */
   takeWhole(from: number, end: number, worker: number): number {
     let block = this.#whole.next(from, end);
     while (block >= 0) {
-      const word = Atomics.load(this.#words, block);
+      const word = this.#words[block]!;
       if (modeOf(word) !== WHOLE) {
         if (modeOf(word) !== RESERVED) this.#prune(this.#whole, block, WHOLE, -1);
         block = this.#whole.next(block + 1, end);
@@ -116,7 +118,6 @@ export class Blocks {
       }
       const next = blockWord(BLOCK_FRAMES, HANDED, classOf(word), worker);
       if (Atomics.compareExchange(this.#words, block, word, next) === word) {
-        this.#leaveWhole(block);
         if (this.#ranked) this.#useRank(block, BLOCK_FRAMES);
         return block;
       }
@@ -126,7 +127,7 @@ export class Blocks {
 
   /** Gives a handed block back; false if it is not handed. */
   giveWhole(block: number): boolean {
-    const word = Atomics.load(this.#words, block);
+    const word = this.#words[block]!;
     if (modeOf(word) !== HANDED) return false;
     const next = blockWord(BLOCK_FRAMES, WHOLE, classOf(word), 0);
     if (Atomics.compareExchange(this.#words, block, word, next) !== word) return false;
@@ -141,7 +142,7 @@ export class Blocks {
     if (map === undefined) return -1;
     let block = map.next(from, end);
     while (block >= 0) {
-      const word = Atomics.load(this.#words, block);
+      const word = this.#words[block]!;
       const mode = modeOf(word);
       if (mode === PARTIAL && classOf(word) === cls) {
         if (this.reserve(block, worker) > 0) return block;
@@ -157,7 +158,7 @@ export class Blocks {
   reserveWhole(from: number, end: number, worker: number): number {
     let block = this.#whole.next(from, end);
     while (block >= 0) {
-      const mode = modeOf(Atomics.load(this.#words, block));
+      const mode = modeOf(this.#words[block]!);
       if (mode === WHOLE) {
         if (this.reserve(block, worker) > 0) return block;
       } else if (mode !== RESERVED) {
@@ -175,7 +176,6 @@ export class Blocks {
     if (Atomics.compareExchange(this.#groups, at, GROUP_WHOLE, mine) !== GROUP_WHOLE) return false;
     const first = group * GROUP_BLOCKS;
     this.#bits.fill(-1, first * BLOCK_WORDS, (first + GROUP_BLOCKS) * BLOCK_WORDS);
-    Atomics.store(this.#groups, at + 1, GROUP_BLOCKS);
     this.finishSplit(group);
     return true;
   }
@@ -231,32 +231,48 @@ export class Blocks {
       if (Atomics.compareExchange(this.#words, block, IN_GROUP, whole) === IN_GROUP) this.#whole.add(block);
     }
     Atomics.store(this.#groups, group * GROUP_WORDS, GROUP_SPLIT);
+    this.#listJoinable(group);
   }
 
   #join(group: number, worker: number): boolean {
     const at = group * GROUP_WORDS;
     const mine = GROUP_JOINING + worker * 256;
-    if (Atomics.compareExchange(this.#groups, at, GROUP_SPLIT, mine) !== GROUP_SPLIT) {
+    const isSplit = Atomics.load(this.#groups, at) === GROUP_SPLIT;
+    if (
+      !isSplit
+      || this.#hasObstacle(group)
+      || Atomics.compareExchange(this.#groups, at, GROUP_SPLIT, mine) !== GROUP_SPLIT
+    ) {
       this.#pruneJoinable(group);
       return false;
     }
     const first = group * GROUP_BLOCKS;
     for (let block = first; block < first + GROUP_BLOCKS; block += 1) {
-      const word = Atomics.load(this.#words, block);
+      const word = this.#words[block]!;
       if (modeOf(word) === WHOLE && Atomics.compareExchange(this.#words, block, word, IN_GROUP) === word) continue;
       this.unjoin(group, block);
-      this.#pruneJoinable(group);
       return false;
     }
-    Atomics.store(this.#groups, at + 1, 0);
     Atomics.store(this.#groups, at, GROUP_HANDED + worker * 256);
     if (this.#ranked) this.#useRanks(group, BLOCK_FRAMES);
     return true;
   }
 
+  /** True when a block of the group is not whole; its hint, if stale, is removed. */
+  #hasObstacle(group: number): boolean {
+    const first = group * GROUP_BLOCKS;
+    for (let block = first; block < first + GROUP_BLOCKS; block += 1) {
+      const mode = modeOf(this.#words[block]!);
+      if (mode === WHOLE) continue;
+      if (mode !== RESERVED) this.#prune(this.#whole, block, WHOLE, -1);
+      return true;
+    }
+    return false;
+  }
+
   /** Counts frames whose bits the caller has set. */
   countUp(block: number, frames: number): void {
-    let word = Atomics.load(this.#words, block);
+    let word = this.#words[block]!;
     let next = counted(word, frames);
     for (;;) {
       const seen = Atomics.compareExchange(this.#words, block, word, next);
@@ -273,27 +289,35 @@ export class Blocks {
     if (modeOf(word) === PARTIAL) {
       const map = this.#partial[classOf(word)];
       if (map !== undefined && !map.has(block)) map.add(block);
-    } else if (modeOf(word) === WHOLE) {
-      if (!this.#whole.has(block)) this.#whole.add(block);
-      const group = block >>> 9;
-      if (Atomics.add(this.#groups, group * GROUP_WORDS + 1, 1) === GROUP_BLOCKS - 1) this.#arena.joinable.add(group);
-    }
+    } else if (modeOf(word) === WHOLE && !this.#whole.has(block)) this.#listWhole(block);
   }
 
-  #leaveWhole(block: number): void {
-    Atomics.sub(this.#groups, (block >>> 9) * GROUP_WORDS + 1, 1);
+  /** Adds a whole block's hint; the one that completes a group makes it joinable. */
+  #listWhole(block: number): void {
+    const word = this.#whole.add(block);
+    const inWord = GROUP_BLOCKS < 32 ? ((1 << GROUP_BLOCKS) - 1) << (block & 31 & -GROUP_BLOCKS) : -1;
+    if ((word & inWord) !== inWord) return;
+    this.#listJoinable(groupOfBlock(block));
+  }
+
+  /** Adds the hint of a split group all of whose blocks have theirs. */
+  #listJoinable(group: number): void {
+    if (Atomics.load(this.#groups, group * GROUP_WORDS) !== GROUP_SPLIT) return;
+    if (this.#whole.hasAll(group * GROUP_BLOCKS, GROUP_BLOCKS)) this.#arena.joinable.add(group);
   }
 
   /** Removes a hint that looked stale; puts it back if the block asks for it by now. */
   #prune(map: HintMap, block: number, mode: number, cls: number): void {
     map.remove(block);
     const word = Atomics.load(this.#words, block);
-    if (modeOf(word) === mode && (cls < 0 || classOf(word) === cls)) map.add(block);
+    if (modeOf(word) !== mode || (cls >= 0 && classOf(word) !== cls)) return;
+    if (mode === WHOLE) this.#listWhole(block);
+    else map.add(block);
   }
 
   #pruneJoinable(group: number): void {
     this.#arena.joinable.remove(group);
-    if (Atomics.load(this.#groups, group * GROUP_WORDS + 1) === GROUP_BLOCKS) this.#arena.joinable.add(group);
+    this.#listJoinable(group);
   }
 
   #useRanks(group: number, frames: number): void {

@@ -13,7 +13,7 @@ import {
   WIRED,
 } from "./arena.ts";
 import type { Core } from "./core.ts";
-import { GROUP_BLOCKS } from "./layout.ts";
+import { GROUP_BLOCKS, groupOf, groupOfBlock } from "./layout.ts";
 import { useOf } from "./misuse.ts";
 import type { FrameUse } from "./misuse.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
@@ -68,7 +68,7 @@ export function orderStats(core: Core, of: (zone: Zone) => boolean): OrderStats 
     if (!of(zone)) continue;
     for (const { first, end } of zone.segments) {
       for (let block = first; block < end; block += 1) {
-        const mode = arena.groupMode(block >>> 9);
+        const mode = arena.groupMode(groupOfBlock(block));
         if (mode !== GROUP_SPLIT) {
           if (mode === GROUP_WHOLE) found.free1G += 1 / GROUP_BLOCKS;
           if (mode === GROUP_HANDED) found.used1G += 1 / GROUP_BLOCKS;
@@ -133,7 +133,7 @@ function isHead(use: FrameUse): boolean {
 
 /** Frames from here on that are all of one use: a group, a block, or one. */
 function uniformSpan(core: Core, frame: number): number {
-  if (core.arena.groupMode(frame >>> 18) !== GROUP_SPLIT) return GROUP_FRAMES;
+  if (core.arena.groupMode(groupOf(frame)) !== GROUP_SPLIT) return GROUP_FRAMES;
   const mode = modeOf(Atomics.load(core.arena.blocks, frame >>> 9));
   return (frame & 511) === 0 && (mode === WHOLE || mode === HANDED) ? BLOCK_FRAMES : 1;
 }
@@ -183,7 +183,7 @@ export function drawMap(core: Core): string {
 
 function blockMark(core: Core, block: number): string {
   const { arena } = core;
-  const mode = arena.groupMode(block >>> 9);
+  const mode = arena.groupMode(groupOfBlock(block));
   if (mode === GROUP_HANDED) return "G";
   if (mode === GROUP_WHOLE) return ".";
   const word = Atomics.load(arena.blocks, block);

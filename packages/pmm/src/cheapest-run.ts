@@ -10,6 +10,7 @@ import type { Candidate, RunWish, Stretch } from "./runs.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
 import { cheapestInWords, staysInWord } from "./word-runs.ts";
+import { groupOfBlock } from "./layout.ts";
 
 /** Stretches of up to 8 blocks, the low zone among them, are searched completely. */
 const COMPLETE_FRAMES: number = 8 * BLOCK_FRAMES;
@@ -63,7 +64,7 @@ function likelyParts(arena: Arena, stretch: Stretch, frames: number): Stretch[] 
 }
 
 function freeIn(arena: Arena, block: number): number {
-  if (arena.groupMode(block >>> 9) !== GROUP_SPLIT) return 0;
+  if (arena.groupMode(groupOfBlock(block)) !== GROUP_SPLIT) return 0;
   const word = Atomics.load(arena.blocks, block);
   return modeOf(word) === HANDED ? 0 : countOf(word);
 }

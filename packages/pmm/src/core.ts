@@ -62,13 +62,13 @@ export class Core {
     updateSegments(this.arena, this.zones);
   }
 
-  /** Counts a take on the slow path: one off a page stack, or a block or borrowed frame that was on none. */
+  /** Counts a take of a block or a borrowed frame; those off a page stack are counted there. */
   noteTaken(frame: number, wishes: FrameHints): void {
-    const kind = wishes.movable === 0 ? PINNED : 0;
-    const at = this.#tallyOf(frame, kind);
-    const frames = 1 << wishes.order;
+    if (wishes.order === 0 && !this.isLow(frame)) return;
+    const at = this.#tallyOf(frame, wishes.movable === 0 ? PINNED : 0);
+    const frames = 2 ** wishes.order;
     this.arena.tallies[at]! += frames;
-    if (wishes.order > 0 || this.isLow(frame)) this.arena.tallies[at + 1]! -= frames;
+    this.arena.tallies[at + 1]! -= frames;
   }
 
   /** Counts frames that were given back, but to no page stack. */

@@ -8,6 +8,8 @@
  * Its members are hints: what they point at decides. Invariant at rest: a word that is not 0 has its bit above it set.
  * (The reverse may fail for a while; a search then goes on behind the empty word.) `remove` clears a bit above only after
  * its word became 0, and looks at the word again afterwards: if an `add` came in between, it sets the bit again.
+ *
+ * Searches read without Atomics (a tenth of the cost): a hint that they miss is missed for a moment only.
  */
 
 /** The first value of fields that hold words: V8 then knows their type, which halves the cost of every use. */
@@ -48,9 +50,18 @@ export class HintMap {
     return (Atomics.load(this.#words, this.#starts[0]! + (member >>> 5)) & (1 << (member & 31))) !== 0;
   }
 
-  /** Adds a member. Lock-free: at most one atomic step per level. */
-  add(member: number): void {
-    this.#addAt(0, member);
+  /** Adds a member; returns its word of 32 members as it is then. Lock-free: at most one atomic step per level. */
+  add(member: number): number {
+    return this.#addAt(0, member);
+  }
+
+  /** True when the `size` integers from `from` on are all in the set: a multiple of 32 from a multiple on, or a part of one word. */
+  hasAll(from: number, size: number): boolean {
+    const all = size < 32 ? ((1 << size) - 1) << (from & 31) : -1;
+    for (let member = from; member < from + size; member += 32) {
+      if ((Atomics.load(this.#words, this.#starts[0]! + (member >>> 5)) & all) !== all) return false;
+    }
+    return true;
   }
 
   /** Removes a member. Lock-free. */
@@ -71,7 +82,7 @@ export class HintMap {
     while (level < this.#levels) {
       const word = this.#starts[level]! + (at >>> 5);
       if (word >= this.#starts[level + 1]! || (level === 0 && at >= end)) return -1;
-      const bits = Atomics.load(this.#words, word) & (-1 << (at & 31));
+      const bits = this.#words[word]! & (-1 << (at & 31));
       if (bits === 0) {
         at = (at >>> 5) + 1;
         level += 1;
@@ -97,13 +108,12 @@ export class HintMap {
     }
   }
 
-  #addAt(from: number, at: number): void {
-    let member = at;
-    for (let level = from; level < this.#levels; level += 1) {
-      const old = Atomics.or(this.#words, this.#starts[level]! + (member >>> 5), 1 << (member & 31));
-      if (old !== 0) return;
-      member >>>= 5;
-    }
+  /** Sets the bit of `at` on level `from`, and those above where its word was empty; the word of level `from` then. */
+  #addAt(from: number, at: number): number {
+    const bit = 1 << (at & 31);
+    const old = Atomics.or(this.#words, this.#starts[from]! + (at >>> 5), bit);
+    if (old === 0 && from + 1 < this.#levels) this.#addAt(from + 1, at >>> 5);
+    return old | bit;
   }
 
   #removeAt(from: number, at: number): void {

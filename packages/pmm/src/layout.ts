@@ -12,17 +12,21 @@
 import { PmmError } from "./errors.ts";
 import { hintWords } from "./hint-map.ts";
 import type { FrameRange } from "./range.ts";
-import { BLOCK_FRAMES, GROUP_FRAMES, PFN_LIMIT } from "./units.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES, GROUP_SHIFT, PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
 /** Blocks of a group. */
 export const GROUP_BLOCKS: number = GROUP_FRAMES / BLOCK_FRAMES;
+/** log2 of the blocks of a group. */
+const GROUP_BLOCK_SHIFT: number = Math.log2(GROUP_BLOCKS);
 /** Words of a block's bit field: 512 frames / 32. */
 export const BLOCK_WORDS = 16;
-/** Frames that one page stack holds at most. */
-export const STACK_FRAMES = 256;
-/** Frames that move between a page stack and the blocks at a time. */
-export const BATCH_FRAMES = 64;
+/** Frames that one page stack holds at most: many where memory is plenty, few where that would keep it from others. */
+export const STACK_SIZES = { plenty: 1024, few: 256 } as const;
+/** Of a stack's frames, the part that moves between it and the blocks at a time. */
+export const BATCH_PART = 4;
+/** Large stacks are for memory of which all stacks, filled, would hold at most this part. */
+const STACKED_PART = 1 / 16;
 /** Most workers: a state byte from 128 on names the worker whose stack holds the frame. */
 export const WORKER_LIMIT = 120;
 /** Most power ranks. */
@@ -32,8 +36,15 @@ export const RANK_LIMIT = 256;
 export const WORKER_HEADER = 24;
 /** Words of a cache line of 64 bytes. */
 const LINE_WORDS = 16;
-/** Words of one page stack: its top, then its frames. One spare word keeps a take that died half-way visible. */
-export const STACK_WORDS: number = STACK_FRAMES + 2;
+/**
+ * The first word of a page stack: `| takes 20 | top 11 |`. Counting takes in the word that changes anyway costs nothing; before
+ * they run over (the word is negative then) they are moved to the tallies.
+ */
+export const TOP_BITS = 11;
+/** The bits of a stack's first word that say how many frames it holds. */
+export const TOP_MASK: number = 2 ** TOP_BITS - 1;
+/** What a take adds to the word: one take more, one frame less. */
+export const TAKE_STEP: number = 2 ** TOP_BITS - 1;
 
 /** The sizes that fix a layout. Plain data: it travels to workers by `postMessage`. */
 export interface Geometry {
@@ -51,6 +62,8 @@ export interface Geometry {
   readonly colours: number;
   /** Page stacks of a worker: nodes × 2 kinds × colours. */
   readonly stacks: number;
+  /** Frames that a page stack holds at most. */
+  readonly stackFrames: number;
   /** True when use is counted per power rank. */
   readonly ranked: boolean;
 }
@@ -74,12 +87,31 @@ export interface Layout {
 
 /** Words of the control area: epoch, group count, then free, present and retired frames per zone and use per rank. */
 export const CONTROL_WORDS: number = 64 + 3 * 256 + RANK_LIMIT;
-/** Words of a group's record: mode word, whole blocks, physical GiB, node index. */
-export const GROUP_WORDS = 4;
+/** Words of a group's record: its mode, then the two below. */
+export const GROUP_WORDS = 3;
+/** Of a group's record, the physical GiB that its frames lie in. */
+export const GROUP_GIB = 1;
+/** Of a group's record, the index of its node. */
+export const GROUP_NODE = 2;
+
+/** The group of a dense frame. */
+export function groupOf(frame: number): number {
+  return frame >>> GROUP_SHIFT;
+}
+
+/** The group of a block. */
+export function groupOfBlock(block: number): number {
+  return block >>> GROUP_BLOCK_SHIFT;
+}
+
+/** Words of one page stack: top and takes, then its frames. One spare word keeps a take that died half-way visible. */
+export function stackWords(geometry: Geometry): number {
+  return geometry.stackFrames + 2;
+}
 
 /** Words of one worker's area, a whole number of cache lines and one to spare: no two workers write one line. */
 export function workerWords(geometry: Geometry): number {
-  return (Math.ceil((WORKER_HEADER + geometry.stacks * STACK_WORDS) / LINE_WORDS) + 1) * LINE_WORDS;
+  return (Math.ceil((WORKER_HEADER + geometry.stacks * stackWords(geometry)) / LINE_WORDS) + 1) * LINE_WORDS;
 }
 
 /** Numbers of one worker's tallies, two per page stack, on cache lines of their own as well. */
@@ -166,6 +198,9 @@ export function geometryOf(wishes: GeometryWishes): Geometry {
   const groups = Math.max(1, keys.size + spare);
   if (groups > 8191) refuse("More than 8191 GiB of RAM do not fit 31-bit dense frame numbers");
   const limit = Math.min(PFN_LIMIT, Math.max(end, wishes.pfnLimit, 1));
+  const stacks = nodes.size * 2 * colours;
+  const frames = wishes.ranges.reduce((sum, range) => sum + range.end - range.start, 0);
+  const isPlenty = workers * stacks * STACK_SIZES.plenty <= frames * STACKED_PART;
   return {
     groups,
     gibs: Math.ceil(limit / GROUP_FRAMES),
@@ -173,7 +208,8 @@ export function geometryOf(wishes: GeometryWishes): Geometry {
     lowEnd,
     workers,
     colours,
-    stacks: nodes.size * 2 * colours,
+    stacks,
+    stackFrames: isPlenty ? STACK_SIZES.plenty : STACK_SIZES.few,
     ranked: wishes.ranked,
   };
 }

@@ -25,6 +25,8 @@ import {
 } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { PmmErrorCode } from "./errors.ts";
+import { groupOf } from "./layout.ts";
+import { GROUP_FRAMES } from "./units.ts";
 
 /** What a frame is used for, seen from its state byte and its block. */
 export type FrameUse =
@@ -45,9 +47,9 @@ export type FrameUse =
 /** The use of a dense frame. */
 export function useOf(arena: Arena, frame: number): FrameUse {
   if (frame < 0) return "hole";
-  const group = frame >>> 18;
+  const group = groupOf(frame);
   const code = arena.state[frame]!;
-  if (arena.groupMode(group) === GROUP_HANDED) return (frame & 0x3ffff) === 0 ? "taken-1G" : "inside-1G";
+  if (arena.groupMode(group) === GROUP_HANDED) return (frame & (GROUP_FRAMES - 1)) === 0 ? "taken-1G" : "inside-1G";
   if (arena.groupMode(group) !== GROUP_SPLIT) return "free";
   if (modeOf(Atomics.load(arena.blocks, frame >>> 9)) === HANDED) return (frame & 511) === 0 ? "taken-2M" : "inside-2M";
   if ((Atomics.load(arena.bits, frame >>> 5) & (1 << (frame & 31))) !== 0) return "free";

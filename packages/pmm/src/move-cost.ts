@@ -13,6 +13,8 @@ import {
   WIRED,
 } from "./arena.ts";
 import type { Arena } from "./arena.ts";
+import { groupOf } from "./layout.ts";
+import { GROUP_FRAMES } from "./units.ts";
 
 /** Cost of a frame that cannot be moved. More than all movable frames of a stretch together. */
 export const FIXED: number = 2 ** 32;
@@ -32,10 +34,10 @@ export const MISSING: Uint8Array = Uint8Array.from(COSTS, (cost) => (cost >= ABS
 
 /** The cost of each frame of a group or block that is free or used as one; −1 where every frame counts for itself. */
 export function uniformCost(arena: Arena, frame: number): number {
-  const group = arena.groupMode(frame >>> 18);
+  const group = arena.groupMode(groupOf(frame));
   if (group === GROUP_WHOLE) return 0;
   const isSplit = group === GROUP_SPLIT;
   if (isSplit && modeOf(arena.blocks[frame >>> 9]!) !== HANDED) return -1;
-  const head = isSplit ? frame & ~511 : frame & ~0x3ffff;
+  const head = isSplit ? frame & ~511 : frame & -GROUP_FRAMES;
   return (arena.state[head]! & (PINNED | WIRED)) === 0 ? 1 : FIXED;
 }

@@ -1,17 +1,21 @@
 /*
- * The page stacks of one worker, in front of the shared blocks. A stack is LIFO; 64 frames at a time move between it and
+ * The page stacks of one worker, in front of the shared blocks. A stack is LIFO; a quarter of it at a time moves between it and
  * the blocks. Only its worker touches it; after the worker's death, recover.ts does.
  *
  *   worker area   | attached | asked to drain | refill intent | drain intent | … | 16 refill masks | stack 0 | stack 1 | …
- *   page stack    | top | frame 0 | frame 1 | … | frame 255 | spare |
+ *   page stack    | takes 20, top 11 | frame 0 | frame 1 | … | spare |        256 or 1024 frames (layout.ts)
  *
  * Intents say which block this worker works in at the moment, so that its death there loses nothing.
+ *
+ * An atomic operation costs as much as ten plain ones. Bits of a reserved block are read plainly: those that its count speaks of were
+ * set before the count, and only the reserver clears any.
  */
-import { bitCount, classOf, NO_BYTES, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
+import { bitCount, classOf, countOf, NO_BYTES, NO_WORDS, PINNED, STACKED, TAKEN } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
-import { BATCH_FRAMES, BLOCK_WORDS, GROUP_BLOCKS, STACK_FRAMES, STACK_WORDS, WORKER_HEADER } from "./layout.ts";
+import { BATCH_PART, BLOCK_WORDS, GROUP_BLOCKS, TAKE_STEP, TOP_BITS, TOP_MASK, WORKER_HEADER } from "./layout.ts";
 import { PmmError } from "./errors.ts";
+import { BLOCK_FRAMES } from "./units.ts";
 import type { Zone } from "./zone.ts";
 
 /** Words of a worker's header. */
@@ -46,10 +50,16 @@ export class PageStacks {
   readonly #blocks: Blocks;
   readonly #words: Int32Array = NO_WORDS;
   readonly #state: Uint8Array = NO_BYTES;
+  readonly #bits: Int32Array = NO_WORDS;
   readonly #area: number = 0;
   readonly #mark: number = 0;
   readonly #colours: number = 1;
-  #limit = BATCH_FRAMES;
+  /** Frames that a stack holds at most. */
+  readonly room: number = 0;
+  /** Frames that move at a time. */
+  readonly batch: number = 0;
+  readonly #stackWords: number = 0;
+  #limit = 0;
 
   constructor(arena: Arena, blocks: Blocks, worker: number) {
     this.worker = worker;
@@ -59,21 +69,27 @@ export class PageStacks {
     this.#state = arena.state;
     this.#area = arena.areaOf(worker);
     this.#mark = STACKED + worker;
+    this.#bits = arena.bits;
     this.#colours = arena.layout.geometry.colours;
+    this.#stackWords = arena.stackWords;
+    this.room = arena.layout.geometry.stackFrames;
+    this.batch = this.room / BATCH_PART;
   }
 
   /** First word of the stack for a node index, a kind (0 movable, 1 pinned) and a colour. */
   baseOf(node: number, kind: number, colour: number): number {
-    return this.#area + WORKER_HEADER + ((node * 2 + kind) * this.#colours + colour) * STACK_WORDS;
+    return this.#area + WORKER_HEADER + ((node * 2 + kind) * this.#colours + colour) * this.#stackWords;
   }
 
   /** Takes the frame given last: its dense number, or −1 where the stack is empty. Two reads, two writes. */
   pop(base: number, code: number): number {
     const words = this.#words;
-    const top = words[base]!;
+    if (words[base]! < 0) this.#fold(base);
+    const word = words[base]!;
+    const top = word & TOP_MASK;
     if (top === 0) return -1;
     const frame = words[base + top]!;
-    words[base] = top - 1;
+    words[base] = word + TAKE_STEP;
     if (this.#state[frame] !== this.#mark) return this.#strayFrame(frame);
     this.#state[frame] = code;
     return frame;
@@ -82,20 +98,17 @@ export class PageStacks {
   /** Puts a taken frame on top; the caller has checked that it is taken. Two writes, one more to count. */
   push(base: number, frame: number, zone: Zone): void {
     const words = this.#words;
-    let top = words[base]!;
-    if (top === STACK_FRAMES) {
-      this.drain(base, BATCH_FRAMES, zone);
-      top = words[base]!;
-    }
-    words[base + top + 1] = frame;
+    if ((words[base]! & TOP_MASK) === this.room) this.drain(base, this.batch, zone);
+    const word = words[base]!;
+    words[base + (word & TOP_MASK) + 1] = frame;
     this.#state[frame] = this.#mark;
-    words[base] = top + 1;
+    words[base] = word + 1;
   }
 
   /** Puts a taken frame at the cold end: it is taken last and drained first. */
   pushCold(base: number, frame: number, zone: Zone): void {
     this.push(base, frame, zone);
-    const top = this.#words[base]!;
+    const top = this.#words[base]! & TOP_MASK;
     this.#words.copyWithin(base + 2, base + 1, base + top);
     this.#words[base + 1] = frame;
   }
@@ -103,7 +116,7 @@ export class PageStacks {
   /** Takes the frame at the cold end, or −1. */
   popCold(base: number, code: number): number {
     const words = this.#words;
-    const top = words[base]!;
+    const top = words[base]! & TOP_MASK;
     if (top === 0) return -1;
     const coldest = words[base + 1]!;
     words.copyWithin(base + 1, base + 2, base + top + 1);
@@ -117,7 +130,7 @@ export class PageStacks {
    * frames stay together.
    */
   refill(base: number, zone: Zone, kind: number, colour: number, limit: number): number {
-    this.#limit = Math.min(limit, BATCH_FRAMES);
+    this.#limit = Math.min(limit, this.batch);
     if (this.#limit <= 0) return 0;
     const exact = this.#colours > 1;
     const gained = this.#refillPartial(base, zone, kind, colour, exact ? COLOUR_TRIES : NO_LIMIT);
@@ -128,12 +141,18 @@ export class PageStacks {
     return searched > 0 ? searched : this.#refillPartial(base, zone, 1 - kind, colour, NO_LIMIT);
   }
 
-  /** Moves the `count` coldest frames of a stack to the blocks. Reports a double free seen here after doing the rest. */
+  /**
+   * Moves the `count` coldest frames of a stack to the blocks: word by word of the bit fields, one count per run of words of a
+   * block. Reports a double free seen here after doing the rest.
+   */
   drain(base: number, count: number, zone: Zone): void {
     const words = this.#words;
+    const end = base + count;
     let stray = -1;
     let drained = 0;
-    for (let i = base + 1; i <= base + count;) {
+    let block = -1;
+    let fresh = 0;
+    for (let i = base + 1; i <= end;) {
       const frame = words[i]!;
       i += 1;
       if (this.#state[frame] !== this.#mark) {
@@ -143,23 +162,33 @@ export class PageStacks {
       const bitWord = frame >>> 5;
       let mask = 1 << (frame & 31);
       let run = 1;
-      while (i <= base + count && words[i]! >>> 5 === bitWord) {
-        const bit = 1 << (words[i]! & 31);
-        if ((mask & bit) !== 0 || this.#state[words[i]!] !== this.#mark) break;
+      for (; i <= end; i += 1) {
+        const next = words[i]!;
+        const bit = 1 << (next & 31);
+        if (next >>> 5 !== bitWord || (mask & bit) !== 0 || this.#state[next] !== this.#mark) break;
         mask |= bit;
         run += 1;
-        i += 1;
       }
-      Atomics.store(words, this.#area + DRAIN_INTENT, (bitWord >>> 4) + 1);
-      const doubled = this.#blocks.put(bitWord, mask, run);
-      Atomics.store(words, this.#area + DRAIN_INTENT, 0);
-      if (doubled !== 0) stray = bitWord * 32 + 31 - Math.clz32(doubled);
-      drained += doubled === 0 ? run : run - bitCount(doubled);
+      if (bitWord >>> 4 !== block) {
+        if (fresh > 0) this.#blocks.countUp(block, fresh);
+        block = bitWord >>> 4;
+        fresh = 0;
+        Atomics.store(words, this.#area + DRAIN_INTENT, block + 1);
+      }
+      const doubled = this.#blocks.set(bitWord, mask);
+      if (doubled !== 0) {
+        stray = bitWord * 32 + 31 - Math.clz32(doubled);
+        run -= bitCount(doubled);
+      }
+      fresh += run;
+      drained += run;
     }
-    const top = words[base]!;
+    if (fresh > 0) this.#blocks.countUp(block, fresh);
+    Atomics.store(words, this.#area + DRAIN_INTENT, 0);
+    const top = words[base]! & TOP_MASK;
     words.copyWithin(base + 1, base + 1 + count, base + 1 + top);
-    words[base] = top - count;
-    this.#arena.tallies[this.#flowOf(base)]! += count;
+    words[base] = words[base]! - count;
+    this.#arena.tallies[this.#tallyOf(base) + 1]! += count;
     zone.addFree(drained);
     if (stray >= 0) this.#strayFrame(stray);
   }
@@ -168,26 +197,24 @@ export class PageStacks {
   drainNode(node: number, zone: Zone): number {
     let drained = 0;
     for (let stack = 0; stack < 2 * this.#colours; stack += 1) {
-      const base = this.baseOf(node, 0, 0) + stack * STACK_WORDS;
-      const top = this.#words[base]!;
+      const base = this.baseOf(node, 0, 0) + stack * this.#stackWords;
+      const top = this.#words[base]! & TOP_MASK;
       if (top > 0) this.drain(base, top, zone);
       drained += top;
     }
     return drained;
   }
 
-  /** Frames on all stacks of a node. */
-  heldFrames(node: number): number {
-    let held = 0;
-    for (let stack = 0; stack < 2 * this.#colours; stack += 1) {
-      held += this.#words[this.baseOf(node, 0, 0) + stack * STACK_WORDS]!;
-    }
-    return held;
+  /** First number of the stack's tallies. */
+  #tallyOf(base: number): number {
+    return this.#arena.tallyOf(this.worker, (base - this.#area - WORKER_HEADER) / this.#stackWords);
   }
 
-  /** The tally that says what went between a stack and the blocks. */
-  #flowOf(base: number): number {
-    return this.#arena.tallyOf(this.worker, (base - this.#area - WORKER_HEADER) / STACK_WORDS) + 1;
+  /** Moves the takes of the stack's first word to the tallies before they run over. */
+  #fold(base: number): void {
+    const word = this.#words[base]!;
+    this.#arena.tallies[this.#tallyOf(base)]! += word >>> TOP_BITS;
+    this.#words[base] = word & TOP_MASK;
   }
 
   #strayFrame(frame: number): never {
@@ -252,15 +279,16 @@ export class PageStacks {
     const words = this.#words;
     const word = Atomics.load(this.#arena.blocks, block);
     const cls = newClass < 0 ? classOf(word) : newClass;
-    const room = Math.min(word & 1023, this.#limit, STACK_FRAMES - words[base]!);
+    const room = Math.min(countOf(word), this.#limit, this.room - (words[base]! & TOP_MASK));
     const claimed = this.#chooseMasks(block, room, colour);
     if (claimed > 0) {
       Atomics.store(words, this.#area + REFILL_INTENT, block + 1);
       this.#claimMasks(block, base, claimed);
     }
     this.#blocks.release(block, claimed, cls);
+    if (claimed === 0) return 0;
     Atomics.store(words, this.#area + REFILL_INTENT, 0);
-    if (claimed > 0) zone.addFree(-claimed);
+    zone.addFree(-claimed);
     return claimed;
   }
 
@@ -271,9 +299,13 @@ export class PageStacks {
     for (let word = 0; word < BLOCK_WORDS; word += 1) {
       let mask = 0;
       if (left > 0) {
-        const free = Atomics.load(this.#arena.bits, block * BLOCK_WORDS + word) & this.#colourMask(word, colour);
-        mask = lowestBits(free, left);
-        left -= bitCount(mask);
+        mask = this.#bits[block * BLOCK_WORDS + word]! & this.#colourMask(word, colour);
+        let frames = bitCount(mask);
+        if (frames > left) {
+          mask = lowestBits(mask, left);
+          frames = left;
+        }
+        left -= frames;
       }
       this.#words[masks + word] = mask;
     }
@@ -284,22 +316,22 @@ export class PageStacks {
   #claimMasks(block: number, base: number, claimed: number): void {
     const words = this.#words;
     const masks = this.#area + REFILL_MASKS;
-    let at = base + words[base]! + 1;
+    let at = base + (words[base]! & TOP_MASK) + 1;
     for (let word = BLOCK_WORDS - 1; word >= 0; word -= 1) {
       let mask = words[masks + word]!;
       if (mask === 0) continue;
       this.#blocks.claim(block * BLOCK_WORDS + word, mask);
+      const first = block * BLOCK_FRAMES + word * 32;
       while (mask !== 0) {
         const bit = 31 - Math.clz32(mask);
-        const frame = block * 512 + word * 32 + bit;
         mask &= ~(1 << bit);
-        words[at] = frame;
-        this.#state[frame] = this.#mark;
+        words[at] = first + bit;
+        this.#state[first + bit] = this.#mark;
         at += 1;
       }
     }
     words[base] = words[base]! + claimed;
-    this.#arena.tallies[this.#flowOf(base)]! -= claimed;
+    this.#arena.tallies[this.#tallyOf(base) + 1]! -= claimed;
   }
 
   /** The bits of a block's word whose frames have the colour; all where there is one colour only. */

@@ -20,7 +20,7 @@ import {
 } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
-import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { GROUP_BLOCKS, GROUP_GIB, GROUP_NODE, GROUP_WORDS } from "./layout.ts";
 import type { FrameRange } from "./range.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -61,10 +61,10 @@ export class Plug {
   groupFor(gib: number, node: number): number {
     const used = Atomics.load(this.#arena.control, GROUPS_USED);
     const one = this.#arena.gibs[gib] ?? 0;
-    if (one > 0) return this.#arena.groups[(one - 1) * GROUP_WORDS + 3] === node ? one - 1 : -1;
+    if (one > 0) return this.#arena.groups[(one - 1) * GROUP_WORDS + GROUP_NODE] === node ? one - 1 : -1;
     for (let group = 0; one < 0 && group < used; group += 1) {
       const at = group * GROUP_WORDS;
-      if (this.#arena.groups[at + 2] === gib && this.#arena.groups[at + 3] === node) return group;
+      if (this.#arena.groups[at + GROUP_GIB] === gib && this.#arena.groups[at + GROUP_NODE] === node) return group;
     }
     return -1;
   }
@@ -121,8 +121,8 @@ export class Plug {
   #newGroup(gib: number, node: number): number {
     const arena = this.#arena;
     const group = Atomics.load(arena.control, GROUPS_USED);
-    arena.groups[group * GROUP_WORDS + 2] = gib;
-    arena.groups[group * GROUP_WORDS + 3] = node;
+    arena.groups[group * GROUP_WORDS + GROUP_GIB] = gib;
+    arena.groups[group * GROUP_WORDS + GROUP_NODE] = node;
     const before = arena.gibs[gib]!;
     Atomics.store(arena.control, GROUPS_USED, group + 1);
     Atomics.store(arena.gibs, gib, before === 0 ? group + 1 : -1);

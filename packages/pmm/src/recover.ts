@@ -13,6 +13,7 @@ import {
   GROUP_JOINING,
   GROUP_SPLIT,
   GROUP_SPLITTING,
+  GROUP_WHOLE,
   GROUPS_USED,
   HANDED,
   IN_GROUP,
@@ -32,7 +33,7 @@ import {
 } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
-import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOf, groupOfBlock, TOP_BITS } from "./layout.ts";
 import { ATTACHED, DRAIN_INTENT, REFILL_INTENT, REFILL_MASKS, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { putRun } from "./runs.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
@@ -74,7 +75,6 @@ function endGroups(core: Core, dead: number): void {
     if (mode === GROUP_SPLITTING + dead * 256) {
       if (Atomics.load(arena.blocks, first) === 0) {
         arena.bits.fill(-1, first * BLOCK_WORDS, (first + GROUP_BLOCKS) * BLOCK_WORDS);
-        Atomics.store(arena.groups, at + 1, GROUP_BLOCKS);
       }
       blocks.finishSplit(group);
     } else if (mode === GROUP_JOINING + dead * 256) {
@@ -122,7 +122,7 @@ function endBlocks(core: Core, dead: number): void {
         }
       }
       blocks.release(block, 0, classOf(state));
-    } else if (modeOf(state) === HANDED && arena.groupMode(block >>> 9) === GROUP_SPLIT) {
+    } else if (modeOf(state) === HANDED && arena.groupMode(groupOfBlock(block)) === GROUP_SPLIT) {
       const kind = arena.state[block * BLOCK_FRAMES]! & ~(PINNED | WIRED | LEAVING);
       if (kind !== TAKEN_2M && kind !== DOOMED_2M) blocks.giveWhole(block);
     }
@@ -135,8 +135,9 @@ function unstack(core: Core, dead: number): number {
   let frames = 0;
   for (let stack = 0; stack < arena.layout.geometry.stacks; stack += 1) {
     const base = arena.stackOf(dead, stack);
-    arena.tallies[arena.tallyOf(dead, stack) + 1]! += arena.workers[base]!;
-    for (let i = 1; i <= arena.workers[base]! + 1; i += 1) {
+    arena.tallies[arena.tallyOf(dead, stack)]! += arena.workers[base]! >>> TOP_BITS;
+    arena.tallies[arena.tallyOf(dead, stack) + 1]! += arena.topOf(base);
+    for (let i = 1; i <= arena.topOf(base) + 1; i += 1) {
       const frame = arena.workers[base + i]!;
       if (!isHeld(core, frame, dead)) continue;
       putRun(core, frame, frame + 1, core.zoneOf(frame), STACKED + core.worker);
@@ -151,7 +152,7 @@ function isHeld(core: Core, frame: number, dead: number): boolean {
   const { arena } = core;
   const bit = 1 << (frame & 31);
   const isMarked = (): boolean =>
-    arena.state[frame] === STACKED + dead && arena.groupMode(frame >>> 18) === GROUP_SPLIT;
+    arena.state[frame] === STACKED + dead && arena.groupMode(groupOf(frame)) === GROUP_SPLIT;
   const isFree = (): boolean => (Atomics.load(arena.bits, frame >>> 5) & bit) !== 0;
   const block = Atomics.load(arena.blocks, frame >>> 9);
   if (!isMarked() || modeOf(block) === HANDED || isFree()) return false;
@@ -210,12 +211,16 @@ function repairHints(core: Core): void {
   }
   for (const map of arena.partial) map.repair();
   arena.whole.repair();
-  for (let group = 0; group < used; group += 1) if (arena.groupMode(group) === 2) arena.wholeGroups.add(group);
+  for (let group = 0; group < used; group += 1) {
+    const mode = arena.groupMode(group);
+    if (mode === GROUP_WHOLE) arena.wholeGroups.add(group);
+    else if (mode === GROUP_SPLIT && arena.whole.hasAll(group * GROUP_BLOCKS, GROUP_BLOCKS)) arena.joinable.add(group);
+  }
   arena.wholeGroups.repair();
   arena.joinable.repair();
 }
 
-/** Counts free frames, whole blocks and use per rank anew. Workers must be at rest. */
+/** Counts free frames and use per rank anew. Workers must be at rest. */
 export function recount(core: Core): void {
   const { arena } = core;
   const used = Atomics.load(arena.control, GROUPS_USED);
@@ -224,16 +229,12 @@ export function recount(core: Core): void {
     const node = arena.nodeIndexOf(group * GROUP_FRAMES);
     if (arena.groupMode(group) === 2) free[node] = (free[node] ?? 0) + GROUP_FRAMES;
     if (arena.groupMode(group) !== GROUP_SPLIT) continue;
-    let whole = 0;
     for (let block = group * GROUP_BLOCKS; block < (group + 1) * GROUP_BLOCKS; block += 1) {
       const state = Atomics.load(arena.blocks, block);
       if (modeOf(state) === HANDED) continue;
       const zone = core.zoneOf(block * BLOCK_FRAMES).index;
       free[zone] = (free[zone] ?? 0) + countOf(state);
-      if (modeOf(state) === WHOLE) whole += 1;
     }
-    Atomics.store(arena.groups, group * GROUP_WORDS + 1, whole);
-    if (whole === GROUP_BLOCKS) arena.joinable.add(group);
   }
   free.forEach((frames, zone) => Atomics.store(arena.control, ZONE_FREE + zone, frames));
   if (arena.layout.geometry.ranked) recountRanks(core, used);
@@ -252,7 +253,7 @@ function recountRanks(core: Core, used: number): void {
 /** Frames of a block that are there and not free in the block. */
 export function usedIn(core: Core, block: number): number {
   const { arena } = core;
-  const mode = arena.groupMode(block >>> 9);
+  const mode = arena.groupMode(groupOfBlock(block));
   const state = Atomics.load(arena.blocks, block);
   if (mode === 2) return 0;
   if (mode !== GROUP_SPLIT || modeOf(state) === HANDED) return BLOCK_FRAMES;

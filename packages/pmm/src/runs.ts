@@ -5,7 +5,7 @@
 import { countOf, FULL, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf, WHOLE } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
-import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { GROUP_BLOCKS, GROUP_GIB, GROUP_WORDS, groupOf, groupOfBlock } from "./layout.ts";
 import { RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -39,9 +39,9 @@ export function stretchesOf(arena: Arena, zone: Zone, above: Pfn, below: Pfn): S
   const list: Stretch[] = [];
   for (const { first, end } of zone.segments) {
     for (let block = first; block < end;) {
-      const group = block >>> 9;
+      const group = groupOfBlock(block);
       const stop = Math.min(end, (group + 1) * GROUP_BLOCKS);
-      const base = (arena.groups[group * GROUP_WORDS + 2]! - group) * GROUP_FRAMES;
+      const base = (arena.groups[group * GROUP_WORDS + GROUP_GIB]! - group) * GROUP_FRAMES;
       const from = Math.max(block * BLOCK_FRAMES, above - base);
       const to = Math.min(stop * BLOCK_FRAMES, below - base);
       block = stop;
@@ -88,7 +88,7 @@ function findAcross(arena: Arena, { from, to, base }: Stretch, wish: RunWish): n
 
 /** The free frames of a bit word, also in groups and blocks whose bits do not count. */
 function freeBits(arena: Arena, word: number): number {
-  const mode = arena.groupMode(word >>> 13);
+  const mode = arena.groupMode(groupOfBlock(word >>> 4));
   if (mode !== GROUP_SPLIT) return mode === GROUP_WHOLE ? -1 : 0;
   if (modeOf(Atomics.load(arena.blocks, word >>> 4)) === HANDED) return 0;
   return Atomics.load(arena.bits, word);
@@ -98,8 +98,8 @@ function freeBits(arena: Arena, word: number): number {
 export function firstUsed(arena: Arena, from: number, to: number): number {
   for (let frame = from; frame < to;) {
     if ((frame & 511) === 0 && to - frame >= BLOCK_FRAMES) {
-      if (arena.groupMode(frame >>> 18) === GROUP_WHOLE) {
-        frame = ((frame >>> 18) + 1) * GROUP_FRAMES;
+      if (arena.groupMode(groupOf(frame)) === GROUP_WHOLE) {
+        frame = (groupOf(frame) + 1) * GROUP_FRAMES;
         continue;
       }
       if (modeOf(Atomics.load(arena.blocks, frame >>> 9)) === WHOLE) {
@@ -121,10 +121,10 @@ export function firstUsed(arena: Arena, from: number, to: number): number {
 /** The first free frame in `[from, to)`, or `to`. */
 export function firstFree(arena: Arena, from: number, to: number): number {
   for (let frame = from; frame < to;) {
-    const group = arena.groupMode(frame >>> 18);
+    const group = arena.groupMode(groupOf(frame));
     if (group === GROUP_WHOLE) return frame;
     if (group !== GROUP_SPLIT) {
-      frame = ((frame >>> 18) + 1) * GROUP_FRAMES;
+      frame = (groupOf(frame) + 1) * GROUP_FRAMES;
       continue;
     }
     const mode = modeOf(Atomics.load(arena.blocks, frame >>> 9));
@@ -175,7 +175,7 @@ export function claimRun(core: Core, from: number, to: number, zone: Zone, head:
 /** Reserves a block in which the part of a run must be free; false, and not reserved, if it is not. */
 function reserveCover(core: Core, block: number, from: number, to: number): boolean {
   const { arena, blocks } = core;
-  if (arena.groupMode(block >>> 9) === GROUP_WHOLE) blocks.splitGroup(block >>> 9, core.worker);
+  if (arena.groupMode(groupOfBlock(block)) === GROUP_WHOLE) blocks.splitGroup(groupOfBlock(block), core.worker);
   if (blocks.reserve(block, core.worker) === 0) return false;
   const begin = Math.max(from, block * BLOCK_FRAMES);
   const end = Math.min(to, (block + 1) * BLOCK_FRAMES);

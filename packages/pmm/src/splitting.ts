@@ -81,6 +81,5 @@ function splitGroup(core: Core, group: number): void {
   arena.bits.fill(0, first * BLOCK_WORDS, (first + GROUP_BLOCKS) * BLOCK_WORDS);
   for (let block = first; block < first + GROUP_BLOCKS; block += 1)
     Atomics.store(arena.blocks, block, blockWord(0, FULL, 0, 0));
-  Atomics.store(arena.groups, at + 1, 0);
   Atomics.store(arena.groups, at, GROUP_SPLIT);
 }

@@ -1,5 +1,6 @@
 /* Snapshots: frames by zone and state. Units are in the names; all counts are frames. */
 import { countOf, GROUP_SPLIT, GROUP_WHOLE } from "./arena.ts";
+import { groupOfBlock, TOP_BITS, TOP_MASK } from "./layout.ts";
 import type { Core } from "./core.ts";
 import { usedIn } from "./recover.ts";
 import { BLOCK_FRAMES } from "./units.ts";
@@ -56,7 +57,7 @@ export function stackedFrames(core: Core, node: number): number {
   let held = 0;
   for (let worker = 0; worker < geometry.workers; worker += 1) {
     for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
-      held += core.arena.workers[core.arena.stackOf(worker, stack)]!;
+      held += core.arena.topOf(core.arena.stackOf(worker, stack));
     }
   }
   return held;
@@ -70,8 +71,9 @@ function tallied(core: Core, node: number, column: number): number {
   for (let worker = 0; worker < geometry.workers; worker += 1) {
     for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
       const at = core.arena.tallyOf(worker, stack);
-      sum += core.arena.tallies[at]!;
-      if (column === 1) sum += core.arena.tallies[at + 1]! + core.arena.workers[core.arena.stackOf(worker, stack)]!;
+      const word = core.arena.workers[core.arena.stackOf(worker, stack)]!;
+      sum += core.arena.tallies[at]! + (word >>> TOP_BITS);
+      if (column === 1) sum += core.arena.tallies[at + 1]! + (word & TOP_MASK);
     }
   }
   return sum;
@@ -99,7 +101,7 @@ export function rankStats(core: Core): RankStats[] {
 }
 
 function freeIn(core: Core, block: number, used: number): number {
-  const mode = core.arena.groupMode(block >>> 9);
+  const mode = core.arena.groupMode(groupOfBlock(block));
   if (mode === GROUP_WHOLE) return BLOCK_FRAMES;
   if (mode !== GROUP_SPLIT || used === BLOCK_FRAMES) return 0;
   return countOf(Atomics.load(core.arena.blocks, block));

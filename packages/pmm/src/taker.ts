@@ -7,7 +7,7 @@ import { FREE, PINNED, STACKED, TAKEN, TAKEN_1G, TAKEN_2M, TAKEN_LOW } from "./a
 import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
-import { BATCH_FRAMES, GROUP_BLOCKS } from "./layout.ts";
+import { GROUP_BLOCKS } from "./layout.ts";
 import type { PageStacks } from "./page-stacks.ts";
 import type { TakeWishes } from "./ports.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
@@ -109,13 +109,12 @@ export class Taker {
   /** Gets a page stack some frames: from the blocks, or from this worker's other stacks of the node by way of the blocks. */
   refill(base: number, node: number, zone: Zone, kind: number, colour: number, wishes: TakeWishes): boolean {
     const spare = zone.depotFrames - (wishes.reserve === true ? 0 : zone.reserve);
-    const limit = zone.reserve === 0 ? BATCH_FRAMES : spare;
+    const { batch } = this.#stacks;
+    const limit = zone.reserve === 0 ? batch : spare;
     if (this.#stacks.refill(base, zone, kind, colour, limit) > 0) return true;
     if (this.#stacks.drainNode(node, zone) === 0) return false;
-    return (
-      this.#stacks.refill(base, zone, kind, colour, limit === BATCH_FRAMES ? limit : zone.depotFrames - zone.reserve)
-      > 0
-    );
+    const left = zone.reserve === 0 ? batch : zone.depotFrames - zone.reserve;
+    return this.#stacks.refill(base, zone, kind, colour, left) > 0;
   }
 
   /** A block or a group: at once, or after this worker's stacks were drained, in case a frame there was all it lacked. */
@@ -182,7 +181,7 @@ export class Taker {
   /** Any colour: the one last used while its stack lasts, else the next. */
   #fullest(): number {
     const base = this.#stacks.baseOf(this.#home, 0, this.#turn);
-    return this.#arena.workers[base] === 0 ? (this.#turn + 1) % this.#colours : this.#turn;
+    return this.#arena.topOf(base) === 0 ? (this.#turn + 1) % this.#colours : this.#turn;
   }
 }
 

@@ -10,8 +10,11 @@ export const FRAME_BYTES = 4096;
 /** Frames of a 2M block, the unit of the lock-free bit fields: 2 MiB / 4 KiB. */
 export const BLOCK_FRAMES = 512;
 
+/** log2 of the frames of a 1G group. A number of its own so that tests can explore groups of a few blocks. */
+export const GROUP_SHIFT: number = 18;
+
 /** Frames of a 1G group: 512 blocks of 512 frames. */
-export const GROUP_FRAMES: number = BLOCK_FRAMES * 512;
+export const GROUP_FRAMES: number = 2 ** GROUP_SHIFT;
 
 /** One past the highest frame number: physical addresses have at most 52 bits (Intel SDM 3A, "Physical-address width"). */
 export const PFN_LIMIT: number = 2 ** 40;
@@ -24,4 +27,4 @@ export const ORDER_4K = 0;
 /** The order of a 2M block: 2^9 frames. */
 export const ORDER_2M = 9;
 /** The order of a 1G group: 2^18 frames. */
-export const ORDER_1G = 18;
+export const ORDER_1G: number = GROUP_SHIFT;

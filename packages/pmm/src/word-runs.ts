@@ -6,6 +6,7 @@ import { bitCount, FULL, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf } from "./aren
 import type { Arena } from "./arena.ts";
 import { FIXED, MISSING, STUCK, uniformCost } from "./move-cost.ts";
 import type { Candidate, RunWish, Stretch } from "./runs.ts";
+import { groupOfBlock } from "./layout.ts";
 
 /** True where every fit lies inside one word. */
 export function staysInWord({ frames, alignment, boundary }: RunWish): boolean {
@@ -18,7 +19,7 @@ export function findInWords(arena: Arena, { from, to }: Stretch, wish: RunWish):
   const last = (to - 1) >>> 5;
   for (let word = from >>> 5; word <= last;) {
     const stop = Math.min(last, word | 15);
-    const group = arena.groupMode(word >>> 13);
+    const group = arena.groupMode(groupOfBlock(word >>> 4));
     const mode = group === GROUP_SPLIT ? modeOf(Atomics.load(arena.blocks, word >>> 4)) : HANDED;
     const isWhole = group === GROUP_WHOLE;
     if (!isWhole && (mode === FULL || mode === HANDED)) {

@@ -4,7 +4,7 @@
  */
 import { GROUPS_USED, RANK_USED, ZONE_FREE, ZONE_PRESENT, ZONE_RETIRED } from "./arena.ts";
 import type { Arena } from "./arena.ts";
-import { GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
+import { GROUP_BLOCKS, GROUP_GIB, GROUP_NODE, GROUP_WORDS } from "./layout.ts";
 import type { PressureLevel, Watermarks } from "./ports.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
@@ -111,8 +111,8 @@ export function updateSegments(arena: Arena, zones: readonly Zone[]): void {
   const lists: Segment[][] = zones.map(() => []);
   const used = Atomics.load(arena.control, GROUPS_USED);
   for (let group = 0; group < used; group += 1) {
-    const node = arena.groups[group * GROUP_WORDS + 3]!;
-    const base = arena.groups[group * GROUP_WORDS + 2]! * GROUP_FRAMES;
+    const node = arena.groups[group * GROUP_WORDS + GROUP_NODE]!;
+    const base = arena.groups[group * GROUP_WORDS + GROUP_GIB]! * GROUP_FRAMES;
     const first = group * GROUP_BLOCKS;
     const end = first + GROUP_BLOCKS;
     const cut = Math.max(first, Math.min(end, first + (lowEnd - base) / BLOCK_FRAMES));

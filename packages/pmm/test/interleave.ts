@@ -1,6 +1,6 @@
 /*
  * A model checker: runs the package's own lock-free sources in every order of their atomic steps. A source is turned into
- * generators mechanically (every method yields before each atomic operation and each access to a state byte), so what is
+ * generators mechanically (every method yields before each atomic operation and each access to a field that other threads change), so what is
  * explored is what ships. A state is the shared memory plus, per thread, everything that the thread has read: both equal
  * means that all that follows is equal, so each state is explored once.
  */
@@ -34,11 +34,12 @@ function methodsOf(source: ts.SourceFile): string[] {
   return names;
 }
 
-function isStateAccess(node: ts.Node): boolean {
+/** True for `this.#field[…]` of a field whose elements other threads change. */
+function isSharedAccess(node: ts.Node, shared: ReadonlySet<string>): boolean {
   return (
     ts.isElementAccessExpression(node)
     && ts.isPropertyAccessExpression(node.expression)
-    && node.expression.name.text === "#state"
+    && shared.has(node.expression.name.text)
   );
 }
 
@@ -50,18 +51,21 @@ function asStep(step: ts.Expression): ts.Expression {
   );
 }
 
-function steppingTransformer(methods: ReadonlySet<string>): ts.TransformerFactory<ts.SourceFile> {
+function steppingTransformer(
+  methods: ReadonlySet<string>,
+  shared: ReadonlySet<string>,
+): ts.TransformerFactory<ts.SourceFile> {
   return (context) => {
     const inMethod = (node: ts.Node): ts.Node => {
       if (
         ts.isBinaryExpression(node)
         && node.operatorToken.kind === ts.SyntaxKind.EqualsToken
-        && isStateAccess(node.left)
+        && isSharedAccess(node.left, shared)
       ) {
         return asStep(factory.updateBinaryExpression(node, node.left, node.operatorToken, inner(node.right)));
       }
       const visited = ts.visitEachChild(node, inMethod, context);
-      if (isStateAccess(visited)) return asStep(visited as ts.Expression);
+      if (isSharedAccess(visited, shared)) return asStep(visited as ts.Expression);
       if (!ts.isCallExpression(visited) || !ts.isPropertyAccessExpression(visited.expression)) return visited;
       const { expression, name } = visited.expression;
       if (ts.isIdentifier(expression) && expression.text === "Atomics") return asStep(visited);
@@ -91,20 +95,30 @@ function steppingTransformer(methods: ReadonlySet<string>): ts.TransformerFactor
   };
 }
 
+/** A source whose methods are to run step by step. */
+export interface SteppedSource {
+  readonly file: URL;
+  /** The private fields that hold words or bytes which other threads change: reading or writing one is a step. */
+  readonly shared: readonly string[];
+}
+
 /** Loads sources with their methods as generators; other modules that they import are taken from `others`. */
-export function stepping(files: readonly URL[], others: Readonly<Record<string, Module>>): Record<string, Module> {
-  const sources = files.map((file) => {
+export function stepping(
+  files: readonly SteppedSource[],
+  others: Readonly<Record<string, Module>>,
+): Record<string, Module> {
+  const sources = files.map(({ file, shared }) => {
     const text = readFileSync(file, "utf8");
-    return { name: `./${file.pathname.split("/").at(-1) ?? ""}`, text };
+    return { name: `./${file.pathname.split("/").at(-1) ?? ""}`, text, shared: new Set(shared) };
   });
   const methods = new Set(
     sources.flatMap(({ name, text }) => methodsOf(ts.createSourceFile(name, text, ts.ScriptTarget.ES2023, true))),
   );
   const loaded: Record<string, Module> = { ...others };
-  for (const { name, text } of sources) {
+  for (const { name, text, shared } of sources) {
     const { outputText } = ts.transpileModule(text, {
       compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.CommonJS },
-      transformers: { before: [steppingTransformer(methods)] },
+      transformers: { before: [steppingTransformer(methods, shared)] },
     });
     const exports: Module = {};
     const load = (wanted: string): Module => {

@@ -6,7 +6,7 @@ import * as layoutModule from "../src/layout.ts";
 import * as unitsModule from "../src/units.ts";
 import { zonesOf } from "../src/zone.ts";
 import { explore, stepping } from "./interleave.ts";
-import type { Explored, Steps } from "./interleave.ts";
+import type { Explored, SteppedSource, Steps } from "./interleave.ts";
 import { range } from "./ranges.ts";
 
 /** The methods that the scenarios call, as generators. */
@@ -28,8 +28,16 @@ interface SteppingStacks {
   pop(base: number, code: number): Steps;
 }
 
-const source = (name: string): URL => new URL(`../src/${name}.ts`, import.meta.url);
-const modules = stepping([source("hint-map"), source("blocks"), source("page-stacks")], {
+const source = (name: string, ...shared: string[]): SteppedSource => ({
+  file: new URL(`../src/${name}.ts`, import.meta.url),
+  shared,
+});
+const sources = [
+  source("hint-map", "#words"),
+  source("blocks", "#words", "#bits", "#groups"),
+  source("page-stacks", "#state", "#bits"),
+];
+const modules = stepping(sources, {
   "./arena.ts": arenaModule,
   "./errors.ts": errorsModule,
   "./layout.ts": layoutModule,
