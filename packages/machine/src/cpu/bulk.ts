@@ -4,7 +4,7 @@
  * bytes were done.
  */
 import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
-import { FRAME_BYTES } from "../units.ts";
+import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { Pfn, VirtAddr } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 
@@ -23,7 +23,7 @@ export class Bulk {
   private frame(va: VirtAddr, access: number): Pfn {
     const cpu = this.cpu;
     if (cpu.slow.gathering) cpu.fence();
-    const pfn = cpu.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    const pfn = cpu.translate(vpnOf(va), va & 0xfff, access);
     const { meter } = cpu;
     if (pfn >= 0 && meter !== null)
       for (let at = va & 0xfc0; at < FRAME_BYTES; at += LINE) meter.access(pfn * FRAME_BYTES + at);

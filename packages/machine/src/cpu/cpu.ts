@@ -13,7 +13,7 @@ import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { MemoryType } from "../mtrr/memory-type.ts";
 import { Pat } from "../mtrr/pat.ts";
 import { MtrrRegisters } from "../mtrr/registers.ts";
-import { FRAME_BYTES } from "../units.ts";
+import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { VirtAddr, Vpn } from "../units.ts";
 import { Bulk } from "./bulk.ts";
 import type { CpuState } from "./cpu-state.ts";
@@ -239,7 +239,7 @@ export class Cpu extends Translator {
       return this.hostIndex[slot]! + (offset >>> 2);
     }
     this.fault.clear();
-    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    const pfn = this.translate(vpnOf(va), va & 0xfff, access);
     if (pfn < 0) return -1;
     const place = this.memory.place(pfn);
     if (place > 0) return place - 1 + (offset >>> 2);

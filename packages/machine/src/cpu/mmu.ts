@@ -85,7 +85,13 @@ export class Mmu {
   asid = 0;
   readonly #physicalBits: number;
   private readonly walk = new Walk();
-  declare private readonly quick: QuickWalk;
+  /** Of the lower half of the address space and of the upper one: so that a kernel's pages do not push out what was seen of a program's. */
+  declare private readonly lowerWalk: QuickWalk;
+  declare private readonly upperWalk: QuickWalk;
+  /** Host memory; see `QuickWalk`. */
+  declare private words: Uint32Array;
+  /** Canonical pages are at least −limit and less than limit. */
+  private limit = 0;
   #registers: Registers;
   private globals = false;
 
@@ -98,7 +104,12 @@ export class Mmu {
     this.#physicalBits = options.physicalBits;
     this.#registers = options.registers;
     this.state = new PagingState(this.options());
-    this.quick = new QuickWalk(memory, this.state);
+    this.lowerWalk = new QuickWalk(memory, this.state);
+    this.upperWalk = new QuickWalk(memory, this.state);
+    this.words = memory.host.words;
+    memory.onMove(() => {
+      this.words = memory.host.words;
+    });
     this.counts = {
       dataHits: 0,
       dataSecondHits: 0,
@@ -155,6 +166,7 @@ export class Mmu {
     const { mode } = this.state;
     const long = mode === MODE_4_LEVEL || mode === MODE_5_LEVEL;
     this.globals = has(cr4, bits.CR4_PGE);
+    this.limit = this.state.unrolled === 5 ? 2 ** 44 : 2 ** 35;
     this.asid = long && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
     if (mode === MODE_PAE) this.loadPointers(cr3Low);
   }
@@ -169,7 +181,8 @@ export class Mmu {
   setRegisters(change: Partial<Registers>): void {
     this.#registers = { ...this.#registers, ...change };
     this.state.configure(this.options());
-    this.quick.forget();
+    this.lowerWalk.forget();
+    this.upperWalk.forget();
     this.noteRegisters();
     this.dropViews();
   }
@@ -264,8 +277,7 @@ export class Mmu {
   }
 
   private isCanonical(vpn: Vpn): boolean {
-    const limit = this.state.unrolled === 4 ? 2 ** 35 : 2 ** 44;
-    return vpn < limit && vpn >= -limit;
+    return vpn < this.limit && vpn >= -this.limit;
   }
 
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; −1 where anything is odd. */
@@ -280,10 +292,11 @@ export class Mmu {
    * where the tables, read from the root, plainly have no page there, or `ODD`, in which cases nothing has changed.
    */
   private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): Pfn {
-    const place = level === 1 ? this.memory.place(this.structures.table) : this.tableAbove(vpn, level);
+    const quick = vpn < 0 ? this.upperWalk : this.lowerWalk;
+    const place = level === 1 ? this.memory.place(this.structures.table) : this.tableAbove(quick, vpn, level);
     if (place <= 0) return ODD;
-    const above = level === 1 ? this.structures.rights : this.quick.rights;
-    const { words } = this.memory.host;
+    const above = level === 1 ? this.structures.rights : quick.rights;
+    const { words } = this;
     const at = place - 1 + (vpn & 511) * 2;
     const low = words[at]!;
     const high = words[at + 1]!;
@@ -294,7 +307,7 @@ export class Mmu {
     const unset = ~low & (ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0));
     if (unset !== 0 && !this.mark(words, at, low, unset)) return ODD;
     this.counts.walkReads += level === 0 ? 4 : level;
-    if (level !== 1 && !this.structures.absent) this.quick.remember(this.structures, level, vpn, this.asid);
+    if (level !== 1 && !this.structures.absent) quick.remember(this.structures, level, vpn, this.asid);
     const flags = this.flagsOf(1, low | unset, high, rights);
     const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
     this.tlb.fillPage(vpn, this.asid, pfn, flags, fetch);
@@ -309,8 +322,8 @@ export class Mmu {
   }
 
   /** The place of the page table, from the root (`level` 0) or from the table of `level` that the caches know; ≤ 0: see `QuickWalk`. */
-  private tableAbove(vpn: Vpn, level: number): number {
-    const { quick, structures } = this;
+  private tableAbove(quick: QuickWalk, vpn: Vpn, level: number): number {
+    const { structures } = this;
     if (this.state.unrolled !== 4) return 0;
     return level === 0 ? quick.table(vpn) : quick.tableBelow(level, structures.table, structures.rights, vpn);
   }
@@ -321,8 +334,8 @@ export class Mmu {
    */
   private isAbsent(vpn: Vpn): boolean {
     if (this.state.unrolled !== 4) return false;
-    const place = this.quick.table(vpn);
-    return place > 0 && (this.memory.host.words[place - 1 + (vpn & 511) * 2]! & 1) === 0;
+    const place = (vpn < 0 ? this.upperWalk : this.lowerWalk).table(vpn);
+    return place > 0 && (this.words[place - 1 + (vpn & 511) * 2]! & 1) === 0;
   }
 
   /** The exact form of the walk: sets accessed bits on the way, fills the paging-structure caches, tells the observer. */
@@ -340,7 +353,7 @@ export class Mmu {
       const index = Math.floor(vpn * INDEX_SCALE[level]!) & 511;
       const place = this.memory.place(table);
       if (place <= 0) return -1;
-      const words = this.memory.host.words;
+      const words = this.words;
       const at = place - 1 + index * 2;
       const low = words[at]!;
       const high = words[at + 1]!;

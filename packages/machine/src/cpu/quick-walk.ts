@@ -30,6 +30,8 @@ export class QuickWalk {
   rights = 0;
   declare private readonly memory: PhysicalMemory;
   declare private readonly state: PagingState;
+  /** Host memory: held here because reading it through the memory costs three dependent loads. */
+  declare private words: Uint32Array;
   private root: Pfn = -1;
   private rootAt = 0;
   /** The root's entry read last (0, which is not present: none) and the index of the first word of the table below it. */
@@ -51,7 +53,9 @@ export class QuickWalk {
   constructor(memory: PhysicalMemory, state: PagingState) {
     this.memory = memory;
     this.state = state;
+    this.words = memory.host.words;
     memory.onMove(() => {
+      this.words = memory.host.words;
       this.forget();
     });
   }
@@ -71,7 +75,7 @@ export class QuickWalk {
    */
   table(vpn: Vpn): number {
     if (this.state.root !== this.root && !this.takeRoot()) return 0;
-    const { words } = this.memory.host;
+    const { words } = this;
     const at = this.rootAt + (Math.floor(vpn * 2 ** -27) & 511) * 2;
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
@@ -91,7 +95,7 @@ export class QuickWalk {
   }
 
   private tableFromUpper(vpn: Vpn, table: number, low4: number, high4: number): number {
-    const { words } = this.memory.host;
+    const { words } = this;
     const at = table + ((vpn >>> 17) & 0x3fe);
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
@@ -102,7 +106,7 @@ export class QuickWalk {
   }
 
   private tableFromDirectory(vpn: Vpn, table: number, low3: number, high3: number): number {
-    const { words } = this.memory.host;
+    const { words } = this;
     const at = table + ((vpn >>> 8) & 0x3fe);
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;

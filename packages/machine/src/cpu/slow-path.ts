@@ -8,7 +8,7 @@ import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import { WriteCombiner } from "../devices/write-combining.ts";
 import { combineTypes } from "../mtrr/memory-type.ts";
 import type { MemoryType } from "../mtrr/memory-type.ts";
-import { FRAME_BYTES } from "../units.ts";
+import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
@@ -37,7 +37,7 @@ export class SlowPath {
 
   /** Loads `size` (1, 2 or 4) bytes at `va` for `access`; −1: faulted. */
   load(va: VirtAddr, size: number, access: number): number {
-    return this.loadAt(Math.floor(va / FRAME_BYTES), va & 0xfff, size, access);
+    return this.loadAt(vpnOf(va), va & 0xfff, size, access);
   }
 
   /** Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`; −1: faulted. */
@@ -76,7 +76,7 @@ export class SlowPath {
   /** Loads 64 bits: the low word (`cpu.high` has the other), or −1: faulted. */
   load64(va: VirtAddr): number {
     const cpu = this.cpu;
-    const vpn = Math.floor(va / FRAME_BYTES);
+    const vpn = vpnOf(va);
     const offset = va - vpn * FRAME_BYTES;
     if (cpu.translate(vpn, offset, ACCESS_READ) < 0) return -1;
     if (offset > FRAME_BYTES - 8 && cpu.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
@@ -89,7 +89,7 @@ export class SlowPath {
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at `va`; false: faulted, nothing stored. */
   store(va: VirtAddr, size: number, value: number): boolean {
-    return this.storeAt(Math.floor(va / FRAME_BYTES), va & 0xfff, size, value);
+    return this.storeAt(vpnOf(va), va & 0xfff, size, value);
   }
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */
@@ -147,7 +147,7 @@ export class SlowPath {
   /** Stores 64 bits given as words; false: faulted, nothing stored. */
   store64(va: VirtAddr, low: number, high: number): boolean {
     const cpu = this.cpu;
-    const vpn = Math.floor(va / FRAME_BYTES);
+    const vpn = vpnOf(va);
     const offset = va - vpn * FRAME_BYTES;
     if (cpu.translate(vpn, offset, ACCESS_WRITE) < 0) return false;
     if (offset > FRAME_BYTES - 8 && cpu.translate(vpn + 1, 0, ACCESS_WRITE) < 0) return false;

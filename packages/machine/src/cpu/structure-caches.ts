@@ -50,6 +50,9 @@ export class StructureCaches {
   declare private readonly masks: Int32Array;
   /** By level: entries of a set, 0 where the CPU has no such cache. */
   declare private readonly ways: Int32Array;
+  /** Of level 2, whose first entry is 0: sets − 1, and entries of a set. */
+  declare private readonly directoryMask: number;
+  declare private readonly directoryWays: number;
   /** By level: the entry filled last, which most often is the one to fill next. */
   declare private readonly latest: Int32Array;
   declare private readonly keys: Float64Array;
@@ -85,6 +88,8 @@ export class StructureCaches {
       entries += sets * ways;
     }
     this.absent = entries === 0;
+    this.directoryMask = this.masks[2]!;
+    this.directoryWays = this.ways[2]!;
     this.keys = new Float64Array(entries).fill(NaN);
     this.frames = new Float64Array(entries);
     this.flags = new Int32Array(entries);
@@ -103,7 +108,21 @@ export class StructureCaches {
       if (this.isVoid(vpn, asid)) return 0;
       this.settle();
     }
-    if (this.look(2, vpn, asid) >= 0) return 1;
+    // The cache of PD entries answers most often: its look-up is written out, with literals (half the time).
+    const { keys } = this;
+    const page = Math.floor(vpn * 2 ** -9);
+    const key = page * 4096 + asid;
+    const first = (page & this.directoryMask) * this.directoryWays;
+    for (let entry = first; entry < first + this.directoryWays; entry++)
+      if (keys[entry]! === key) {
+        this.table = this.frames[entry]!;
+        this.rights = this.flags[entry]!;
+        return 1;
+      }
+    return this.findUpper(vpn, asid);
+  }
+
+  private findUpper(vpn: Vpn, asid: number): number {
     if (this.look(3, vpn, asid) >= 0) return 2;
     return this.look(4, vpn, asid) >= 0 ? 3 : 0;
   }

@@ -5,7 +5,7 @@
 import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { FaultHandler, InterruptHandler } from "../ports.ts";
-import { FRAME_BYTES } from "../units.ts";
+import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import { AccessFault } from "./access-fault.ts";
 import type { AccessMeter } from "./cpu-stats.ts";
@@ -80,7 +80,7 @@ export abstract class Translator extends WiredControl {
 
   /** Returns the physical address of `va` for `access`, or −1 with `fault` set; sets accessed and dirty bits as an access does. */
   physicalOf(va: VirtAddr, access: number): PhysAddr {
-    const pfn = this.translate(Math.floor(va / FRAME_BYTES), va & 0xfff, access);
+    const pfn = this.translate(vpnOf(va), va & 0xfff, access);
     return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
   }
 

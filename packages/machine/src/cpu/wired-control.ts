@@ -8,7 +8,7 @@
 import { ACCESS_IMPLICIT, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import { MachineError } from "../errors.ts";
 import { isMemory } from "../map/region.ts";
-import { FRAME_BYTES, formatAddress } from "../units.ts";
+import { FRAME_BYTES, formatAddress, vpnOf } from "../units.ts";
 import type { PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { CpuTrace } from "../system/events.ts";
 import type { CacheGuard } from "../system/mtrr-guard.ts";
@@ -231,7 +231,7 @@ export abstract class WiredControl {
   /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries of the PCID. */
   invlpg(va: VirtAddr): void {
     if (this.trace !== null) this.trace({ kind: "invlpg", va });
-    this.mmu.invalidate(Math.floor(va / FRAME_BYTES));
+    this.mmu.invalidate(vpnOf(va));
   }
 
   /**
@@ -241,7 +241,7 @@ export abstract class WiredControl {
   invpcid(type: number, pcid: number, va: VirtAddr): void {
     if (!Number.isInteger(pcid) || pcid < 0 || pcid > 4095 || (type !== 0 && type !== 1 && type !== 2 && type !== 3))
       throw new MachineError("bad-argument", `INVPCID has types 0 … 3 and PCIDs 0 … 4095 (#GP)`, { type, pcid });
-    const vpn = Math.floor(va / FRAME_BYTES);
+    const vpn = vpnOf(va);
     if (type === 0) this.mmu.invalidateOf(vpn, pcid);
     else if (type === 1) this.mmu.flush(pcid, false);
     else this.mmu.flush(-1, type === 2);
@@ -272,7 +272,7 @@ export abstract class WiredControl {
   }
 
   #probe(cpu: Cpu, va: VirtAddr, access: number): boolean {
-    const vpn = Math.floor(va / FRAME_BYTES);
+    const vpn = vpnOf(va);
     if (cpu.mmu.translate(vpn, access + ACCESS_IMPLICIT) >= 0) return true;
     if (!Mmu.isNonCanonical(cpu.mmu.faultCode)) this.setCr2(vpn, va & 0xfff);
     return false;
