@@ -4,6 +4,8 @@ export type { CompressedTier, ManagerSettings, StackOptions } from "./stack.ts";
 export { firmwareMtrrs, MtrrMemoryTypes } from "./memory-types.ts";
 export { IsaChannel, openIsaChannel, receiveInto, sendFrom } from "./device-transfer.ts";
 export type { DeviceTransfer, IsaBus, IsaRefusal } from "./device-transfer.ts";
+export { BalloonDriver, emptyRank, ErrorResponse, ModuleHandler, retireFrame, takeOffline } from "./maintenance.ts";
+export type { Emptied } from "./maintenance.ts";
 export { audit } from "./audit/audit.ts";
 export type { AuditReport } from "./audit/findings.ts";
 export { TableCensus } from "./audit/table-census.ts";

@@ -16,6 +16,7 @@ import type {
   VirtAddr,
 } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
+import type { PmmOptions } from "@pagewright/pmm";
 import { Vmm } from "@pagewright/vmm";
 import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
 import { CompressedPool } from "@pagewright/vmm/swap";
@@ -62,6 +63,10 @@ export interface StackOptions extends ManagerSettings {
   readonly compressed?: CompressedTier;
   /** Root entry, 256 to 510, through which the running space's tables are reached; absent: through windows, as all other frames. */
   readonly recursiveSlot?: number;
+  /** Bytes of a rank, which can sleep by itself, a power of two; one rank for each node if absent. */
+  readonly rankBytes?: number;
+  /** Settings of the frame allocator: room for memory that is plugged in later, its nodes, cache colours … */
+  readonly pmm?: Omit<PmmOptions, "ranges">;
   /** MTRRs of all processors; what firmware would leave for the map if absent. */
   readonly mtrrs?: MtrrRegisters;
   /** Spaces whose translations a processor keeps at once, by PCIDs; 6 by default, 0: PCIDs are off. */
@@ -81,7 +86,9 @@ export class Stack implements FaultHandler {
   /** Frames. */
   readonly pmm: Pmm;
   /** The RAM that {@link Stack.pmm} manages. */
-  readonly managed: readonly FrameRange[];
+  readonly managed: FrameRange[];
+  /** Frames that a hypervisor has; see BalloonDriver. */
+  readonly lent: Set<number> = new Set();
   /** Spaces, objects, reclaim. */
   readonly vmm: Vmm;
   /** Which frames are handed out, and which had their bytes replaced since. */
@@ -110,6 +117,8 @@ export class Stack implements FaultHandler {
       seed,
       mtrrs,
       recursiveSlot,
+      rankBytes,
+      pmm,
       ...settings
     } = options;
     const cr4 = GUARDED_LONG_MODE.cr4 + (contexts > 0 ? CR4_PCIDE : 0);
@@ -122,8 +131,8 @@ export class Stack implements FaultHandler {
       ...(cpus === undefined ? {} : { cpus }),
       ...(translationBuffers === undefined ? {} : { tlb: translationBuffers }),
     });
-    this.managed = map.frameRanges();
-    this.pmm = new Pmm({ ranges: this.managed });
+    this.managed = map.frameRanges(rankBytes === undefined ? {} : { rankBytes });
+    this.pmm = new Pmm({ ...pmm, ranges: this.managed });
     this.ledger = new FrameLedger();
     const frames = new LedgerFrames(this.pmm, this.ledger);
     const { cpus: processors, memory } = this.machine;
@@ -163,6 +172,12 @@ export class Stack implements FaultHandler {
 
   #makePool(tier: CompressedTier, window: FrameWindow, below: SwapStore | null): CompressedPool {
     return new CompressedPool({ ...tier, frames: this.poolFrames, window, ...(below === null ? {} : { below }) });
+  }
+
+  /** Uses RAM that was plugged in. Throws pmm's `no-table` where it lies beyond what the allocator can note, see `PmmOptions`. */
+  manage(range: FrameRange): void {
+    this.pmm.addRange(range);
+    this.managed.push(range);
   }
 
   /** Resolves a processor's page fault; the machine calls this. */

@@ -7,6 +7,7 @@
 import type { Core } from "./core.ts";
 import { VmmError } from "./errors.ts";
 import type { EvacuationPlan, FrameHints } from "./ports.ts";
+import { PAGE_DIRTY, PAGE_POISONED } from "./pages/pages.ts";
 import { RIGHTS_MASK } from "./rights.ts";
 import { NO_FRAME, type Pfn } from "./units.ts";
 
@@ -93,6 +94,38 @@ export class Migrator {
     change.plan.dataFrame(source);
     core.end(change);
     core.stats.migrations++;
+  }
+
+  /**
+   * The bytes of a frame cannot be trusted any more: its page lets go of it. A page with a good copy (in a file, in swap, or never stored to) is brought in
+   * again when it is needed: `recovered`. Else its content is `lost`, and every access of it from now on a bus error.
+   */
+  discard(pfn: Pfn): "recovered" | "lost" | MigrationRefusal {
+    const core = this.#core;
+    const { pages } = core;
+    const page = core.frameMap.pageAt(pfn);
+    if (page < 0) return "not-a-page";
+    if (pages.pins[page]! > 0) return "pinned";
+    const change = core.begin(null);
+    core.freeze(page);
+    core.unmapEverywhere(page, change.plan);
+    change.plan.flush();
+    const isLost = pages.has(page, PAGE_DIRTY);
+    if (core.thaw(page, change.plan)) {
+      const object = core.objects.get(pages.owner[page]!);
+      const fromStore = object?.hasStoreFor(page) === true;
+      core.displace(page, change.plan);
+      if (isLost) {
+        object?.lost(page);
+        core.dropSwap(page);
+        pages.mark(page, PAGE_POISONED);
+      } else if (fromStore && !object.remembers) {
+        object.pages.remove(pages.index[page]!);
+        core.dropReference(page, change.plan);
+      }
+    }
+    core.end(change);
+    return isLost ? "lost" : "recovered";
   }
 
   /** Carries out a plan of the frame source: moves every page that is in the way. All or nothing as far as the plan goes. */

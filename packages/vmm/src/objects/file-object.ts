@@ -175,9 +175,10 @@ export class FileObject extends MemoryObject {
     super.dropPages(start, end);
   }
 
-  /** Forgets that a page is dirty: it leaves, clean. */
-  forgetDirty(page: number): void {
+  /** See {@link MemoryObject.lost}: an error like that of a failed write, told at the next sync. */
+  override lost(page: number): void {
     this.#dirty.delete(page);
+    this.#errors++;
   }
 
   #writeClusters(pages: readonly number[]): number {
