@@ -6,10 +6,12 @@ import { Wrapper } from "./wrapper.ts";
 
 /** What the debug heap looks for, and how much it spends on it. */
 export interface DebugOptions {
-  /** Bytes of poison from the start of a freed block that are looked at again before it is reused; 64 by default. */
+  /** Bytes of poison from the start of a freed block that are looked at again before it is reused; 32 by default. */
   readonly poisonBytes?: number;
   /** How many freed blocks are kept from reuse; 256 by default. 0 turns the quarantine off. */
   readonly quarantine?: number;
+  /** How many bytes they may have together; 1 MiB by default. The oldest leave first; a block that is larger is not kept. */
+  readonly quarantineBytes?: number;
   /** Names the place in the program that allocates; called once for each block. By default blocks are grouped by size alone. */
   readonly callSite?: () => string;
 }
@@ -25,10 +27,11 @@ export interface LeakGroup {
  * A block inside a block of the allocator behind:
  *
  *      ┌─ front: 16 bytes, or the alignment ─┬──────────────┬─ 8 bytes and what is left ─┐
- *      │ …   site · size · seal · red zone   │  the block   │  red zone                  │
+ *      │ …         site · size · seal        │  the block   │  red zone                  │
  *      └─────────────────────────────────────┴──────────────┴────────────────────────────┘
  *
- * The seal is made of size, site and state, so that a record that was written over is found out.
+ * The seal is made of site, size, state, address and a number that every reset changes: so a record that was written over, copied or left from
+ * before is found out, and a seal that fits shows that the block is live. It is the red zone in front, too.
  */
 const FRONT = 16;
 const BACK = 8;
@@ -36,10 +39,24 @@ const RED = 0x5ed20e5e;
 const LIVE = 0x11fe0000;
 const DEAD = 0x0dead000;
 const POISON = 0xdf;
+const POISONED_WORD = Math.imul(POISON, 0x01010101);
+/** Records have one word for a size. */
+const LARGEST = 2 ** 31 - 2 ** 16;
+
+/** A word whose bytes from `size % 4` on are those of the red zone. */
+function redTail(word: number, size: number): number {
+  const mask = -1 << ((size & 3) * 8);
+  return (word & ~mask) | (RED & mask);
+}
+
+/** The bytes in front of a block, from the first word of its record. */
+function frontOf(packed: number): number {
+  return 1 << (packed >>> 24);
+}
 
 /**
  * A wrapper that finds what a program does wrong with its blocks: writes before and after them (red zones), writes after their free (poison, checked when they
- * leave the quarantine), double, wild and wrongly sized frees, and leaks, grouped by call site.
+ * leave the quarantine), double, wild and wrongly sized frees, and leaks, grouped by call site. Blocks have at most 2 GiB − 64 KiB.
  *
  * Errors: `corrupt` for a red zone or record that was written over, `use-after-free`, `double-free`, `wild-free`,
  * `size-mismatch`, `leak`; the subject is always the block's address.
@@ -48,25 +65,33 @@ export class DebugHeap extends Wrapper {
   readonly #memory: BlockMemory;
   readonly #poisonBytes: number;
   readonly #callSite: (() => string) | null;
-  /** Addresses of freed blocks that the allocator behind still counts as live; a ring. */
-  readonly #quarantine: Float64Array;
-  #next = 0;
+  /** Addresses of freed blocks that the allocator behind still counts as live: a ring of `#held` ones, the oldest at `#oldest`. */
+  readonly #quarantine: number[];
+  readonly #quarantineSizes: number[];
+  readonly #quarantineBytes: number;
+  #oldest = 0;
+  #held = 0;
+  #heldBytes = 0;
+  #resets = 0;
   readonly #sites: string[] = ["unknown"];
   readonly #siteIds = new Map<string, number>();
 
   constructor(inner: Allocator, memory: BlockMemory, options: DebugOptions = {}) {
     super(inner);
     this.#memory = memory;
-    this.#poisonBytes = options.poisonBytes ?? 64;
+    this.#poisonBytes = options.poisonBytes ?? 32;
     this.#callSite = options.callSite ?? null;
-    this.#quarantine = new Float64Array(options.quarantine ?? 256).fill(NO_ADDRESS);
+    this.#quarantine = new Array<number>(options.quarantine ?? 256).fill(NO_ADDRESS);
+    this.#quarantineSizes = this.#quarantine.map(() => 0);
+    this.#quarantineBytes = options.quarantineBytes ?? 2 ** 20;
   }
 
   /** Allocates with red zones around. */
   override allocate(size: number, alignment = 0, hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0) requireRequest(size, alignment);
-    const front = Math.max(FRONT, alignment);
-    const padded = Math.ceil(size / 4) * 4 + front + BACK;
+    if (size > LARGEST) return NO_ADDRESS;
+    const front = alignment > FRONT ? alignment : FRONT;
+    const padded = ((size + 3) & -4) + front + BACK;
     let start = this.inner.allocate(padded, alignment, hint);
     if (start === NO_ADDRESS && this.#emptyQuarantine()) start = this.inner.allocate(padded, alignment, hint);
     if (start === NO_ADDRESS) return NO_ADDRESS;
@@ -87,65 +112,76 @@ export class DebugHeap extends Wrapper {
   #record(address: number, size: number, site: number, front: number): void {
     const memory = this.#memory;
     const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
-    memory.store32(address - 16, packed);
-    memory.store32(address - 12, size);
-    memory.store32(address - 8, packed ^ size ^ LIVE);
-    memory.store32(address - 4, RED);
+    memory.store32(address - 12, packed);
+    memory.store32(address - 8, size);
+    memory.store32(address - 4, packed ^ size ^ LIVE ^ this.#keyOf(address));
     // What is left of the last word, and the two words after it.
-    const end = address + Math.ceil(size / 4) * 4;
-    if (size % 4 !== 0) memory.store32(end - 4, this.#redTail(memory.load32(end - 4), size));
+    const end = address + ((size + 3) & -4);
+    if ((size & 3) !== 0) memory.store32(end - 4, redTail(memory.load32(end - 4), size));
     memory.store32(end, RED);
     memory.store32(end + 4, RED);
   }
 
-  /** A word whose bytes from `size % 4` on are those of the red zone. */
-  #redTail(word: number, size: number): number {
-    const mask = -1 << ((size % 4) * 8);
-    return (word & ~mask) | (RED & mask);
+  /** What the seals of different addresses, and of one address before and after a reset, differ in. */
+  #keyOf(address: number): number {
+    return (address | 0) ^ Math.imul(this.#resets, 0x9e3779b1);
   }
 
   /** The size in the record of a live block. Throws what is wrong with it. */
   #sizeAt(address: number): number {
     const memory = this.#memory;
-    const isWild = !(address % 4 === 0);
-    if (isWild) throw new HeapError("wild-free", address);
-    const packed = memory.load32(address - 16);
-    const size = memory.load32(address - 12);
-    const seal = memory.load32(address - 8) ^ packed ^ size;
-    if (seal === DEAD) throw new HeapError("double-free", address);
-    if (!this.inner.owns(address - 2 ** ((packed >>> 24) & 31))) throw new HeapError("wild-free", address);
-    if (seal !== LIVE) throw new HeapError("corrupt", address, "the record before a block was written over");
-    const end = address + Math.ceil((size >>> 0) / 4) * 4;
-    if (memory.load32(address - 4) !== RED)
+    if (address % 4 !== 0) throw new HeapError("wild-free", address);
+    const packed = memory.load32(address - 12);
+    const size = memory.load32(address - 8);
+    const state = memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address);
+    if (state === DEAD) throw new HeapError("double-free", address);
+    if (state !== LIVE) {
+      if (!this.inner.owns(address - frontOf(packed))) throw new HeapError("wild-free", address);
       throw new HeapError("corrupt", address, "the bytes before a block were written over");
-    const tail = size % 4 === 0 ? 0 : memory.load32(end - 4);
-    if (
-      memory.load32(end) !== RED
-      || memory.load32(end + 4) !== RED
-      || (size % 4 !== 0 && tail !== this.#redTail(tail, size))
-    )
+    }
+    const end = address + ((size + 3) & -4);
+    const tail = (size & 3) === 0 ? 0 : memory.load32(end - 4);
+    const isTailRed = (size & 3) === 0 || tail === redTail(tail, size);
+    if (!isTailRed || memory.load32(end) !== RED || memory.load32(end + 4) !== RED)
       throw new HeapError("corrupt", address, "the bytes after a block were written over");
-    return size >>> 0;
-  }
-
-  #startOf(address: number): number {
-    return address - 2 ** ((this.#memory.load32(address - 16) >>> 24) & 31);
+    return size;
   }
 
   /** Checks the block, poisons it and puts it into quarantine. */
   override free(address: number): void {
     const size = this.#sizeAt(address);
     const memory = this.#memory;
-    const packed = memory.load32(address - 16);
-    memory.store32(address - 8, packed ^ size ^ DEAD);
-    memory.fill(address, Math.min(size, this.#poisonBytes), POISON);
-    if (this.#quarantine.length === 0) this.#release(address);
-    else {
-      const leaving = this.#quarantine[this.#next]!;
-      this.#quarantine[this.#next] = address;
-      this.#next = (this.#next + 1) % this.#quarantine.length;
-      if (leaving !== NO_ADDRESS) this.#release(leaving);
+    memory.store32(address - 4, memory.load32(address - 4) ^ LIVE ^ DEAD);
+    memory.fill(address, size < this.#poisonBytes ? size : this.#poisonBytes, POISON);
+    this.#keep(address, size);
+  }
+
+  /** Puts a block into quarantine; the oldest ones leave as far as it needs their place. */
+  #keep(address: number, size: number): void {
+    const places = this.#quarantine.length;
+    if (places === 0 || size > this.#quarantineBytes) {
+      this.#release(address);
+      return;
     }
+    const leaving = this.#held === places ? this.#takeOldest() : NO_ADDRESS;
+    const after = this.#oldest + this.#held;
+    const place = after < places ? after : after - places;
+    this.#quarantine[place] = address;
+    this.#quarantineSizes[place] = size;
+    this.#held++;
+    this.#heldBytes += size;
+    if (leaving !== NO_ADDRESS) this.#release(leaving);
+    while (this.#heldBytes > this.#quarantineBytes) this.#release(this.#takeOldest());
+  }
+
+  /** Takes the oldest block out of the quarantine, which has one. */
+  #takeOldest(): number {
+    const address = this.#quarantine[this.#oldest] ?? NO_ADDRESS;
+    this.#heldBytes -= this.#quarantineSizes[this.#oldest] ?? 0;
+    this.#quarantine[this.#oldest] = NO_ADDRESS;
+    this.#oldest = this.#oldest + 1 === this.#quarantine.length ? 0 : this.#oldest + 1;
+    this.#held--;
+    return address;
   }
 
   /** Frees a block whose size the caller knows. @throws HeapError `size-mismatch` where it has another. */
@@ -157,28 +193,22 @@ export class DebugHeap extends Wrapper {
   /** Looks at the poison of a block that leaves the quarantine, and gives it back. */
   #release(address: number): void {
     const memory = this.#memory;
-    const size = memory.load32(address - 12) >>> 0;
-    const packed = memory.load32(address - 16);
-    const isIntact = (memory.load32(address - 8) ^ packed ^ size) === DEAD;
-    const poisoned = Math.min(size, this.#poisonBytes);
-    const word = Math.imul(POISON, 0x01010101);
-    let at = 0;
-    while (isIntact && at + 4 <= poisoned && memory.load32(address + at) === word) at += 4;
-    const start = this.#startOf(address);
-    memory.store32(address - 8, 0);
-    if (this.inner.owns(start)) this.inner.free(start);
-    if (!isIntact || at + 4 <= poisoned) throw new HeapError("use-after-free", address, "a freed block was written to");
+    const size = memory.load32(address - 8);
+    const packed = memory.load32(address - 12);
+    const isIntact = (memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) === DEAD;
+    const end = isIntact ? address + ((size < this.#poisonBytes ? size : this.#poisonBytes) & -4) : address;
+    let at = address;
+    while (at < end && memory.load32(at) === POISONED_WORD) at += 4;
+    memory.store32(address - 4, 0);
+    const start = address - frontOf(packed);
+    if (isIntact || this.inner.owns(start)) this.inner.free(start);
+    if (!isIntact || at < end) throw new HeapError("use-after-free", address, "a freed block was written to");
   }
 
+  /** @returns whether there was anything in it. */
   #emptyQuarantine(): boolean {
-    let any = false;
-    for (let at = 0; at < this.#quarantine.length; at++) {
-      const address = this.#quarantine[at]!;
-      this.#quarantine[at] = NO_ADDRESS;
-      if (address === NO_ADDRESS) continue;
-      any = true;
-      this.#release(address);
-    }
+    const any = this.#held > 0;
+    while (this.#held > 0) this.#release(this.#takeOldest());
     return any;
   }
 
@@ -217,7 +247,7 @@ export class DebugHeap extends Wrapper {
   leaks(): LeakGroup[] {
     const groups = new Map<string, { site: string; blocks: number; bytes: number }>();
     this.walk((address, bytes) => {
-      const id = this.#memory.load32(address - 16) & 0xffffff;
+      const id = this.#memory.load32(address - 12) & 0xffffff;
       const site = id === 0 ? `unknown, ${String(bytes)} bytes` : (this.#sites[id] ?? "unknown");
       const group = groups.get(site) ?? { site, blocks: 0, bytes: 0 };
       group.blocks++;
@@ -247,10 +277,11 @@ export class DebugHeap extends Wrapper {
     this.inner.walk((start, bytes) => {
       for (let front = FRONT; front < bytes; front *= 2) {
         const address = start + front;
-        if (memory.load32(address - 16) >>> 24 !== Math.log2(front)) continue;
-        const size = memory.load32(address - 12);
-        if ((memory.load32(address - 8) ^ memory.load32(address - 16) ^ size) !== LIVE || dead.has(address)) continue;
-        visit(address, size >>> 0);
+        const packed = memory.load32(address - 12);
+        const size = memory.load32(address - 8);
+        if (frontOf(packed) !== front || dead.has(address)) continue;
+        if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== LIVE) continue;
+        visit(address, size);
         return;
       }
     });
@@ -271,5 +302,6 @@ export class DebugHeap extends Wrapper {
   override reset(): void {
     this.#emptyQuarantine();
     this.inner.reset();
+    this.#resets++;
   }
 }

@@ -57,6 +57,29 @@ describe("the debug heap", () => {
     expect(() => heap.free(block + 4)).toThrow(expect.objectContaining({ code: "wild-free" }));
   });
 
+  test("a pointer from before a reset is told from a live block, also where its bytes lie as they were", () => {
+    const { heap } = make();
+    const block = heap.allocate(32);
+    heap.reset();
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "wild-free", subject: block }));
+    expect(heap.allocate(32)).toBe(block);
+    heap.free(block);
+    heap.check();
+  });
+
+  test("the quarantine keeps no more bytes than it may, and no block that is larger", () => {
+    const memory = memoryOf(256);
+    const inner = new GeneralHeap(memory);
+    const heap = new DebugHeap(inner, memory, { quarantineBytes: 1000 });
+    const blocks = Array.from({ length: 5 }, () => heap.allocate(300));
+    const large = heap.allocate(1001);
+    for (const block of blocks) heap.free(block);
+    expect(inner.stats().liveBlocks).toBe(4);
+    heap.free(large);
+    expect(inner.stats().liveBlocks).toBe(3);
+    heap.check();
+  });
+
   test("leaks are grouped by call site, most bytes first", () => {
     const { heap } = make();
     for (let at = 0; at < 6; at++) heap.allocate(at % 2 === 0 ? 10 : 100);

@@ -1,0 +1,8 @@
+/** The debug heap over the general one. */
+import { BufferMemory, DebugHeap, GeneralHeap } from "@pagewright/heap";
+
+/** Makes the allocator for `pagewright heap`. */
+export default function create({ buffer }: { readonly buffer: ArrayBuffer }): DebugHeap {
+  const memory = new BufferMemory(buffer);
+  return new DebugHeap(new GeneralHeap(memory), memory);
+}

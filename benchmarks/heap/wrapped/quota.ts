@@ -1,0 +1,7 @@
+/** A limit over the general heap. */
+import { BufferMemory, GeneralHeap, Quota } from "@pagewright/heap";
+
+/** Makes the allocator for `pagewright heap`. */
+export default function create({ buffer }: { readonly buffer: ArrayBuffer }): Quota {
+  return new Quota(new GeneralHeap(new BufferMemory(buffer)), buffer.byteLength);
+}
