@@ -31,14 +31,18 @@ import type { Region } from "./space/region.ts";
 import { SheetRegistry, type Sheet } from "./space/sheet.ts";
 import { TableSharing } from "./space/table-sharing.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
-import { Shrinkers } from "./pressure/shrinkers.ts";
-import { StallMeter } from "./pressure/stall-meter.ts";
+import type { FrameReserve } from "./frames/frame-reserve.ts";
+import { LastResort, type OutOfMemoryHandler } from "./pressure/last-resort.ts";
+import { MemoryPressure } from "./pressure/memory-pressure.ts";
+import type { OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
 import { IdleTracker } from "./reclaim/idle-tracker.ts";
+import { Prefetcher } from "./reclaim/prefetcher.ts";
 import { Purgeable } from "./reclaim/purgeable.ts";
 import { Quarantine } from "./reclaim/quarantine.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
 import type { SwapSpace } from "./swap/swap-space.ts";
 import { Swapper } from "./swap/swapper.ts";
+import { Parting } from "./tlb/parting.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
 
 /** The ports and limits that a core is made of. */
@@ -73,6 +77,12 @@ export interface CoreParts {
   readonly readAhead: number;
   /** Whether unmapping leaves invalidation to the processors' own pace. */
   readonly lazyShootdown: boolean;
+  /** Frames kept back for reclaim; null: none. */
+  readonly reserve: FrameReserve | null;
+  /** How spaces are judged when memory is out. */
+  readonly outOfMemoryPolicy: OutOfMemoryPolicy | undefined;
+  /** Who is told then. */
+  readonly outOfMemory: OutOfMemoryHandler | null;
 }
 
 /** Shared state and page life. */
@@ -98,6 +108,7 @@ export class Core implements PlanTarget {
   readonly keeper: FrameKeeper;
   readonly swapper: Swapper;
   readonly reclaimer: Reclaimer;
+  readonly prefetcher: Prefetcher;
   /** Receives harvested entries. */
   readonly marker: Marker;
   /** One page of bytes on the way between a store and a frame. */
@@ -108,16 +119,20 @@ export class Core implements PlanTarget {
   readonly interleaving: Interleaving | null;
   /** Frames that wait for processors; null: they are interrupted. */
   readonly quarantine: Quarantine | null;
+  /** Pages that leave without interrupts, where {@link quarantine} is. */
+  readonly parting: Parting = new Parting(this);
   /** How full the frame source is; null: unknown. */
   readonly framePressure: FramePressure | null;
   /** Memory types of physical ranges; null: nothing caches. */
   readonly memoryTypes: MemoryTypes | null;
   /** Pages that are fetched ahead of a stream of misses at most. */
   readonly readAhead: number;
-  /** Time lost to waiting for memory. */
-  readonly stalls: StallMeter;
-  /** Caches that give memory back before pages go to swap. */
-  readonly shrinkers: Shrinkers = new Shrinkers();
+  /** How short memory is. */
+  readonly pressure: MemoryPressure;
+  /** Who has to go when nothing can leave. */
+  readonly lastResort: LastResort;
+  /** Frames kept back for reclaim; null: none. */
+  readonly reserve: FrameReserve | null;
   /** Ranges that are dropped under pressure. */
   readonly purgeable: Purgeable = new Purgeable();
   /** How long pages have been idle, in harvests. */
@@ -145,11 +160,13 @@ export class Core implements PlanTarget {
     this.framePressure = parts.framePressure;
     this.readAhead = parts.readAhead;
     this.memoryTypes = parts.memoryTypes;
-    this.stalls = new StallMeter(parts.clock);
-    this.stalls.activate();
+    this.pressure = new MemoryPressure(this);
+    this.lastResort = new LastResort(this, parts.outOfMemoryPolicy, parts.outOfMemory);
+    this.reserve = parts.reserve;
     this.keeper = new FrameKeeper(this);
     this.swapper = new Swapper(this, parts.policyFrames);
     this.reclaimer = new Reclaimer(this, parts.policyFrames);
+    this.prefetcher = new Prefetcher(this, parts.readAhead);
     this.keeper.reclaim = () => this.reclaimer.reclaimOne();
     this.marker = new Marker(this);
   }
@@ -407,6 +424,7 @@ export class Core implements PlanTarget {
     }
     if (!pages.has(page, PAGE_REFERENCED)) return false;
     pages.unmark(page, PAGE_REFERENCED);
+    this.prefetcher.touched(page);
     return true;
   }
 

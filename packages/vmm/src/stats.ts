@@ -16,8 +16,14 @@ export interface VmmStats {
   failedFaults: number;
   /** Pages mapped by fault-around or read ahead without a fault of their own. */
   prefetched: number;
-  /** Prefetched pages that were used before they left. */
+  /** Of these, pages that were read from a store. */
+  fetchedAhead: number;
+  /** Pages read ahead that were used before they left. */
   prefetchHits: number;
+  /** Pages read ahead that left without having been used. */
+  prefetchWaste: number;
+  /** Pages of files that were let go behind a sequential stream. */
+  droppedBehind: number;
   /** Pages that lost their frame. */
   evictions: number;
   /** Times that the accessed bits of all pages were gathered. */
@@ -52,7 +58,10 @@ export function emptyStats(): VmmStats {
     spuriousFaults: 0,
     failedFaults: 0,
     prefetched: 0,
+    fetchedAhead: 0,
     prefetchHits: 0,
+    prefetchWaste: 0,
+    droppedBehind: 0,
     evictions: 0,
     harvests: 0,
     writebacks: 0,

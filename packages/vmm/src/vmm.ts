@@ -16,6 +16,11 @@ import { Collapser } from "./large/collapser.ts";
 import { LargePages, type LargePageUse } from "./large/large-pages.ts";
 import { Migrator } from "./migration.ts";
 import type { Refusal } from "./outcome.ts";
+import { FrameReserve } from "./frames/frame-reserve.ts";
+import { Background } from "./pressure/background.ts";
+import type { OutOfMemoryHandler } from "./pressure/last-resort.ts";
+import type { MemoryPressure } from "./pressure/memory-pressure.ts";
+import type { OutOfMemoryChoice, OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
 import { PAGE_OBJECT } from "./pages/pages.ts";
 import type {
   AddressSpaceSwitch,
@@ -93,7 +98,7 @@ export interface VmmOptions {
   readonly random?: Random;
   /** NUMA node of the processor that runs now, for regions that want local frames. */
   readonly currentNode?: () => number;
-  /** Pages that are fetched ahead of a stream of misses of a file at most, into spare frames only; 32 by default, 0 for none. */
+  /** Pages that are fetched ahead of a stream of misses at most: of a file into spare frames, from swap by neighbourhood in the space; 32 by default, 0 for none. */
   readonly readAhead?: number;
   /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
   readonly lazyShootdown?: boolean;
@@ -103,6 +108,12 @@ export interface VmmOptions {
   readonly collapseMissing?: number;
   /** Who may run at yield points; nobody by default. */
   readonly interleaving?: Interleaving;
+  /** Frames that only reclaim may take; `frames` itself by default, where it is one. Everybody who takes frames should take them through it. */
+  readonly reserve?: FrameReserve;
+  /** Told when no frame can be had and nothing can leave, with who should go; by default such accesses end as `no-memory`. */
+  readonly outOfMemory?: OutOfMemoryHandler;
+  /** How spaces are judged then; who sets the most memory free goes by default. */
+  readonly outOfMemoryPolicy?: OutOfMemoryPolicy;
 }
 
 /** The virtual memory manager. */
@@ -128,7 +139,7 @@ export class Vmm {
   /** Moves pages between frames. */
   readonly migrator: Migrator;
   readonly #special: SpecialFrames | null;
-  readonly #pressure: FramePressure | null;
+  readonly #background: Background;
   readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
   writeExecuteWarnings = 0;
@@ -142,7 +153,6 @@ export class Vmm {
     if (!Number.isInteger(Math.log2(faultAround)) || faultAround > TABLE_PAGES)
       throw new VmmError("out-of-range", "Fault-around is a power of two of at most 512 pages.", { faultAround });
     const pressure = options.pressure ?? (isPressure(options.frames) ? options.frames : null);
-    this.#pressure = pressure;
     const policyFrames = Math.min(residentLimit, pressure?.totalFrames ?? 65536);
     const tables = options.tables ?? new PlainTranslationSystem();
     this.core = new Core({
@@ -161,7 +171,11 @@ export class Vmm {
       framePressure: pressure,
       readAhead: options.readAhead ?? 32,
       memoryTypes: options.memoryTypes ?? null,
+      reserve: options.reserve ?? (options.frames instanceof FrameReserve ? options.frames : null),
+      outOfMemoryPolicy: options.outOfMemoryPolicy,
+      outOfMemory: options.outOfMemory ?? null,
     });
+    this.#background = new Background(this.core);
     this.large = new LargePages(this.core, options.largePages ?? "advise");
     this.faults = new FaultHandler(this.core, this.large);
     this.faults.faultAround = faultAround;
@@ -182,6 +196,11 @@ export class Vmm {
   /** Counters since the manager was made. A live object: copy it to compare. */
   get stats(): Readonly<VmmStats> {
     return this.core.stats;
+  }
+
+  /** How short memory is: level, stalls, shrinkers. */
+  get pressure(): MemoryPressure {
+    return this.core.pressure;
   }
 
   /** Frames that hold pages now. */
@@ -263,16 +282,8 @@ export class Vmm {
    */
   background(budget: number): number {
     const { core } = this;
-    core.quarantine?.release();
-    const spare = Math.floor(core.residentLimit / 16);
-    let freed = 0;
-    while (freed < budget) {
-      const tight = this.#pressure !== null && this.#pressure.level() !== "none";
-      if (!tight && core.resident + spare <= core.residentLimit) break;
-      if (!core.reclaimer.reclaimOne()) break;
-      freed++;
-    }
-    if (freed === 0) freed = core.prefetcher.refill(budget, 2 * spare);
+    let freed = this.#background.step(budget);
+    if (freed === 0) freed = core.prefetcher.refill(budget, 2 * this.#background.spare);
     return freed > 0 ? freed : this.collapser.step(budget);
   }
 
@@ -289,6 +300,11 @@ export class Vmm {
   /** Makes a range of private memory purgeable: dropped under pressure while nobody holds it. */
   makePurgeable(space: AddressSpace, address: VirtAddr, bytes: number): PurgeableHandle {
     return this.core.purgeable.add(space, address, bytes);
+  }
+
+  /** Which space would go if memory were out now, and how each is judged. O(pages of all regions). */
+  chooseVictim(): OutOfMemoryChoice {
+    return this.core.lastResort.choose();
   }
 
   /** How idle and how often used the resident pages are, as far as harvests have seen. */
@@ -311,6 +327,7 @@ export class Vmm {
 
   /** Gives back the frames that the manager holds for itself: stock and zero frame. Spaces must be gone. */
   close(): void {
+    this.core.parting.settle();
     this.core.quarantine?.drain();
     this.core.keeper.emptyStock();
     this.faults.close();
@@ -327,8 +344,9 @@ export class Vmm {
     core.sharing.check();
     core.quarantine?.check();
     core.idleness.check();
-    core.stalls.check();
-    core.shrinkers.check();
+    core.parting.check();
+    core.pressure.check();
+    core.reserve?.check();
     for (const object of core.objects.values()) object.pages.check();
     this.commit.check(this.#promised());
     const refs = new Int32Array(pages.capacity);

@@ -53,6 +53,8 @@ export class ReadAhead {
   #next: number = -1;
   /** A use of this page fetches the next window: half a window before the end. */
   #trigger: number = -1;
+  /** Pages in a row that were where the pattern expects them, fetched ahead or missed. */
+  #streak: number = 0;
   #fetched: number = 0;
   #hits: number = 0;
   #wasted: number = 0;
@@ -78,9 +80,19 @@ export class ReadAhead {
     return Math.abs(this.#stride) === 1 ? "sequential" : "strided";
   }
 
+  /** Pages from each page of the stream to the next, 0 while there is no pattern. */
+  get step(): number {
+    return this.pattern === "random" ? 0 : this.#stride;
+  }
+
+  /** The page whose use fetches more, −1 while there is none: it should not be mapped before it is asked for. */
+  get trigger(): number {
+    return this.#trigger;
+  }
+
   /** Whether pages behind the stream can be dropped first: it is sequential and each page is read once. */
   get dropsBehind(): boolean {
-    return this.pattern === "sequential" && this.#hits > this.#maxWindow;
+    return this.pattern === "sequential" && this.#streak > this.#maxWindow;
   }
 
   /** A page was asked for that is not in memory. What to fetch ahead is in `start`, `stride`, `count`. */
@@ -88,13 +100,19 @@ export class ReadAhead {
     this.count = 0;
     if (this.#advice === "normal") this.#detect(page);
     this.#last = page;
-    if (this.#confirmed >= CONFIRMATIONS) this.#plan(page + this.#stride);
+    if (this.#confirmed < CONFIRMATIONS) this.#streak = 0;
+    else {
+      this.#streak++;
+      this.#plan(page + this.#stride);
+    }
   }
 
-  /** A page that was fetched ahead is used for the first time. Near the end of the window more is to be fetched. */
+  /** A page that was fetched ahead is used for the first time, −1 where it is not known which. Near the end of the window more is to be fetched. */
   used(page: number): void {
     this.count = 0;
     this.#hits++;
+    this.#streak++;
+    if (page < 0) return;
     this.#last = page;
     if (page !== this.#trigger) return;
     this.#window = Math.min(this.#window * 2, this.#maxWindow);

@@ -10,7 +10,7 @@
  */
 import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_PREFETCHED, PAGE_REFERENCED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED } from "../rights.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import type { SaveOutcome } from "../swap/swapper.ts";
@@ -50,6 +50,7 @@ export class Reclaimer {
       if ((flags[page]! & PAGE_REFERENCED) === 0) continue;
       flags[page] = flags[page]! & ~PAGE_REFERENCED;
       if (pfn[page]! < 0) continue;
+      core.prefetcher.touched(page);
       core.idleness.accessed(page);
       if (holds[page] === 0) policy.accessed(page);
     }
@@ -72,6 +73,31 @@ export class Reclaimer {
       freed = this.#evict(page, change.plan);
     }
     core.end(change);
+    return freed;
+  }
+
+  /** Unmaps up to `count` victims and freezes them in their frames; {@link finishVictims} goes on when nobody holds a stale translation any more. */
+  unmapVictims(count: number, plan: FlushPlan): number[] {
+    const core = this.#core;
+    if (this.#harvestDue) {
+      this.#harvestDue = false;
+      this.harvest();
+    }
+    const victims: number[] = [];
+    while (victims.length < count && !core.swapper.isBusy) {
+      const page = this.#chooseVictim(plan);
+      if (page === NO_PAGE) break;
+      core.freeze(page);
+      core.unmapEverywhere(page, plan);
+      victims.push(page);
+    }
+    return victims;
+  }
+
+  /** Saves victims of {@link unmapVictims} that are still unmapped and takes their frames; returns how many. */
+  finishVictims(victims: readonly number[], plan: FlushPlan): number {
+    let freed = 0;
+    for (const page of victims) if (this.#finish(page, plan)) freed++;
     return freed;
   }
 
@@ -101,10 +127,24 @@ export class Reclaimer {
   /** Takes the frame of a page that the policy has let go. False: it got it back. */
   #evict(page: number, plan: FlushPlan): boolean {
     const core = this.#core;
-    const { pages } = core;
     core.freeze(page);
     core.unmapEverywhere(page, plan);
     plan.flush();
+    return this.#finish(page, plan);
+  }
+
+  /** The second half of {@link #evict}: no processor holds a translation of the frozen page. To save it may take a frame of the reserve. */
+  #finish(page: number, plan: FlushPlan): boolean {
+    const { reserve } = this.#core;
+    reserve?.open();
+    const freed = this.#saveAndRelease(page, plan);
+    reserve?.close();
+    return freed;
+  }
+
+  #saveAndRelease(page: number, plan: FlushPlan): boolean {
+    const core = this.#core;
+    const { pages } = core;
     if (!core.thaw(page, plan)) return true;
     if (core.mappings.first(page) >= 0 || pages.holds[page]! > 0) {
       // Used again at a yield point.
@@ -147,10 +187,8 @@ export class Reclaimer {
     const core = this.#core;
     const { pages } = core;
     const object = this.#objectOf(page);
-    if (pages.has(page, PAGE_PREFETCHED)) {
-      pages.unmark(page, PAGE_PREFETCHED);
-      object?.readAhead?.wasted();
-    }
+    if (pages.has(page, PAGE_REFERENCED)) core.prefetcher.touched(page);
+    core.prefetcher.evicted(page, pages.swap[page]! >= 0);
     const frame = core.detachEvicted(page);
     plan.dataFrame(frame);
     core.stats.evictions++;

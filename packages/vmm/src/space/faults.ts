@@ -74,14 +74,18 @@ export class FaultHandler {
         : this.#resolvePlaced(space, region, region.placement, vpn, access);
     if (outcome === "no-memory") outcome = this.#withoutFrame(space, yields);
     this.#count(outcome);
+    this.#core.prefetcher.follow();
     return outcome;
   }
 
-  /** What a fault without a frame comes to: others ran meanwhile, and it starts over; pages are leaving, and it waits for one; or nothing helps. */
+  /**
+   * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, and it waits for
+   * one; the owner of the manager ends a space, and it starts over; or nothing helps.
+   */
   #withoutFrame(space: AddressSpace, yields: number): FaultOutcome {
-    if (this.#core.yields !== yields) return "spurious";
+    if (this.#core.yields !== yields || this.#core.keeper.makeRoom()) return "spurious";
     const { departure } = this.#core.swapper;
-    if (departure === null) return "no-memory";
+    if (departure === null) return this.#core.lastResort.ask(space) ? "spurious" : "no-memory";
     space.pending = departure;
     return "pending";
   }
@@ -244,7 +248,7 @@ export class FaultHandler {
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
     if (brought === SUPPLY_BUS) return "bus";
     if (brought < 0) space.pending = swapper.pending;
-    if (stored) prefetcher.swapFault(space, region, vpn, page);
+    if (stored) prefetcher.swapFault(space, region, vpn);
     if (brought < 0) return "pending";
     return stored ? "major" : "minor";
   }
@@ -260,7 +264,7 @@ export class FaultHandler {
       const read = object.supplyRead;
       const { prefetcher } = this.#core;
       if (object.readAhead !== null) prefetcher.fileFault(object, object.readAhead, region, index, brought, read);
-      else if (read) prefetcher.swapFault(space, region, vpn, brought);
+      else if (read) prefetcher.swapFault(space, region, vpn);
       else prefetcher.touched(brought);
       return read ? "major" : "minor";
     }

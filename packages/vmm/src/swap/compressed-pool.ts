@@ -151,6 +151,11 @@ export class CompressedPool implements SwapStore {
     }
   }
 
+  /** See {@link SwapStore.waits}: only for what is in the next tier. */
+  waits(slot: number): boolean {
+    return this.#where[slot] === BELOW && (this.#below?.waits?.(slot) ?? true);
+  }
+
   /** The content of the slot is not needed any more. */
   discard(slot: number): void {
     this.#demand(slot);

@@ -86,6 +86,11 @@ export class SwapSpace {
     this.#tierOf(reference).release(reference % TIER_SLOTS);
   }
 
+  /** Whether reading the page of a reference waits for a device. */
+  waits(reference: number): boolean {
+    return this.#tierOf(reference).waits(reference % TIER_SLOTS);
+  }
+
   /** Whether a copy can be relied on: its store is not fenced. */
   trusts(reference: number): boolean {
     return !this.#tierOf(reference).fenced;

@@ -73,7 +73,10 @@ export class Swapper {
     const pfn = core.keeper.take();
     if (pfn < 0) return SUPPLY_NO_MEMORY;
     const { buffer } = core;
-    if (swap.read(reference, buffer) !== "ok") {
+    const isKnown = core.pressure.stalls.begin();
+    const outcome = swap.read(reference, buffer);
+    core.pressure.stalls.end(isKnown);
+    if (outcome !== "ok") {
       core.keeper.giveUnused(pfn);
       core.pages.mark(page, PAGE_POISONED);
       core.stats.ioErrors++;

@@ -127,6 +127,11 @@ export class Tier {
     return "failed";
   }
 
+  /** Whether reading a slot waits for a device. */
+  waits(slot: number): boolean {
+    return this.#store?.waits?.(slot) ?? true;
+  }
+
   /** Gives a slot back. */
   release(slot: number): void {
     invariant(this.#state[slot] === USED, "A swap slot that is not used was freed.", { slot });
