@@ -38,5 +38,6 @@ function parse(text: string, path: string): unknown {
 }
 
 function hasUserEntries(document: unknown): boolean {
-  return typeof document === "object" && document !== null && "userEntries" in document;
+  const isObject = typeof document === "object" && document !== null;
+  return isObject && ("userEntries" in document || "memoryParameters" in document);
 }

@@ -41,8 +41,32 @@ describe("sanitising", () => {
       "overlap",
       "overlap",
       "overlap",
+      "unaligned",
+      "unaligned",
       "unsorted",
     ]);
+  });
+
+  test("usable memory that starts or ends inside a frame is told, with the bytes that are in no whole frame", () => {
+    const { entries, changes } = sanitiseEntries([
+      entry(0x800, 0x1000),
+      entry(0x1800, 0x1800),
+      entry(0x3000, 0x400),
+      entry(0x3400, 0xc00, 2),
+      entry(0x8100, 0x200),
+    ]);
+    expect(entries[0]).toEqual({ base: 0x800, end: 0x3400, type: 1 });
+    expect(changes.map(({ kind, entry: at }) => [kind, at])).toEqual([
+      ["unaligned", 0],
+      ["unaligned", 2],
+      ["unaligned", 4],
+    ]);
+    expect(changes[0]?.message).toBe(
+      "entry 0 (usable) starts inside a frame, at 0x800: 2048 bytes are in no whole frame",
+    );
+    expect(changes[1]?.message).toContain("ends inside a frame, at 0x3400: 1024 bytes");
+    expect(changes[2]?.message).toContain("starts inside a frame, at 0x8100: 512 bytes");
+    expect(sanitiseEntries([entry(0, 0x1000), entry(0x1000, 0x800, 2)]).changes).toEqual([]);
   });
 
   test("a wrapping range is dropped when it claims to be RAM and cut when it does not", () => {
@@ -133,4 +157,18 @@ withInputs("all shared firmware maps", (dir) => {
       map.check();
       expect(map.frameRanges().reduce((sum, range) => sum + range.end - range.start, 0)).toBe(summary.usablePages);
     });
+});
+
+test("a second map that is not listed is what the words in memoryParameters make of the first", () => {
+  const json = {
+    entries: [{ base: "0x0", end: "0x3ffffffff", type: 1 }],
+    memoryParameters: ["memmap=8G!8G", "quiet"],
+  };
+  expect(firmwareMapFromJson(json, { list: "userEntries" }).entries).toEqual([
+    { base: 0, end: 2 ** 33, type: 1 },
+    { base: 2 ** 33, end: 2 ** 34, type: 12 },
+  ]);
+  const listed = { ...json, userEntries: [{ base: "0x0", length: "0x1000", type: 1 }] };
+  expect(firmwareMapFromJson(listed, { list: "userEntries" }).entries).toEqual([{ base: 0, end: 4096, type: 1 }]);
+  expect(() => firmwareMapFromJson({ entries: [] }, { list: "userEntries" })).toThrow("userEntries");
 });

@@ -5,6 +5,7 @@
 import { MachineError } from "../errors.ts";
 import { FRAME_BYTES, PHYSICAL_LIMIT } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
+import { memoryWordOf } from "./memmap.ts";
 
 /**
  * A BadRAM pattern: every address that agrees with `address` in the bits that are set in `mask` is bad. A mask of at most
@@ -104,14 +105,30 @@ export function badRamPatternsOf(word: string): BadRamPattern[] {
 }
 
 const BADRAM_LINE = /\b(?:GRUB_)?badram\s*=\s*"?((?:0x)?[0-9a-f]+(?:\s*,\s*(?:0x)?[0-9a-f]+)*)/i;
-const FAILURE_LINE = /\bMemory failure:\s*(?:0x)?([0-9a-f]+):/i;
-const SOFT_OFFLINE = /\bsoft[ _]offline:\s*(?:0x)?([0-9a-f]+):/i;
+/** Linux from 2.6.32: `MCE 0x10d88e: …`, then `Memory failure: 0x10d88e: …`; a frame each. */
+const FAILURE_LINE = /\b(?:Memory failure:\s*|MCE )(?:0x)?([0-9a-f]+):/i;
+const INJECTED_LINE = /\bInjecting memory failure for (?:pfn|page) (?:0x)?([0-9a-f]+)\b/i;
+/** `soft offline: 0x208900: …`, `Soft offlining pfn 0x208900 at …`, `RAS: Soft-offlining pfn: 0x208900`. */
+const SOFT_OFFLINE = /\bsoft[ _-]offlin(?:e|ing)(?: (?:pfn|page))?:?\s*(?:0x)?([0-9a-f]+)\b/i;
 const HARDWARE_ERROR =
   /\b(?:hardware memory error in [\w-]+ at|Uncorrected hardware memory error.* at)\s+(?:0x)?([0-9a-f]+)/i;
 const KERNEL_MEMTEST = /\bbad mem addr (?:0x)?([0-9a-f]+) - (?:0x)?([0-9a-f]+)/i;
+/** A row of memtest86+: test, pass, `00007a3ce1c - 122.2MB`, good, bad … */
+const MEMTEST_ROW = /(?:^|\s)(?:0x)?([0-9a-f]{8,16})\s+-\s+[\d.]+\s*[KMGT]B\b/i;
+/** `memmap=64K$0x18690000` and its like, by which memory is set aside. */
+const MEMMAP_WORD = /\bmemmap=(\S+)/;
 const EDAC_LINE = /\bEDAC\b.*\bpage:?\s*0x([0-9a-f]+)\b/i;
 
 const frameSpan = (pfn: number): FrameSpan => ({ start: pfn, end: pfn + 1 });
+
+/** The frames that a `memmap=` value sets aside (`size$start`); none for other values. */
+function spansOfWord(value: string): FrameSpan[] {
+  if (!value.includes("$")) return [];
+  const word = memoryWordOf(value);
+  if (word.kind !== "add") return [];
+  const frame = BigInt(FRAME_BYTES);
+  return [{ start: Number(word.start / frame), end: Number((word.start + word.size + frame - 1n) / frame) }];
+}
 
 function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
   const badram = BADRAM_LINE.exec(line);
@@ -122,15 +139,18 @@ function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
     const [from, to] = [Number(`0x${tested[1] ?? "0"}`), Number(`0x${tested[2] ?? "0"}`)];
     return [{ start: Math.floor(from / FRAME_BYTES), end: Math.ceil(to / FRAME_BYTES) }];
   }
-  const pfn = FAILURE_LINE.exec(line) ?? SOFT_OFFLINE.exec(line) ?? EDAC_LINE.exec(line);
+  const pfn = FAILURE_LINE.exec(line) ?? INJECTED_LINE.exec(line) ?? SOFT_OFFLINE.exec(line) ?? EDAC_LINE.exec(line);
   if (pfn !== null) return [frameSpan(Number(`0x${pfn[1] ?? "0"}`))];
-  const address = HARDWARE_ERROR.exec(line);
+  const words = MEMMAP_WORD.exec(line)?.[1];
+  if (words !== undefined) return words.split(",").flatMap(spansOfWord);
+  const address = HARDWARE_ERROR.exec(line) ?? MEMTEST_ROW.exec(line);
   return address === null ? [] : [frameSpan(Math.floor(Number(`0x${address[1] ?? "0"}`) / FRAME_BYTES))];
 }
 
 /**
  * Returns the bad frames that a text names, below `limit` bytes, merged and ascending. It may be a kernel log (memory
- * failures, soft offlining, EDAC, the kernel's memtest) or hold BadRAM words; other lines are passed over.
+ * failures, soft offlining, EDAC, the kernel's memtest), a list of memtest86+, or hold BadRAM and `memmap=size$start` words;
+ * other lines are passed over.
  */
 export function badFramesOfText(text: string, limit: PhysAddr = PHYSICAL_LIMIT): FrameSpan[] {
   const last = Math.ceil(limit / FRAME_BYTES);

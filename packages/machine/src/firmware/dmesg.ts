@@ -2,20 +2,21 @@
  * Reads a firmware map out of a Linux kernel log, in all the wordings that kernels from 2.2 on have used:
  *
  * ```
- *  BIOS-e820: 0009fc00 @ 00000000 (usable)                                    2.2: bytes @ base
- *  BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)                    2.4–3.3: end exclusive
+ *  BIOS-e820: 0009fc00 @ 00000000 (usable)                                    2.2: bytes @ base (base @ bytes is told apart)
+ *  BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)                    2.4–3.3: end exclusive; also: … type 9
  *  BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable              3.4 on: end inclusive
  *  BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff]  639 KB System RAM  newer names, sizes, [gap …] lines
+ *  BIOS-e801: …, BIOS-88: …, Xen: …                                           maps from other sources
  *  user: [mem …] usable                                                       the second map, after memmap=
- *  SRAT: Node 0 PXM 0 [mem 0x100000000-0x57fffffff] hotplug     older:  SRAT: Node 0 PXM 0 0-a0000
- *  MTRR default type: uncachable
- *    0 base 0000000000 mask FF80000000 write-back     also:  reg00: base=0x000000000 (0MB), size=2048MB: write-back
  * ```
  *
- * Time stamps, priorities and syslog prefixes before the words do not matter.
+ * Time stamps, priorities and syslog prefixes before the words do not matter, nor do other lines in between. NUMA ranges and
+ * MTRRs are read beside the map: see `dmesg-facts.ts`.
  */
 import { MachineError } from "../errors.ts";
-import type { AffinityRange, RawEntry } from "./entry.ts";
+import { emptyFacts, readFacts } from "./dmesg-facts.ts";
+import type { LogFacts } from "./dmesg-facts.ts";
+import type { RawEntry } from "./entry.ts";
 import {
   E820_ACPI,
   E820_LEGACY_PERSISTENT,
@@ -26,9 +27,9 @@ import {
   E820_USABLE,
 } from "./entry.ts";
 import { firmwareMapOf } from "./firmware-map.ts";
-import type { FirmwareMap, FirmwareMtrr } from "./firmware-map.ts";
+import type { FirmwareMap } from "./firmware-map.ts";
 import { applyMemoryWords, memoryWordsOf } from "./memmap.ts";
-import { MIB, PHYSICAL_LIMIT } from "../units.ts";
+import { sanitiseEntries } from "./sanitise.ts";
 
 /** The E820 number that Linux prints as "soft reserved": memory that EFI sets apart for a special purpose. */
 export const E820_SOFT_RESERVED = 0xefffffff;
@@ -53,14 +54,16 @@ const TYPE_NAMES: Readonly<Record<string, number>> = {
   "soft reserved": E820_SOFT_RESERVED,
 };
 
-const RANGE = /\b(BIOS-\w+|user):\s*\[(mem|gap)\s+0x([0-9a-f]+)-0x([0-9a-f]+)\]\s*(.*)$/i;
-const OLD_RANGE = /\b(BIOS-\w+|user):\s*([0-9a-f]{8,16}) (-|@) ([0-9a-f]{8,16}) \(([^)]+)\)/i;
+const SOURCE = "(BIOS-\\w+|Xen|user)";
+const RANGE = new RegExp(`\\b${SOURCE}:\\s*\\[(mem|gap)\\s+0x([0-9a-f]+)-0x([0-9a-f]+)\\]\\s*(.*)$`, "i");
+const OLD_RANGE = new RegExp(
+  `\\b${SOURCE}:\\s*([0-9a-f]{8,16}) (-|@) ([0-9a-f]{8,16})\\s+(?:\\(((?:[^()]|\\([^)]*\\))+)\\)|(type \\d+))`,
+  "i",
+);
 const SIZE_COLUMN = /^[~\s]*\d[\d.,]*\s*[KMGTPE]?i?B\b\s*/;
-const SRAT = /\bSRAT: Node (\d+) PXM \d+ (?:\[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\]|([0-9a-f]+)-([0-9a-f]+))\s*(.*)$/i;
-const MTRR_DEFAULT = /\bMTRR default type:\s*([\w-]+)/i;
-const MTRR_LINE = /(?:^|\s)\d+ base (?:0x)?([0-9a-f]+) mask (?:0x)?([0-9a-f]+) ([\w-]+)\s*$/i;
-const PROC_MTRR = /\breg\d+:\s*base=0x([0-9a-f]+).*size=\s*(\d+)([KMG]?)B(?:, count=\d+)?:\s*([\w-]+)/i;
 const COMMAND_LINE = /(?:Kernel command line|Command line):\s*(.*)$/;
+/** What comes before the map of a boot: lines after it belong to another boot than lines before it. */
+const BOOT_START = /\bLinux version |BIOS-provided physical RAM map/;
 
 const LINE_END = /\r\n|\n|\r/;
 
@@ -75,59 +78,39 @@ function typeOf(name: string): number {
   return numbered === null ? E820_RESERVED : Number(numbered[1]);
 }
 
-/** What one line says, if it is a line of the map. */
-function entryOf(line: string): { user: boolean; entry: RawEntry | null } | null {
+/** What one line of a map says. */
+interface MapLine {
+  /** Whether it is of the second map. */
+  readonly user: boolean;
+  /** The entry; null for a gap. */
+  readonly entry: RawEntry | null;
+  /** What it is if a line with `@` has the base first; null for other lines. */
+  readonly swapped: RawEntry | null;
+}
+
+/** Returns what a line says, null when it is no line of a map. */
+function mapLineOf(line: string): MapLine | null {
   const range = RANGE.exec(line);
   if (range !== null) {
     const user = range[1]?.toLowerCase() === "user";
-    if (range[2]?.toLowerCase() === "gap") return { user, entry: null };
+    if (range[2]?.toLowerCase() === "gap") return { user, entry: null, swapped: null };
     const base = hex(range[3]);
     const type = typeOf((range[5] ?? "").replace(SIZE_COLUMN, ""));
-    return { user, entry: { base, length: spanLength(base, hex(range[4]) + 1n), type } };
+    return { user, entry: { base, length: spanLength(base, hex(range[4]) + 1n), type }, swapped: null };
   }
   const old = OLD_RANGE.exec(line);
   if (old === null) return null;
   const user = old[1]?.toLowerCase() === "user";
   const [first, second] = [hex(old[2]), hex(old[4])];
-  const type = typeOf(old[5] ?? "");
+  const type = typeOf(old[5] ?? old[6] ?? "");
   return old[3] === "@"
-    ? { user, entry: { base: second, length: first, type } }
-    : { user, entry: { base: first, length: spanLength(first, second), type } };
+    ? { user, entry: { base: second, length: first, type }, swapped: { base: first, length: second, type } }
+    : { user, entry: { base: first, length: spanLength(first, second), type }, swapped: null };
 }
 
 /** Bytes of a printed range; an end below its base wrapped round 64 bits, which sanitising reports. */
 function spanLength(base: bigint, end: bigint): bigint {
   return end >= base ? end - base : end - base + (1n << 65n);
-}
-
-function affinityOf(line: string): AffinityRange | null {
-  const match = SRAT.exec(line);
-  if (match === null) return null;
-  const base = Number(hex(match[2] ?? match[4]));
-  const end = Number(match[3] === undefined ? hex(match[5]) : hex(match[3]) + 1n);
-  if (end > PHYSICAL_LIMIT || end <= base) return null;
-  const flags = (match[6] ?? "").toLowerCase();
-  return {
-    node: Number(match[1]),
-    base,
-    end,
-    hotPluggable: flags.includes("hotplug"),
-    nonVolatile: flags.includes("non-volatile"),
-  };
-}
-
-const UNIT: Readonly<Record<string, number>> = { K: 1024, M: MIB, G: 1024 * MIB, "": 1 };
-
-function mtrrOf(line: string): FirmwareMtrr | null {
-  const listed = MTRR_LINE.exec(line);
-  if (listed !== null) {
-    const mask = hex(listed[2]);
-    return mask === 0n ? null : { base: Number(hex(listed[1])), length: Number(mask & -mask), type: listed[3] ?? "" };
-  }
-  const proc = PROC_MTRR.exec(line);
-  if (proc === null) return null;
-  const length = Number(proc[2]) * (UNIT[(proc[3] ?? "").toUpperCase()] ?? 1);
-  return { base: Number(hex(proc[1])), length, type: proc[4] ?? "" };
 }
 
 /** Which map of the log to read; see {@link firmwareMapFromDmesg}. */
@@ -141,7 +124,7 @@ export interface DmesgOptions {
 
 /** Returns whether a text has lines of a firmware map in any of the wordings. */
 export function isDmesg(text: string): boolean {
-  return text.split(LINE_END, 20_000).some((line) => entryOf(line) !== null);
+  return text.split(LINE_END, 20_000).some((line) => mapLineOf(line) !== null);
 }
 
 /**
@@ -152,16 +135,17 @@ export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): 
   let log = emptyLog();
   let inMap = false;
   for (const line of text.split(LINE_END)) {
-    const found = entryOf(line);
+    const found = mapLineOf(line);
     if (found !== null) {
-      if (!found.user && !inMap && log.firmware.length > 0) log = emptyLog();
+      if (!found.user && !inMap && startsOver(log, found)) log = emptyLog();
       inMap = !found.user;
-      if (found.entry !== null) (found.user ? log.user : log.firmware).push(found.entry);
+      if (found.entry !== null) (found.user ? log.user : log.firmware).push(found);
       continue;
     }
-    if (/Linux version /.test(line) && log.firmware.length > 0) log = emptyLog();
+    if (BOOT_START.test(line) && log.firmware.length > 0) log = emptyLog();
     inMap &&= line.trim() === "";
-    readFacts(line, log);
+    readFacts(line, log.facts);
+    if (log.commandLine === "") log.commandLine = COMMAND_LINE.exec(line)?.[1] ?? "";
   }
   if (log.firmware.length + log.user.length === 0)
     throw new MachineError("bad-text", "The text has no line of a BIOS-e820 map", { lines: text.split("\n").length });
@@ -169,35 +153,43 @@ export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): 
 }
 
 interface Log {
-  readonly firmware: RawEntry[];
-  readonly user: RawEntry[];
-  readonly affinity: AffinityRange[];
-  readonly mtrrs: FirmwareMtrr[];
-  mtrrDefault: string | null;
+  readonly firmware: MapLine[];
+  readonly user: MapLine[];
+  readonly facts: LogFacts;
   commandLine: string;
 }
 
 function emptyLog(): Log {
-  return { firmware: [], user: [], affinity: [], mtrrs: [], mtrrDefault: null, commandLine: "" };
+  return { firmware: [], user: [], facts: emptyFacts(), commandLine: "" };
 }
 
-function readFacts(line: string, log: Log): void {
-  const range = affinityOf(line);
-  if (range !== null) log.affinity.push(range);
-  const register = mtrrOf(line);
-  if (register !== null) log.mtrrs.push(register);
-  log.mtrrDefault ??= MTRR_DEFAULT.exec(line)?.[1] ?? null;
-  if (log.commandLine === "") log.commandLine = COMMAND_LINE.exec(line)?.[1] ?? "";
+/** Whether a line after other lines begins the map of another boot: it is where the map so far began, or below. */
+function startsOver(log: Log, line: MapLine): boolean {
+  const first = log.firmware[0]?.entry;
+  if (line.entry === null || first === undefined || first === null) return false;
+  return line.entry.base <= first.base;
+}
+
+/**
+ * The entries of map lines. Kernels with `@` printed the bytes first; lists of the other order are about as old. The order
+ * under which less has to be put right is taken, the kernels' own when both are as good.
+ */
+function entriesOf(lines: readonly MapLine[]): RawEntry[] {
+  const kernels = lines.flatMap(({ entry }) => (entry === null ? [] : [entry]));
+  const swapped = lines.flatMap((line) => line.swapped ?? line.entry ?? []);
+  const isSwapped = sanitiseEntries(swapped).changes.length < sanitiseEntries(kernels).changes.length;
+  return isSwapped ? swapped : kernels;
 }
 
 function mapOf(log: Log, list: "entries" | "userEntries"): FirmwareMap {
-  const facts = { affinity: log.affinity, mtrrs: log.mtrrs, mtrrDefault: log.mtrrDefault };
-  if (list === "entries") return firmwareMapOf(log.firmware, facts);
-  if (log.user.length > 0) return firmwareMapOf(log.user, facts);
+  const { facts } = log;
+  const firmware = entriesOf(log.firmware);
+  if (list === "entries") return firmwareMapOf(firmware, facts);
+  if (log.user.length > 0) return firmwareMapOf(entriesOf(log.user), facts);
   const words = memoryWordsOf(log.commandLine);
   if (words.length === 0)
     throw new MachineError("bad-text", "The log has no second map, and its command line no memmap= or mem= word", {
       commandLine: log.commandLine,
     });
-  return firmwareMapOf(applyMemoryWords(log.firmware, words), facts);
+  return firmwareMapOf(applyMemoryWords(firmware, words), facts);
 }

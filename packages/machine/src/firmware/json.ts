@@ -6,11 +6,16 @@ import { MachineError } from "../errors.ts";
 import { firmwareMapOf, requireEntries } from "./firmware-map.ts";
 import type { BridgeWindow, FirmwareBar, FirmwareMap, FirmwareMtrr } from "./firmware-map.ts";
 import type { AffinityRange, RawEntry } from "./entry.ts";
+import { applyMemoryWords, memoryWordsOf } from "./memmap.ts";
+import type { MemoryWord } from "./memmap.ts";
 import { PHYSICAL_LIMIT } from "../units.ts";
 
 /** Which list of entries to read. */
 export interface FirmwareJsonOptions {
-  /** `"entries"` (the firmware's), or `"userEntries"` (after the kernel's `memmap=` words). Default: `"entries"`. */
+  /**
+   * `"entries"` (the firmware's), or `"userEntries"` (after the kernel's `memmap=` words: as listed or, where they are not, as
+   * the words in `memoryParameters` make them). Default: `"entries"`.
+   */
   readonly list?: "entries" | "userEntries";
 }
 
@@ -106,6 +111,14 @@ function bridgeWindow(value: unknown, where: string): BridgeWindow {
   };
 }
 
+/** The corrections that `memoryParameters` lists. */
+function memoryParameters(document: Fields): readonly MemoryWord[] {
+  return listOf(document["memoryParameters"], "memoryParameters").flatMap((word, at) => {
+    if (typeof word !== "string") refuse(`memoryParameters[${at}]`, "is no word of a command line");
+    return memoryWordsOf(word);
+  });
+}
+
 /**
  * Returns the firmware map that `json` (a parsed document) describes, sanitised.
  *
@@ -115,13 +128,15 @@ function bridgeWindow(value: unknown, where: string): BridgeWindow {
 export function firmwareMapFromJson(json: unknown, options: FirmwareJsonOptions = {}): FirmwareMap {
   const document = fieldsOf(json, "map");
   const list = options.list ?? "entries";
-  if (!Array.isArray(document[list])) refuse(list, "is missing or is not a list");
+  const words = list === "userEntries" && document[list] === undefined ? memoryParameters(document) : [];
+  const source = words.length > 0 ? "entries" : list;
+  if (!Array.isArray(document[source])) refuse(source, "is missing or is not a list");
   const each = <T>(key: string, read: (value: unknown, where: string) => T): T[] =>
     listOf(document[key], key).map((value, at) => read(value, `${key}[${at}]`));
   const name = document["name"];
   const mtrrDefault = document["mtrrDefault"];
   return requireEntries(
-    firmwareMapOf(each(list, rawEntry), {
+    firmwareMapOf(applyMemoryWords(each(source, rawEntry), words), {
       name: typeof name === "string" ? name : "",
       affinity: each("srat", affinity),
       mtrrDefault: typeof mtrrDefault === "string" ? mtrrDefault : null,

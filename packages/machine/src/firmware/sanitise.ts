@@ -7,12 +7,12 @@
  */
 import { E820_RESERVED, E820_USABLE, typeName } from "./entry.ts";
 import type { FirmwareEntry, RawEntry } from "./entry.ts";
-import { PHYSICAL_LIMIT } from "../units.ts";
+import { alignDown, alignUp, FRAME_BYTES, hexOf, PHYSICAL_LIMIT } from "../units.ts";
 
 /** One thing that sanitising changed, with the entry it is about. */
 export interface MapChange {
   /** What was wrong. */
-  readonly kind: "unsorted" | "overlap" | "empty" | "wraps" | "beyond-limit" | "type-zero";
+  readonly kind: "unsorted" | "overlap" | "empty" | "wraps" | "beyond-limit" | "type-zero" | "unaligned";
   /** The entry's place in the input, from 0. */
   readonly entry: number;
   /** One sentence for people. */
@@ -92,7 +92,29 @@ export function sanitiseEntries(raw: readonly RawEntry[]): SanitisedEntries {
   });
   const sorted = spans.toSorted((a, b) => a.base - b.base || a.end - b.end);
   reportOverlaps(sorted, changes);
-  return { entries: sweep(sorted), changes };
+  const entries = sweep(sorted);
+  reportFragments(sorted, entries, changes);
+  return { entries, changes };
+}
+
+/**
+ * Notes where usable memory starts or ends inside a frame. The entry stays as it is; whoever counts whole frames leaves the
+ * bytes out, as Linux does when it hands memory to its frame allocator.
+ */
+function reportFragments(sorted: readonly Span[], entries: readonly FirmwareEntry[], changes: MapChange[]): void {
+  const note = (entry: number, what: string, at: number, bytes: number): void => {
+    const message = `entry ${entry} (usable) ${what} inside a frame, at ${hexOf(at)}: ${bytes} bytes are in no whole frame`;
+    changes.push({ kind: "unaligned", entry, message });
+  };
+  for (const { base, end, type } of entries) {
+    if (type !== E820_USABLE) continue;
+    const first = alignUp(base, FRAME_BYTES);
+    const last = alignDown(end, FRAME_BYTES);
+    const starts = sorted.find((span) => span.type === type && span.base <= base && span.end > base);
+    const ends = sorted.find((span) => span.type === type && span.base < end && span.end >= end);
+    if (first > base && starts !== undefined) note(starts.entry, "starts", base, Math.min(first, end) - base);
+    if (last < end && last > base && ends !== undefined) note(ends.entry, "ends", end, end - last);
+  }
 }
 
 function reportOverlaps(sorted: readonly Span[], changes: MapChange[]): void {

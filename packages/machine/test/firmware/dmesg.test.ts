@@ -29,6 +29,30 @@ describe("every wording gives the same map", () => {
  BIOS-e820: 03ef0000 @ 00100000 (usable)
  BIOS-e820: 00010000 @ 03ff0000 (ACPI data)
 Detected 165793 kHz processor.`,
+    "the same, base first": `BIOS-provided physical RAM map:
+ BIOS-e820: 0000000000000000 @ 000000000009fc00 (usable)
+ BIOS-e820: 000000000009fc00 @ 0000000000000400 (reserved)
+ BIOS-e820: 0000000000100000 @ 0000000003ef0000 (usable)
+ BIOS-e820: 0000000003ff0000 @ 0000000000010000 (ACPI data)`,
+    "2.4: sixteen digits, bytes @ base": ` BIOS-e820: 000000000009fc00 @ 0000000000000000 (usable)
+ BIOS-e820: 0000000000000400 @ 000000000009fc00 (reserved)
+ BIOS-e820: 0000000003ef0000 @ 0000000000100000 (usable)
+ BIOS-e820: 0000000000010000 @ 0000000003ff0000 (ACPI data)
+64MB LOWMEM available.`,
+    "a Xen guest, stray lines of others in between": `[    0.000000] Xen: [mem 0x0000000000000000-0x000000000009fbff] usable
+systemd-journald[1]: Received client request
+[    0.000000] Xen: [mem 0x000000000009fc00-0x000000000009ffff] reserved
+last message repeated 2 times
+[    0.000000] Xen: [mem 0x0000000000100000-0x0000000003feffff] usable
+[    0.000000] Xen: [mem 0x0000000003ff0000-0x0000000003ffffff] ACPI data
+[    0.000000] NX (Execute Disable) protection: active`,
+    "with a caller column and e820: before it": `<6>[    0.000000][    T0] e820: BIOS-provided physical RAM map:
+<6>[    0.000000][    T0] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+<6>[    0.000000][    T0] BIOS-e820: [mem 0x000000000009fc00-0x000000000009ffff] reserved
+<6>[    0.000000][    T0] BIOS-e820: [mem 0x0000000000100000-0x0000000003feffff] usable
+<6>[    0.000000][    T0] BIOS-e820: [mem 0x0000000003ff0000-0x0000000003ffffff] ACPI data
+<6>[    0.000000][    T0] e820: update [mem 0x00000000-0x00000fff] usable ==> reserved
+<6>[    0.000000][    T0] e820: remove [mem 0x000a0000-0x000fffff] usable`,
     "2.6: end exclusive": `<6>BIOS-provided physical RAM map:
 <4> BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)
 <4> BIOS-e820: 000000000009fc00 - 00000000000a0000 (reserved)
@@ -74,6 +98,57 @@ SRAT: Node 2 PXM 2 600000000-640000000`);
     [1, 2 ** 32, 0x580000000, true],
     [2, 0x600000000, 0x640000000, false],
   ]);
+});
+
+test("NUMA ranges that are printed as the node's whole so far count once", () => {
+  const map = firmwareMapFromDmesg(`BIOS-e820: [mem 0x0-0xfffff] usable
+SRAT: Node 0 PXM 0 0-a0000
+SRAT: Node 0 PXM 0 0-c0000000
+SRAT: Node 0 PXM 0 0-140000000
+SRAT: Node 1 PXM 1 [140000000,240000000)
+SRAT: PXM 1 -> APIC 0x04 -> Node 1`);
+  expect(map.affinity.map(({ node, base, end }) => [node, base, end])).toEqual([
+    [0, 0, 0xa0000],
+    [0, 0xa0000, 0xc0000000],
+    [0, 0xc0000000, 0x140000000],
+    [1, 0x140000000, 0x240000000],
+  ]);
+});
+
+test("registers that mtrr_cleanup made take the place of those it found; what is printed twice counts once", () => {
+  const map = firmwareMapFromDmesg(`BIOS-e820: [mem 0x0-0xfffff] usable
+MTRR default type: uncachable
+  0 base 000000000 mask F80000000 write-back
+original variable MTRRs
+reg 0, base: 0GB, range: 2GB, type WB
+reg 1, base: 2040MB, range: 8MB, type UC
+total RAM covered: 2040M
+New variable MTRRs
+reg 0, base: 0GB, range: 1GB, type WB
+reg 1, base: 1GB, range: 1GB, type WB
+reg 1, base: 1GB, range: 1GB, type WB`);
+  expect(map.mtrrs).toEqual([
+    { base: 0, length: 2 ** 30, type: "write-back" },
+    { base: 2 ** 30, length: 2 ** 30, type: "write-back" },
+  ]);
+});
+
+test("the map of the last boot is read out of lines without any boot message", () => {
+  const lines = (end: string): string => `host kernel: BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
+host kernel: BIOS-e820: [mem 0x0000000000100000-0x${end}] usable
+host cron[77]: job`;
+  expect(entriesOf(firmwareMapFromDmesg(`${lines("00000000001fffff")}\n${lines("00000000002fffff")}`))).toEqual([
+    [0, 0x9fc00, 1],
+    [0x100000, 0x300000, 1],
+  ]);
+});
+
+test("types without a name, with brackets in it, and maps of older BIOS calls", () => {
+  const text = ` BIOS-e801: 0000000000000000 - 000000000009f000 (usable)
+ BIOS-e801: 0000000000100000 - 0000000001000000 (usable)
+ BIOS-e801: 0000000001000000 - 0000000002000000 type 9
+ BIOS-e801: 0000000002000000 - 0000000003000000 (persistent (type 12))`;
+  expect(entriesOf(firmwareMapFromDmesg(text)).map(([, , type]) => type)).toEqual([1, 1, 9, 12]);
 });
 
 test("/proc/mtrr lines are read too", () => {

@@ -176,6 +176,24 @@ GRUB_BADRAM="0x15c1e3c20,0xfffffffffffffff8"`;
     ]);
   });
 
+  test("older kernels' words, lists of memtest86+ and memmap= words", () => {
+    const log = `MCE 0x10d88e: dirty LRU page recovery: Recovered
+Soft offlining pfn 0x208900 at process virtual address 0x7f0000000000
+RAS: Soft-offlining pfn: 0x208901
+Injecting memory failure for pfn 0x300001 at process virtual address 0x7f0000001000
+MCE: killing memhog due to hardware memory corruption fault
+Tst  Pass   Failing Address          Good       Bad     Err-Bits  Count CPU
+  5     0   00007a3ce1c -  122.2MB  ffffffff  ffffffdf  00000020     1    0
+Kernel command line: root=/dev/sda1 memmap=64K$0x18690000,1M@16M memmap=8G!8G quiet`;
+    expect(badFramesOfText(log).map(({ start, end }) => [start, end])).toEqual([
+      [0x7a3c, 0x7a3d],
+      [0x18690, 0x186a0],
+      [0x10d88e, 0x10d88f],
+      [0x208900, 0x208902],
+      [0x300001, 0x300002],
+    ]);
+  });
+
   test("property: a frame is listed exactly if one of its addresses agrees with the pattern", () => {
     fc.assert(
       fc.property(fc.nat(0xfffff), fc.nat(0xfffff), (address, mask) => {
