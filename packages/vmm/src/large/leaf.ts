@@ -24,6 +24,17 @@ export function mapFrames(
   return large.map(space.tables, vpn, pfn, pages, rights + space.attributes + (region.type << 4), plan);
 }
 
+/** Makes the leaves above 4K of a range single translations: where tables of it are to be seen from elsewhere too. */
+export function splitLeaves(space: AddressSpace, start: Vpn, end: Vpn): void {
+  const { core } = space.vmm;
+  const { large } = core.tables;
+  if (large === undefined) return;
+  const change = core.begin(space);
+  for (let vpn = start; vpn < end; vpn += TABLE_PAGES)
+    while (large.pagesAt(space.tables, vpn) > 1) large.split(space.tables, vpn, change.plan);
+  core.end(change);
+}
+
 /** Enters the reverse mappings of a sheet whose 512 pages a leaf translates. */
 export function enterMappings(core: Core, region: Region, sheet: Sheet, pageAt: (at: number) => number): void {
   const { mappings } = core;

@@ -10,6 +10,7 @@ import { VmmError } from "../errors.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
+import { splitLeaves } from "../large/leaf.ts";
 import { addRegion, findGap, isFree, mergeRange } from "./mapping.ts";
 import { coverOf } from "./protecting.ts";
 import { Region } from "./region.ts";
@@ -50,6 +51,7 @@ export function shareRange(
   if (into.regions.count + regions.length > into.limits.regions) return "region-limit";
   if (into.mappedPages + pages > into.limits.pages) return "size-limit";
   if (hasGuards(from, start, start + pages)) return "mixed";
+  splitLeaves(from, start, start + pages);
   const change = core.begin(into);
   into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
   const linked = structure.shareTables(from.tables, start, into.tables, target, pages, change.plan);

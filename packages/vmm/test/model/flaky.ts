@@ -49,6 +49,10 @@ export class FlakyFrames implements FrameSource {
     this.memory.give(pfn, order);
   }
 
+  split(pfn: Pfn, order: number): void {
+    this.memory.split(pfn, order);
+  }
+
   takeMany(into: Float64Array, count: number): number {
     return this.memory.takeMany(into, count);
   }

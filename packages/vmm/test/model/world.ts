@@ -17,10 +17,46 @@ import {
 import { Coin, FlakyBacking, FlakyFrames, FlakySwap } from "./flaky.ts";
 import { NaiveSpace, RIGHTS, resizeObject, type NaiveObject } from "./naive.ts";
 
-/** First page of the arena in which everything happens, so that operations meet. */
-const ARENA = 4096 - 40;
-/** Pages of the arena: it crosses a table. */
-const ARENA_PAGES = 96;
+/** How large everything is. */
+export interface WorldShape {
+  /** First page of the arena in which everything happens, so that operations meet. */
+  readonly arena: number;
+  /** Pages of the arena. */
+  readonly arenaPages: number;
+  /** Pages of an operation at most. */
+  readonly longest: number;
+  /** Pages of an object at most. */
+  readonly objectPages: number;
+  /** Frames of the memory. */
+  readonly frames: number;
+  /** Frames that hold pages at most. */
+  readonly residentLimit: number;
+  /** How often, of 4 times, an operation is on aligned units of 512 pages. */
+  readonly units: number;
+}
+
+/** Pages of 4K alone: the arena crosses a table. */
+export const SMALL: WorldShape = {
+  arena: 4096 - 40,
+  arenaPages: 96,
+  longest: 12,
+  objectPages: 14,
+  frames: 200,
+  residentLimit: 40,
+  units: 0,
+};
+
+/** Room for 2M pages: the arena has three whole units and parts of two more. */
+export const LARGE: WorldShape = {
+  arena: 4096 - 40,
+  arenaPages: 40 + 3 * 512 + 30,
+  longest: 200,
+  objectPages: 1200,
+  frames: 6144,
+  residentLimit: 3400,
+  units: 2,
+};
+
 const FILE_PAGES = 12;
 /** First page of the hall: one whole table, which spaces can share. */
 const HALL = 8192;
@@ -48,27 +84,31 @@ export class World {
   readonly things: Thing[] = [];
   /** Tables that got one more space. */
   shares = 0;
+  readonly #shape: WorldShape;
   #state: number;
 
-  constructor(seed: number, odds: number, options: Partial<VmmOptions> = {}) {
+  constructor(seed: number, odds: number, options: Partial<VmmOptions> = {}, shape: WorldShape = SMALL) {
+    this.#shape = shape;
+    const { arena, arenaPages } = shape;
     this.#state = seed * 2 + 1;
     this.coin = new Coin(() => this.next(1000000), odds);
-    this.memory = new PlainMemory(200);
+    this.memory = new PlainMemory(shape.frames);
     this.vmm = new Vmm({
       frames: new FlakyFrames(this.memory, this.coin),
       window: this.memory,
       swap: [new FlakySwap(100000, this.coin)],
-      residentLimit: 40,
+      residentLimit: shape.residentLimit,
+      special: this.memory,
       ...options,
     });
     const real = this.vmm.createSpace();
     if (real === null) throw new Error("no space");
     const first = { real, memory: new SpaceMemory(real), naive: new NaiveSpace() };
     this.spaces.push(first);
-    real.map({ address: ARENA * PAGE_SIZE, bytes: ARENA_PAGES * PAGE_SIZE, placement: "fixed" });
-    first.naive.map(ARENA, ARENA_PAGES, READ + WRITE, null, 0, false);
+    real.map({ address: arena * PAGE_SIZE, bytes: arenaPages * PAGE_SIZE, placement: "fixed" });
+    first.naive.map(arena, arenaPages, READ + WRITE, null, 0, false);
     for (let at = 0; at < 2; at++) {
-      const pages = 10;
+      const pages = Math.max(10, shape.objectPages - 200);
       this.things.push({
         real: this.vmm.createAnonymous(pages * PAGE_SIZE),
         naive: { content: new Map(), pages, name: "shared" },
@@ -93,9 +133,15 @@ export class World {
   /** One random operation in both worlds. Returns its name. */
   step(): string {
     const pair = this.#pick(this.spaces);
-    const [first, pages] = this.next(4) === 0 ? [HALL, HALL_USED] : [ARENA, ARENA_PAGES];
-    const start = first + this.next(pages);
-    const count = 1 + this.next(Math.min(12, first + pages - start));
+    const { arena, arenaPages, longest, units } = this.#shape;
+    const [first, pages] = this.next(4) === 0 ? [HALL, HALL_USED] : [arena, arenaPages];
+    let start = first + this.next(pages);
+    let count = 1 + this.next(Math.min(longest, first + pages - start));
+    if (first === arena && units > 0 && this.next(4) < units) {
+      start = Math.ceil(arena / 512) * 512 + 512 * this.next(3);
+      count = 512 * (1 + this.next(2));
+    }
+    count = Math.min(count, first + pages - start);
     this.coin.off = false;
     const name = this.#operate(pair, start, count, first + pages);
     this.coin.off = true;
@@ -117,12 +163,17 @@ export class World {
     if (dice < 95) return this.#sync(pair, start, count);
     if (dice < 97) return this.#migrate();
     if (dice >= 100) return this.#share(pair);
-    this.vmm.reclaim(this.next(8));
+    if (this.#shape.units > 0 && this.next(2) === 0) {
+      this.vmm.collapser.step(2000);
+      return "collapse";
+    }
+    this.vmm.reclaim(this.next(this.#shape.longest));
     return "reclaim";
   }
 
   #touch(pair: Pair): string {
-    const [first, pages] = this.next(3) === 0 ? [HALL, HALL_USED] : [ARENA, ARENA_PAGES];
+    const { arena, arenaPages } = this.#shape;
+    const [first, pages] = this.next(3) === 0 ? [HALL, HALL_USED] : [arena, arenaPages];
     for (let at = 0; at < 8; at++) {
       const vpn = first + this.next(pages);
       const value = this.next(1000000000);
@@ -146,9 +197,12 @@ export class World {
 
   #map(pair: Pair, start: number, count: number): string {
     const thing = this.next(2) === 0 ? null : this.#pick(this.things);
-    const rights = this.#pick(RIGHTS);
+    const rights = this.#shape.units > 0 && this.next(2) === 0 ? READ + WRITE : this.#pick(RIGHTS);
     const shared = thing !== null && this.next(2) === 0;
-    const index = thing === null ? 0 : this.next(6);
+    // Now and then an object lies as the arena does, so that its 2M pages and the arena's meet.
+    const { units } = this.#shape;
+    const aligned = units > 0 && this.next(4) < units;
+    const index = thing === null ? 0 : aligned ? start % 512 : this.next(6);
     const outcome = pair.real.map({
       address: start * PAGE_SIZE,
       bytes: count * PAGE_SIZE,
@@ -199,7 +253,8 @@ export class World {
   }
 
   #move(pair: Pair, start: number, count: number): string {
-    const to = this.next(4) === 0 ? HALL + this.next(HALL_USED) : ARENA + this.next(ARENA_PAGES - count);
+    const to =
+      this.next(4) === 0 ? HALL + this.next(HALL_USED) : this.#shape.arena + this.next(this.#shape.arenaPages - count);
     if (to < start + count && start < to + count) return "move nowhere";
     const outcome = pair.real.remap({
       address: start * PAGE_SIZE,
@@ -237,7 +292,7 @@ export class World {
 
   #resize(): string {
     const thing = this.#pick(this.things);
-    const pages = this.next(14);
+    const pages = this.next(this.#shape.objectPages);
     if (thing.real.resize(pages * PAGE_SIZE) === "ok")
       resizeObject(
         thing.naive,
@@ -264,7 +319,8 @@ export class World {
 
   #migrate(): string {
     const { core } = this.vmm;
-    for (let pfn = this.next(20); pfn < 200; pfn += 20)
+    const step = this.#shape.frames / 10;
+    for (let pfn = this.next(step); pfn < this.#shape.frames; pfn += step)
       if (core.frameMap.pageAt(pfn) >= 0) this.vmm.migrator.vacate(pfn);
     return "migrate";
   }
@@ -273,7 +329,8 @@ export class World {
   compare(): void {
     this.vmm.check();
     for (const pair of this.spaces) {
-      for (let vpn = ARENA; vpn < ARENA + ARENA_PAGES; vpn++) this.#comparePage(pair, vpn);
+      const { arena, arenaPages } = this.#shape;
+      for (let vpn = arena; vpn < arena + arenaPages; vpn++) this.#comparePage(pair, vpn);
       for (let vpn = HALL; vpn < HALL + HALL_USED; vpn++) this.#comparePage(pair, vpn);
     }
     this.vmm.check();
@@ -282,8 +339,8 @@ export class World {
   #comparePage({ memory, naive }: Pair, vpn: number): void {
     const expected = naive.access(vpn, READ);
     const got = memory.load32(vpn * PAGE_SIZE + 8);
-    if (expected === "ok") expect({ vpn, got }).toEqual({ vpn, got: naive.load(vpn) });
-    else expect({ vpn, got }).toEqual({ vpn, got: -1 });
+    const wanted = expected === "ok" ? naive.load(vpn) : -1;
+    if (got !== wanted) expect({ vpn, got }).toEqual({ vpn, got: wanted });
   }
 
   /** Everything goes; every frame comes back. */
