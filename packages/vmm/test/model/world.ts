@@ -167,7 +167,7 @@ export class World {
       this.vmm.collapser.step(2000);
       return "collapse";
     }
-    this.vmm.reclaim(this.next(this.#shape.longest));
+    this.vmm.reclaim(this.next(this.#shape.units > 0 ? 200 : 8));
     return "reclaim";
   }
 
