@@ -90,6 +90,42 @@ describe("interrupts between processors", () => {
     machine.check();
   });
 
+  test("a shootdown takes its sender as long as the slowest CPU takes, and idle CPUs the latency", () => {
+    const machine = ramMachine(4 * MIB, { cpus: 3, seed: 5, timing: { costs: { ipi: 2000 } } });
+    for (const cpu of machine.cpus) new Tables(machine, 1).activate(cpu);
+    const { clock } = machine;
+    clock.spend(2, 9000);
+    const before = clock.times[0] ?? 0;
+    shootDown(machine, 0x5000, () => undefined);
+    const [sender = 0, idle = 0, ahead = 0] = clock.times;
+    expect(idle - before).toBeGreaterThanOrEqual(2000);
+    expect(idle - before).toBeLessThan(2500);
+    expect(ahead).toBeGreaterThanOrEqual(9000);
+    expect(sender).toBe(Math.max(idle, ahead));
+  });
+
+  test("CPUs that shoot at each other both get through while their interrupts are on", () => {
+    const machine = ramMachine(4 * MIB, { cpus: 2, seed: 3 });
+    const acknowledged = new Set<number>();
+    for (const cpu of machine.cpus) cpu.interruptHandler = { interrupt: (on) => void acknowledged.add(on.id) };
+    function* shooter(id: number): Generator<undefined> {
+      yield;
+      machine.interrupts.send(id, 1 - id, 0xfd);
+      machine.scheduler.waitUntil(() => acknowledged.has(1 - id));
+    }
+    for (const cpu of machine.cpus) machine.scheduler.spawn(cpu.id, shooter(cpu.id));
+    machine.scheduler.run();
+    expect([...acknowledged].toSorted()).toEqual([0, 1]);
+    cpuOf(machine, 1).interruptsEnabled = false;
+    machine.interrupts.send(0, 1, 0xfd);
+    acknowledged.clear();
+    expect(() => {
+      machine.scheduler.as(0, () => {
+        machine.scheduler.waitUntil(() => acknowledged.has(1));
+      });
+    }).toThrow("CPU 0 waits for something");
+  });
+
   test("a vector that is pending already is taken once", () => {
     const machine = ramMachine(MIB, { cpus: 2 });
     let taken = 0;

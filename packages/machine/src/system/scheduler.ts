@@ -62,6 +62,8 @@ export class Scheduler implements Snapshotted<SchedulerState> {
   #steps = 0;
   #taken = 0;
   #interleavings = 0;
+  /** The CPU that did the last step, −1 before the first. */
+  #last = -1;
 
   /** Creates a scheduler with nothing to run; tasks that are `parts` can be kept in snapshots. */
   constructor(
@@ -115,6 +117,7 @@ export class Scheduler implements Snapshotted<SchedulerState> {
       if (this.#mayInterrupt(cpu) || this.#mayTask(cpu)) ready.push(cpu);
     const cpu = ready[this.random.below(ready.length)];
     if (cpu === undefined) return this.#wake();
+    this.#last = cpu;
     this.#clock.spend(cpu, STEP_NS);
     if (this.#mayInterrupt(cpu)) this.#interrupt(cpu);
     else this.#stepTask(cpu);
@@ -135,6 +138,7 @@ export class Scheduler implements Snapshotted<SchedulerState> {
       }
     }
     if (chosen < 0) return false;
+    this.#last = chosen;
     this.#clock.waitUntil(chosen, least);
     this.#interrupt(chosen);
     return true;
@@ -196,16 +200,22 @@ export class Scheduler implements Snapshotted<SchedulerState> {
   }
 
   /**
-   * Lets others run until `condition` holds, as a CPU that spins does (it takes interrupts if they are enabled). Throws
-   * `deadlock` when nobody can run any more and it still does not hold.
+   * Lets others run until `condition` holds, as a CPU that spins does: it takes interrupts if they are enabled, and its time
+   * moves on to that of the CPU that brought the condition about. So a shootdown is: change the entry, invalidate here, send
+   * the interrupts, wait until every handler has acknowledged; it takes as long as the slowest CPU takes to get to it, idle
+   * ones from the arrival of the interrupt. Throws `deadlock` when nobody can run any more and it still does not hold, as when
+   * a CPU that has interrupts off is waited for and waits itself.
    */
   waitUntil(condition: () => boolean): void {
-    for (let waits = 0; !condition(); waits++)
+    const waiter = this.current;
+    let waits = 0;
+    for (; !condition(); waits++)
       if (waits >= MOST_WAITS || !this.step())
-        throw new MachineError("deadlock", `CPU ${this.current} waits for something that nobody will bring about`, {
-          cpu: this.current,
+        throw new MachineError("deadlock", `CPU ${waiter} waits for something that nobody will bring about`, {
+          cpu: waiter,
           waits,
         });
+    if (waits > 0 && waiter >= 0) this.#clock.waitUntil(waiter, this.#clock.times[this.#last]!);
   }
 
   /**
