@@ -55,44 +55,81 @@ latency("ISA request granted at the far end, and released", () => {
 latency("1G take + give", () => pmm.give(pmm.take({ order: ORDER_1G, node: -1, colour: -1, movable: 1 }), ORDER_1G));
 pmm.check();
 
-/** Gives and wires at random what was taken of a low zone, half of which can go free at most; returns what is still taken. */
-function disorder(low: Pmm, random: () => number): number[] {
-  const held: number[] = [];
-  const wishes = { order: 0, node: -1, colour: -1, movable: 1, borrow: true };
-  for (let pfn = low.take(wishes); pfn !== NO_FRAME; pfn = low.take(wishes)) held.push(pfn);
-  const wired = random() ** 2;
-  const given = random();
-  return held.filter((pfn) => {
-    if (random() < wired) return low.wire(pfn);
-    if ((pfn & 1) === 1 || random() >= given) return true;
-    low.give(pfn);
-    return false;
-  });
+/** What is done to the frames of a full low zone, one by one; true where a frame is left taken. */
+type Disorder = (low: Pmm, pfn: number) => boolean;
+const taken = (): boolean => true;
+const wired = (low: Pmm, pfn: number): boolean => low.wire(pfn);
+const given = (low: Pmm, pfn: number): boolean => {
+  low.give(pfn);
+  return false;
+};
+
+let seed = 1;
+const random = (): number => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+
+/** Wires and gives at random, no two neighbours. */
+function anyDisorder(): Disorder {
+  const wires = random() ** 2;
+  const gives = random();
+  return (low, pfn) => {
+    if (random() < wires) return wired(low, pfn);
+    return (pfn & 1) === 1 || random() >= gives ? true : given(low, pfn);
+  };
 }
 
-/** The slowest kind of refusal in 80 low zones in disorder, in µs: each kind by its median, which no pause of the machine is in. */
-function worstRefusal(): number {
-  let seed = 1;
-  const random = (): number => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  const low = new Pmm({ ranges: [{ start: 0, end: 4096, node: 0, rank: 0, hotPluggable: false, faulty: [] }] });
+/** Made to be slow: nothing to be had, candidates everywhere of one price, no two neighbours alike. */
+const adversaries: readonly Disorder[] = [
+  taken,
+  wired,
+  (low, pfn) => ((pfn & 1) === 0 ? wired(low, pfn) : true),
+  (low, pfn) => ((pfn & 1) === 0 ? wired(low, pfn) : given(low, pfn)),
+  (low, pfn) => ((pfn & 7) === 3 ? wired(low, pfn) : (pfn & 7) === 5 ? true : given(low, pfn)),
+  (low, pfn) => ((pfn & 1) === 0 ? true : given(low, pfn)),
+  (low, pfn) => ((pfn & 15) === 7 || (pfn & 15) === 8 ? true : (pfn & 15) === 15 ? wired(low, pfn) : given(low, pfn)),
+];
+
+/** The median of many requests of a low zone, in µs; grants are released. */
+function medianOf(low: Pmm, frames: number): number {
   const times = new Float64Array(301);
+  for (let i = 0; i < times.length; i += 1) {
+    const start = performance.now();
+    const answer = low.request({ frames, ...ISA_DMA });
+    if (answer.ok) low.release(answer.start, frames);
+    times[i] = (performance.now() - start) * 1000;
+  }
+  return times.toSorted()[150]!;
+}
+
+/** The slowest request of all disorders: each by its median, which no pause of the machine is in. */
+function worstRequest(): number {
+  const wishes = { order: 0, node: -1, colour: -1, movable: 1, borrow: true };
   let worst = 0;
-  for (let turn = 0; turn < 80; turn += 1) {
-    const held = disorder(low, random);
-    for (const frames of [2, 3, 8, 9, 16]) {
-      for (let i = 0; i < times.length; i += 1) {
-        const start = performance.now();
-        if (low.request({ frames, ...ISA_DMA }).ok) throw new Error("No run is free");
-        times[i] = (performance.now() - start) * 1000;
-      }
-      if (turn > 3) worst = Math.max(worst, times.toSorted()[150]!);
+  for (let turn = 0; turn < 100; turn += 1) {
+    const low = new Pmm({ ranges: [{ start: 0, end: 4096, node: 0, rank: 0, hotPluggable: false, faulty: [] }] });
+    const disturb = adversaries[turn % 12] ?? anyDisorder();
+    const held: number[] = [];
+    for (let pfn = low.take(wishes); pfn !== NO_FRAME; pfn = low.take(wishes)) held.push(pfn);
+    const left = held.filter((pfn) => disturb(low, pfn));
+    for (const frames of [1, 2, 3, 5, 8, 9, 15, 16]) {
+      const median = medianOf(low, frames);
+      if (turn > 11) worst = Math.max(worst, median);
     }
-    for (const pfn of held) {
+    for (const pfn of left) {
       low.unwire(pfn);
       low.give(pfn);
     }
+    low.check();
   }
-  low.check();
   return worst;
 }
-report([{ bench, metric: "ISA request refused, the slowest disorder's median", value: worstRefusal(), unit: "µs" }]);
+const slowest = worstRequest();
+report([
+  {
+    bench,
+    metric: "ISA request, the slowest of 88 disorders, 8 lengths each",
+    value: slowest,
+    unit: "µs",
+    ratioTo: "the 20 µs allowed",
+    ratio: slowest / 20,
+  },
+]);

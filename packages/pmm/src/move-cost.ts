@@ -8,7 +8,6 @@ import {
   PINNED,
   STACKED,
   TAKEN,
-  TAKEN_2M,
   TAKEN_LOW,
   WIRED,
 } from "./arena.ts";
@@ -21,16 +20,11 @@ export const FIXED: number = 2 ** 32;
 /** Cost of no RAM at all, or RAM that is retired. */
 export const ABSENT: number = 2 ** 42;
 
-/** Cost by state byte, of a frame whose bit is clear. */
+/** Cost by state byte, of a frame whose bit is clear. The words of word-runs.ts say the same of four bytes at once. */
 export const COSTS: Float64Array = new Float64Array(256).fill(FIXED);
-for (const state of [TAKEN, TAKEN_LOW, TAKEN + LEAVING, TAKEN_LOW + LEAVING, TAKEN_2M]) COSTS[state] = 1;
+for (const state of [TAKEN, TAKEN_LOW, TAKEN + LEAVING, TAKEN_LOW + LEAVING]) COSTS[state] = 1;
 COSTS.fill(1, STACKED);
 COSTS.fill(ABSENT, 1, 3);
-
-/** 1 by state byte where a frame whose bit is clear cannot be moved, RAM or not. */
-export const STUCK: Uint8Array = Uint8Array.from(COSTS, (cost) => (cost >= FIXED ? 1 : 0));
-/** 1 by state byte where there is no RAM, or retired RAM. */
-export const MISSING: Uint8Array = Uint8Array.from(COSTS, (cost) => (cost >= ABSENT ? 1 : 0));
 
 /** The cost of each frame of a group or block that is free or used as one; −1 where every frame counts for itself. */
 export function uniformCost(arena: Arena, frame: number): number {

@@ -1,16 +1,30 @@
 /*
  * Runs that cannot leave a word of 32 frames (ISA DMA: at most 16 frames, not crossing 64 KiB). All starts of a word are
- * tested at once; state bytes are read only where the count of free bits says that the word can be cheaper than the best.
+ * tested at once; state bytes, four at a time, are read only where the count of free bits says that the word can be cheaper than the
+ * best. What is found here is only a proposal: the claim that follows decides.
  */
-import { bitCount, FULL, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf } from "./arena.ts";
+import {
+  bitCount,
+  FULL,
+  GROUP_SPLIT,
+  GROUP_WHOLE,
+  HANDED,
+  HOLE,
+  LEAVING,
+  modeOf,
+  RETIRED,
+  TAKEN,
+  TAKEN_LOW,
+} from "./arena.ts";
 import type { Arena } from "./arena.ts";
-import { FIXED, MISSING, STUCK, uniformCost } from "./move-cost.ts";
+import { FIXED, uniformCost } from "./move-cost.ts";
 import type { Candidate, RunWish, Stretch } from "./runs.ts";
+import { leastWindow, LONGEST_WINDOW, windowsOf } from "./windows.ts";
 import { groupOfBlock } from "./layout.ts";
 
-/** True where every fit lies inside one word. */
+/** True where every fit lies inside one word, and its price inside five bits. */
 export function staysInWord({ frames, alignment, boundary }: RunWish): boolean {
-  return boundary > 0 && boundary <= 32 && alignment <= 32 && frames <= boundary;
+  return boundary > 0 && boundary <= LONGEST_WINDOW && alignment <= 32 && frames <= boundary;
 }
 
 /** The first free run of a stretch that fits: its dense start, or −1. Cost: O(words), full blocks apart. */
@@ -20,14 +34,14 @@ export function findInWords(arena: Arena, { from, to }: Stretch, wish: RunWish):
   for (let word = from >>> 5; word <= last;) {
     const stop = Math.min(last, word | 15);
     const group = arena.groupMode(groupOfBlock(word >>> 4));
-    const mode = group === GROUP_SPLIT ? modeOf(Atomics.load(arena.blocks, word >>> 4)) : HANDED;
+    const mode = group === GROUP_SPLIT ? modeOf(arena.blocks[word >>> 4]!) : HANDED;
     const isWhole = group === GROUP_WHOLE;
     if (!isWhole && (mode === FULL || mode === HANDED)) {
       word = stop + 1;
       continue;
     }
     for (; word <= stop; word += 1) {
-      const free = (isWhole ? -1 : Atomics.load(arena.bits, word)) & coverOf(word, from, to);
+      const free = (isWhole ? -1 : arena.bits[word]!) & coverOf(word, from, to);
       const fits = free === 0 ? 0 : windowsOf(free, wish.frames) & starts;
       if (fits !== 0) return word * 32 + 31 - Math.clz32(fits & -fits);
     }
@@ -35,33 +49,33 @@ export function findInWords(arena: Arena, { from, to }: Stretch, wish: RunWish):
   return -1;
 }
 
-/** The fit of a stretch with the fewest frames to move, the lowest of equals. Cost: O(frames), a byte read per used frame. */
+/**
+ * The fit of a stretch with the fewest frames to move, the lowest of equals. Cost, whatever the disorder: per word of 32 frames one
+ * bit word and at most two times eight words of state are read, and all starts priced at once; DESIGN.md adds that up.
+ */
 export function cheapestInWords(arena: Arena, { from, to }: Stretch, wish: RunWish): Candidate {
   const { frames } = wish;
   const starts = startsOf(wish);
-  const window = -1 >>> (32 - frames);
   let best = -1;
   let bestCost = frames + 1;
   let exists = false;
   let uniform = -1;
   for (let word = from >>> 5; word <= (to - 1) >>> 5 && bestCost > 1; word += 1) {
     if ((word & 15) === 0 || word === from >>> 5) uniform = uniformCost(arena, word * 32);
-    const free = uniform >= 0 ? (uniform === 0 ? -1 : 0) : Atomics.load(arena.bits, word);
+    const free = uniform >= 0 ? (uniform === 0 ? -1 : 0) : arena.bits[word]!;
     if (frames - bitCount(free) >= bestCost) continue;
     const cover = coverOf(word, from, to);
-    const stuck = uniform >= 0 ? (uniform < FIXED ? 0 : -1) : marked(arena, word * 32, STUCK) & ~free;
-    let fits = windowsOf(~stuck & cover, frames) & starts;
+    const stuck = uniform >= 0 ? (uniform < FIXED ? 0 : -1) : stuckFrames(arena, word) & ~free;
+    const fits = windowsOf(~stuck & cover, frames) & starts;
     if (fits === 0 && !exists) {
-      const missing = uniform >= 0 ? 0 : marked(arena, word * 32, MISSING) & ~free;
+      const missing = uniform >= 0 ? 0 : missingFrames(arena, word) & ~free;
       exists = (windowsOf(~missing & cover, frames) & starts) !== 0;
     }
-    for (; fits !== 0; fits &= fits - 1) {
-      const bit = 31 - Math.clz32(fits & -fits);
-      const cost = bitCount((~free >>> bit) & window);
-      if (cost >= bestCost) continue;
-      best = word * 32 + bit;
-      bestCost = cost;
-    }
+    if (fits === 0) continue;
+    const least = leastWindow(~free, fits, frames);
+    if (least >>> 5 >= bestCost) continue;
+    best = word * 32 + (least & 31);
+    bestCost = least >>> 5;
   }
   return { start: best, exists: exists || best >= 0, complete: true };
 }
@@ -83,38 +97,48 @@ function startsOf({ frames, alignment, boundary }: RunWish): number {
   return starts;
 }
 
-/** The bits of a mask from which on `frames` bits are set. Cost: O(log frames). */
-function windowsOf(mask: number, frames: number): number {
-  let windows = mask;
-  for (let length = 1; length < frames && windows !== 0;) {
-    const step = Math.min(length, frames - length);
-    windows &= windows >>> step;
-    length += step;
-  }
-  return windows;
+/* Four state bytes at a time. `BYTES * n` is byte n four times. */
+const BYTES = 0x0101_0101;
+const TOPS: number = ~~(BYTES * 0x80);
+const SEVENS: number = BYTES * 0x7f;
+const PLAIN: number = BYTES * TAKEN;
+const HOLES: number = BYTES * HOLE;
+const RETIREDS: number = BYTES * RETIRED;
+/** Of a taken frame's byte, the bits that do not say whether it can be moved: leaving, and out of the low zone. */
+const EITHER: number = BYTES * (LEAVING + (TAKEN ^ TAKEN_LOW));
+const IS_LITTLE: boolean = new Uint8Array(Int32Array.of(1).buffer)[0] === 1;
+/** Multiplied by it, bits 0, 8, 16 and 24 meet in bits 24 to 27, that of the byte that comes first in memory the lowest. */
+const GATHER: number = IS_LITTLE ? 0x0102_0408 : 0x0804_0201;
+
+/** The top bit of every byte that is not 0; the other bits are 0. */
+function nonZero(four: number): number {
+  return ((four & ~TOPS) + SEVENS) | four;
 }
 
-/**
- * The bits of the 32 frames from `first` on whose state byte a table marks. Four bytes are compared with the four before
- * them: neighbours mostly have one state, and the table is then read for the first four only.
- */
-function marked(arena: Arena, first: number, table: Uint8Array): number {
-  const { state, stateWords } = arena;
+/** Of four state bytes, the top bits of those that cannot be moved: neither plainly taken, movable, nor on a page stack. */
+export function stuckIn(four: number): number {
+  return nonZero((four & ~EITHER) ^ PLAIN) & ~four & TOPS;
+}
+
+/** Of four state bytes, the top bits of those that are no RAM, or retired. */
+export function missingIn(four: number): number {
+  return ~(nonZero(four ^ HOLES) & nonZero(four ^ RETIREDS)) & TOPS;
+}
+
+/** The frames of bit word `word` that cannot be moved if they are in use, as bits. */
+function stuckFrames({ stateWords }: Arena, word: number): number {
   let mask = 0;
-  let seen = ~stateWords[first >>> 2]!;
-  let nibble = 0;
-  for (let bit = 0; bit < 32; bit += 4) {
-    const four = stateWords[(first + bit) >>> 2]!;
-    if (four !== seen) {
-      seen = four;
-      const frame = first + bit;
-      nibble =
-        table[state[frame]!]!
-        | (table[state[frame + 1]!]! << 1)
-        | (table[state[frame + 2]!]! << 2)
-        | (table[state[frame + 3]!]! << 3);
-    }
-    mask |= nibble << bit;
+  for (let part = 0; part < 8; part += 1) {
+    mask |= (Math.imul(stuckIn(stateWords[word * 8 + part]!) >>> 7, GATHER) >>> 24) << (part * 4);
+  }
+  return mask;
+}
+
+/** The frames of bit word `word` that are no RAM, or retired, unless they are free, as bits. */
+function missingFrames({ stateWords }: Arena, word: number): number {
+  let mask = 0;
+  for (let part = 0; part < 8; part += 1) {
+    mask |= (Math.imul(missingIn(stateWords[word * 8 + part]!) >>> 7, GATHER) >>> 24) << (part * 4);
   }
   return mask;
 }
