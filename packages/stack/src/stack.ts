@@ -17,7 +17,7 @@ import type {
 } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
 import type { PmmOptions } from "@pagewright/pmm";
-import { Vmm } from "@pagewright/vmm";
+import { FrameReserve, Vmm } from "@pagewright/vmm";
 import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
 import { CompressedPool } from "@pagewright/vmm/swap";
 import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
@@ -35,10 +35,13 @@ const GUARDED_LONG_MODE: Registers = { ...LONG_MODE, cr4: LONG_MODE.cr4 + CR4_SM
 /** Spaces whose translations a processor keeps at once: as many as in Linux (TLB_NR_DYN_ASIDS). */
 const CONTEXTS = 6;
 
+/** Frames that only reclaim may take: for compressed pages and for tables of 2M pages that are split. */
+const RESERVED_FRAMES = 16;
+
 /** What `createStack` is told of the manager: everything that the layers below do not decide. */
 export type ManagerSettings = Omit<
   VmmOptions,
-  "frames" | "window" | "tables" | "tlb" | "spaceSwitch" | "special" | "pressure"
+  "frames" | "window" | "tables" | "tlb" | "spaceSwitch" | "special" | "pressure" | "reserve"
 >;
 
 /** Compressed memory as the first swap tier, in front of the first store of `swap` (with its slots where that answers at once), or alone. */
@@ -101,6 +104,8 @@ export class Stack implements FaultHandler {
   /** Invalidation on all processors. */
   readonly control: CpuTlbControl;
   readonly #faults: X86FaultHandler;
+  /** Processors that run programs: the tasks whose stalls are counted. */
+  readonly #active: Set<number> = new Set();
   /** Number of the processor that runs now: whose windows and TLB the kernel uses. */
   #running: number = 0;
 
@@ -134,7 +139,8 @@ export class Stack implements FaultHandler {
     this.managed = map.frameRanges(rankBytes === undefined ? {} : { rankBytes });
     this.pmm = new Pmm({ ...pmm, ranges: this.managed });
     this.ledger = new FrameLedger();
-    const frames = new LedgerFrames(this.pmm, this.ledger);
+    const reserve = new FrameReserve(this.pmm, RESERVED_FRAMES);
+    const frames = new LedgerFrames(reserve, this.ledger);
     const { cpus: processors, memory } = this.machine;
     for (const cpu of processors) cpu.pat.program(PAT_LINUX);
     this.machine.mtrrs.loadAll(mtrrs ?? firmwareMtrrs(map));
@@ -157,7 +163,7 @@ export class Stack implements FaultHandler {
     this.pool = compressed === undefined ? null : this.#makePool(compressed, window, below);
     const { tables, control, pool } = this;
     const swap = pool === null ? {} : { swap: [pool, ...(below === null ? (settings.swap ?? []) : others)] };
-    const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: this.pmm };
+    const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: reserve, reserve };
     this.vmm = new Vmm({
       clock: this.machine.clock,
       memoryTypes: new MtrrMemoryTypes(this.machine),
@@ -201,12 +207,17 @@ export class Stack implements FaultHandler {
     if (this.control.spaceOn(number) !== space.asid) space.activate(number);
     else if (this.control.isResting(number)) this.control.resume(number);
     cpu.setCpl(3);
+    if (!this.#active.has(number)) {
+      if (this.#active.size > 0) this.vmm.pressure.stalls.activate(); // The manager counts one task from the start.
+      this.#active.add(number);
+    }
     return cpu;
   }
 
   /** Lets a processor idle, or stay in the kernel, until it is to {@link enter} a space again: nobody has to interrupt it meanwhile. */
   rest(number: number): void {
     this.control.rest(number);
+    if (this.#active.delete(number) && this.#active.size > 0) this.vmm.pressure.stalls.retire();
   }
 
   /** Does kernel work as a processor: its windows are used, and its translations need no interrupt. Returns what the work returns. */

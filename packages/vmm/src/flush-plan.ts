@@ -119,7 +119,7 @@ export class FlushPlan implements FlushSink {
     if (this.#pages > 0 || this.#full.length > 0) this.#target.yieldPoint("invalidate");
     if (tlb !== null) {
       for (const asid of this.#full) tlb.shootdown(asid, this.#vpns, -1, this.#tables > 0);
-      if (this.#pages > 0) this.#flushPages(tlb);
+      if (this.#pages > 0) this.#flushPages(tlb, false);
     }
     this.#full.length = 0;
     this.#pages = 0;
@@ -148,6 +148,20 @@ export class FlushPlan implements FlushSink {
     }
   }
 
+  /** As {@link flush}, but other processors may do it when they pass a quiescent point; at once where that is not offered, and where tables were set free. */
+  flushLater(): void {
+    const { tlb } = this.#target;
+    if (tlb === null || this.#tables > 0) {
+      this.flush();
+      return;
+    }
+    if (this.#pages > 0 || this.#full.length > 0) this.#target.yieldPoint("invalidate");
+    for (const asid of this.#full) if (!tlb.later(asid, this.#vpns, -1)) tlb.shootdown(asid, this.#vpns, -1);
+    this.#flushPages(tlb, true);
+    this.#full.length = 0;
+    this.#pages = 0;
+  }
+
   #isOnly(asid: number): boolean {
     for (let at = 0; at < this.#pages; at++) if (this.#asids[at] !== asid) return false;
     return this.#full.every((full) => full === asid);
@@ -164,15 +178,14 @@ export class FlushPlan implements FlushSink {
     else this.#target.frames.giveMany(this.#frames, count);
   }
 
-  #flushPages(tlb: TlbControl): void {
+  #flushPages(tlb: TlbControl, later: boolean): void {
     let start = 0;
     for (let at = 1; at <= this.#pages; at++) {
       if (at < this.#pages && this.#asids[at] === this.#asids[start]) continue;
       const asid = this.#asids[start]!;
-      if (!this.#full.includes(asid)) {
-        if (start === 0) tlb.shootdown(asid, this.#vpns, at, this.#tables > 0);
-        else tlb.shootdown(asid, this.#vpns.slice(start, at), at - start, this.#tables > 0);
-      }
+      const vpns = start === 0 ? this.#vpns : this.#vpns.slice(start, at);
+      if (!this.#full.includes(asid) && !(later && tlb.later(asid, vpns, at - start)))
+        tlb.shootdown(asid, vpns, at - start, this.#tables > 0);
       start = at;
     }
   }

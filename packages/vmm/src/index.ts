@@ -99,6 +99,8 @@ export { AWAIT_LIMIT } from "./space/residency.ts";
 export type { RunOutcome } from "./space/running.ts";
 export { MemoryBacking } from "./objects/memory-backing.ts";
 export { PlainMemory } from "./frames/plain-memory.ts";
+export { FrameReserve } from "./frames/frame-reserve.ts";
+export type { OutOfMemoryHandler } from "./pressure/last-resort.ts";
 export { PlainTables } from "./tables/plain-tables.ts";
 export { PlainLargeLeaves, PlainTranslationSystem } from "./tables/plain-system.ts";
 export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";

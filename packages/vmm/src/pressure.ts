@@ -1,5 +1,6 @@
 /** `@pagewright/vmm/pressure`: what to do when memory runs short, and how to see that it does. */
 export { PressureGauge, type PressureLevel, type Watermarks } from "./pressure/pressure-gauge.ts";
+export { MemoryPressure, type PressureListener, type PressureParts } from "./pressure/memory-pressure.ts";
 export { StallMeter, type Stall } from "./pressure/stall-meter.ts";
 export { Shrinkers, type Shrinker, type ShrinkerStats, type ShrinkResult } from "./pressure/shrinkers.ts";
 export { PurgeableRanges, type PurgeOutcome } from "./pressure/purgeable.ts";

@@ -33,7 +33,7 @@ test("before anything is swapped, purgeable ranges go, then caches are asked", (
   expect(bytes.load32(at)).toBe(1);
   cache.release();
   const asked: number[] = [];
-  vmm.core.shrinkers.add({
+  vmm.pressure.addShrinker({
     name: "images",
     priority: 1,
     shrink: (pages) => {

@@ -298,8 +298,13 @@ export class Race {
     } else if (dice < 15) {
       const wanted = this.#pick(2) === 0 ? READ : READ + WRITE;
       if (space.protect(address, bytes, wanted) === "ok") rights = wanted;
-    } else if (dice < 16) forgets = space.advise(address, bytes, "dont-need") === "ok";
-    else space.advise(address, bytes, dice < 17 ? "page-out" : "cold");
+    } else if (dice < 16) {
+      if (this.#pick(2) === 0) forgets = space.advise(address, bytes, "dont-need") === "ok";
+      else {
+        forgets = space.discard(address, bytes) === "ok";
+        space.waitForQuiet(address, bytes);
+      }
+    } else space.advise(address, bytes, dice < 17 ? "page-out" : "cold");
     for (const page of pages) {
       if (rights >= 0) page.rights = rights;
       if (forgets) page.value = 0;

@@ -13,6 +13,9 @@ import { NO_FRAME, type Pfn } from "../units.ts";
 /** Frames' worth of memory that shrinkers are asked for at a time. */
 const SHRINK_PAGES = 16;
 
+/** A page may need so many new tables above it. */
+const TABLES_ABOVE = 4;
+
 /** Frees one frame's worth of pages; false if nothing can leave. */
 export type Reclaim = () => boolean;
 
@@ -70,6 +73,17 @@ export class FrameKeeper {
     return pfn;
   }
 
+  /** Gives the source a few frames where it has none at all, for a page and the tables above it; false: it has some, or nothing can leave. */
+  makeRoom(): boolean {
+    const core = this.#core;
+    if (core.framePressure === null || core.framePressure.freeFrames > 0) return false;
+    core.quarantine?.drain();
+    core.parting.settle();
+    for (let pages = 0; pages < TABLES_ABOVE && core.framePressure.freeFrames <= TABLES_ABOVE; pages++)
+      if (!this.reclaim()) break;
+    return core.framePressure.freeFrames > 0;
+  }
+
   /** Fills the stock with up to `budget` more zeroed frames, as long as the source has some; returns how many. For idle time. */
   fillStock(budget: number): number {
     const core = this.#core;
@@ -103,19 +117,23 @@ export class FrameKeeper {
 
   #takeSlowly(): Pfn {
     const core = this.#core;
-    const isKnown = core.stalls.begin();
+    const isKnown = core.pressure.stalls.begin();
     const pfn = this.#takeUnderPressure();
-    core.stalls.end(isKnown);
+    core.pressure.stalls.end(isKnown);
+    core.pressure.update();
     return pfn;
   }
 
   #takeUnderPressure(): Pfn {
     const core = this.#core;
     const { yields } = core;
-    if (core.quarantine !== null && core.quarantine.release() === 0) core.quarantine.drain();
+    if (core.quarantine !== null && core.quarantine.release() + core.parting.arrive() === 0) {
+      core.quarantine.drain();
+      core.parting.settle();
+    }
     if (core.purgeable.purge(SHRINK_PAGES) > 0)
       core.yields++; // Pages that the caller knows may be among them.
-    else core.shrinkers.shrink(SHRINK_PAGES);
+    else core.pressure.shrink(SHRINK_PAGES);
     while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
     if (core.yields !== yields) return NO_FRAME;
     if (this.#stocked > 0 && this.wishes === null) return this.#stock[--this.#stocked]!;

@@ -113,6 +113,16 @@ export class StallMeter {
     if (!isKnown) this.retire();
   }
 
+  /** Awaits a promise that a task stands still for. */
+  async during<T>(promise: Promise<T>): Promise<T> {
+    const isKnown = this.begin();
+    try {
+      return await promise;
+    } finally {
+      this.end(isKnown);
+    }
+  }
+
   /** Time in which at least one task waited. */
   some(): Stall {
     this.#account();

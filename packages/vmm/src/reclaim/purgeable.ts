@@ -25,7 +25,10 @@ export class Purgeable {
     this.#places.set(range, { space, address, bytes });
     this.#ranges.add(range);
     return {
-      hold: () => this.#ranges.hold(range),
+      hold: () => {
+        if (!space.isDestroyed) space.waitForQuiet(address, bytes);
+        return this.#ranges.hold(range);
+      },
       release: () => this.#ranges.release(range),
       close: () => {
         this.#ranges.remove(range);
@@ -44,7 +47,7 @@ export class Purgeable {
     if (place === undefined || place.space.isDestroyed) return 0;
     const { core } = place.space.vmm;
     const before = core.resident;
-    const outcome = place.space.advise(place.address, place.bytes, "dont-need");
+    const outcome = place.space.discard(place.address, place.bytes);
     return outcome === "ok" ? Math.min(before - core.resident, pagesFor(place.bytes)) : 0;
   }
 }

@@ -105,6 +105,20 @@ export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice
   return outcome;
 }
 
+/** The private pages of `[start, end)` are nobody's any more: `dont-need` without interrupts. */
+export function discardRange(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
+  if (start === end) return "ok";
+  const regions = coverOf(space, start, end);
+  if (regions === null) return "unmapped";
+  for (const region of regions) {
+    const refusal = refuses(region, "dont-need");
+    if (refusal !== "ok") return refusal;
+  }
+  for (const region of regions)
+    space.dropTranslations(region, Math.max(start, region.start), Math.min(end, region.end), true, true);
+  return "ok";
+}
+
 function refuses(region: Region, advice: Advice): Outcome {
   const destroys = advice === "dont-need" || advice === "free" || advice === "remove" || advice === "guard";
   if (region.locked !== "none" && (destroys || advice === "cold" || advice === "page-out")) return "locked";

@@ -8,9 +8,11 @@ export interface SpaceLimits {
   pages: number;
   /** Locked pages. */
   lockedPages: number;
+  /** −1000 … 1000: thousandths of all memory by which the space counts as larger when one has to go; −1000: never. */
+  outOfMemoryAdjustment: number;
 }
 
 /** No limit on pages, Linux's default on regions. */
 export function defaultLimits(): SpaceLimits {
-  return { regions: 65530, pages: Infinity, lockedPages: Infinity };
+  return { regions: 65530, pages: Infinity, lockedPages: Infinity, outOfMemoryAdjustment: 0 };
 }

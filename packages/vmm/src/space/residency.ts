@@ -50,7 +50,7 @@ export async function populateLater(space: AddressSpace, start: Vpn, end: Vpn, a
     const waits = [space.pending];
     for (let next = vpn + 1; next < Math.min(end, vpn + REQUESTS_AHEAD); next++)
       if (populateRange(space, next, next + 1, access) === "pending") waits.push(space.pending);
-    await Promise.all(waits);
+    await space.vmm.pressure.stalls.during(Promise.all(waits));
   }
   return "ok";
 }

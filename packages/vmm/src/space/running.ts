@@ -73,7 +73,7 @@ export async function runIn<T>(space: AddressSpace, work: (memory: SpaceMemory) 
       const times = (awaited.get(vpnOf(address)) ?? 0) + 1;
       if (times > AWAIT_LIMIT) return { done: false, reason: "no-progress", address: vpnOf(address) * PAGE_SIZE };
       awaited.set(vpnOf(address), times);
-      await space.pending;
+      await space.vmm.pressure.stalls.during(space.pending);
     }
   } finally {
     const { core } = space.vmm;

@@ -16,7 +16,7 @@ import type { TranslationTables } from "../ports.ts";
 import { GLOBAL, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { advise, type Advice } from "./advice.ts";
+import { advise, discardRange, type Advice } from "./advice.ts";
 import { cloneInto } from "./cloning.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
@@ -65,6 +65,8 @@ export class AddressSpace {
   readonly high: Vpn;
   /** The manager. */
   readonly vmm: Vmm;
+  /** Its name in reports; empty: its number. */
+  name = "";
   /** How regions are locked that are mapped from now on. */
   lockFuture: LockState = "none";
   /** What the last `pending` outcome waits for. */
@@ -129,6 +131,22 @@ export class AddressSpace {
   advise(address: VirtAddr, bytes: number, advice: Advice): Outcome {
     const end = this.#range(address, bytes);
     return this.#exclusively(() => advise(this, address / PAGE_SIZE, end, advice));
+  }
+
+  /**
+   * Drops the private pages of a range that nobody uses until {@link waitForQuiet}: as the advice `dont-need`, but processors that run in the space may see what
+   * was there until they pass a quiescent point, and what they store there until then may be lost.
+   */
+  discard(address: VirtAddr, bytes: number): Outcome {
+    const end = this.#range(address, bytes);
+    return this.#exclusively(() => discardRange(this, address / PAGE_SIZE, end));
+  }
+
+  /** Makes sure that no processor sees any more what was unmapped or {@link discard}ed in a range. */
+  waitForQuiet(address: VirtAddr, bytes: number): void {
+    const end = this.#range(address, bytes);
+    const { quarantine } = this.vmm.core;
+    if (quarantine?.overlaps(this.asid, address / PAGE_SIZE, end) === true) quarantine.drain();
   }
 
   /** Keeps a range in frames: now, or (`touched`) from each page's first use on. Locks do not nest. */
@@ -337,14 +355,15 @@ export class AddressSpace {
     return this.#exclusively(() => into.#exclusively(() => shareRange(this, address, bytes, into, to)));
   }
 
-  /** Removes the translations of part of a region, and with `copies` its private pages too. */
-  dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean): void {
+  /** Removes the translations of part of a region, and with `copies` its private pages too; `later`: other processors need not be interrupted. */
+  dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean, later: boolean = false): void {
     const { core } = this.vmm;
     const change = core.begin(this);
     const doomed = copies ? this.takeAnons(start, end, false) : [];
     change.remove(start, end, region.locked !== "none");
     for (const page of doomed) core.dropReference(page, change.plan);
-    core.end(change);
+    if (later) core.endLater(change, start, end);
+    else core.end(change);
   }
 
   /** Takes the private pages out of a range and returns them, each with the reference that the range held; guards stay unless `guards`. */

@@ -1,0 +1,199 @@
+/** What happens as memory runs out, in a manager as `new Vmm` makes it. */
+import { describe, expect, test } from "vitest";
+
+import {
+  FrameReserve,
+  ManualClock,
+  MemorySwap,
+  PAGE_SIZE,
+  PlainMemory,
+  SpaceMemory,
+  Vmm,
+  type AddressSpace,
+  type SwapStore,
+} from "@pagewright/vmm";
+import { CompressedPool } from "@pagewright/vmm/swap";
+
+import { spaceOf } from "../kit/rig.ts";
+
+/** Maps `pages` pages and stores a number to each; the address. */
+function filled(space: AddressSpace, pages: number): number {
+  const at = Number(space.map({ bytes: pages * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < pages; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+  return at;
+}
+
+describe("levels", () => {
+  test("are told at each watermark on the way down, and on the way up only at the next one", () => {
+    const memory = new PlainMemory(400);
+    const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 128 });
+    const seen: string[] = [];
+    vmm.pressure.onLevel((level, free) => seen.push(`${level} ${String(free)}`));
+    const space = spaceOf(vmm);
+    const at = filled(space, 128);
+    expect(vmm.pressure.level).toBe("min");
+    vmm.background(2);
+    expect(vmm.pressure.level).toBe("min"); // 2 frames are free: more than the low watermark would end it.
+    vmm.background(3);
+    expect(vmm.pressure.level).toBe("low");
+    vmm.background(100);
+    expect(vmm.pressure.level).toBe("none");
+    expect(seen).toEqual(["min 0", "low 5", "none 8"]);
+    space.unmap(at, 128 * PAGE_SIZE);
+    vmm.check();
+  });
+});
+
+describe("stalls", () => {
+  test("count the time in which a store is waited for, by the clock", () => {
+    const clock = new ManualClock();
+    const slow: SwapStore = new (class extends MemorySwap {
+      override write(slot: number, from: Uint8Array): "ok" | "full" | "failed" {
+        clock.advance(3_000_000);
+        return super.write(slot, from);
+      }
+
+      override read(slot: number, into: Uint8Array): "ok" | "full" | "failed" {
+        clock.advance(5_000_000);
+        return super.read(slot, into);
+      }
+    })(400);
+    const memory = new PlainMemory(400);
+    const vmm = new Vmm({ frames: memory, window: memory, swap: [slow], residentLimit: 64, clock });
+    const space = spaceOf(vmm);
+    const at = filled(space, 164);
+    expect(vmm.stats.swapOuts).toBe(100);
+    expect(vmm.pressure.some().totalNanoseconds).toBe(100 * 3_000_000);
+    const before = vmm.pressure.some().totalNanoseconds;
+    new SpaceMemory(space).load32(at);
+    expect(vmm.pressure.some().totalNanoseconds - before).toBeGreaterThanOrEqual(5_000_000);
+    expect(vmm.pressure.full().totalNanoseconds).toBe(vmm.pressure.some().totalNanoseconds);
+    expect(vmm.pressure.some().average10).toBeGreaterThanOrEqual(0);
+    vmm.check();
+  });
+});
+
+describe("subscribers", () => {
+  test("give back by priority before a page is swapped, in background work and at faults, and what each gave is known", () => {
+    const memory = new PlainMemory(400);
+    const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 64 });
+    const owner = spaceOf(vmm);
+    const cache = filled(owner, 24);
+    const swapped: number[] = [];
+    let given = 0;
+    const shrinker = (name: string, priority: number, most: number): void => {
+      let left = most;
+      vmm.pressure.addShrinker({
+        name,
+        priority,
+        shrink: (pages) => {
+          swapped.push(vmm.stats.swapOuts);
+          const gave = Math.min(pages, left);
+          left -= gave;
+          if (gave > 0) owner.unmap(cache + given * PAGE_SIZE, gave * PAGE_SIZE);
+          given += gave;
+          return gave;
+        },
+      });
+    };
+    shrinker("web", 2, 8);
+    shrinker("files", 1, 16);
+    const space = spaceOf(vmm);
+    const at = filled(space, 64);
+    expect(swapped[0]).toBe(0);
+    const [files, web] = vmm.pressure.shrinkerStats();
+    expect(files).toMatchObject({ name: "files", gave: 16 });
+    expect(web).toMatchObject({ name: "web", gave: 8 });
+    expect(vmm.stats.swapOuts).toBe(0);
+    vmm.background(10);
+    expect(vmm.stats.swapOuts).toBeGreaterThan(0); // Only now: nobody had anything left.
+    const bytes = new SpaceMemory(space);
+    for (let page = 0; page < 64; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+    vmm.check();
+  });
+
+  test("purgeable memory goes in background work before anything is written, and says so when held again", () => {
+    const memory = new PlainMemory(400);
+    const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 64 });
+    const space = spaceOf(vmm);
+    const at = filled(space, 64);
+    const images = vmm.makePurgeable(space, at, 16 * PAGE_SIZE);
+    expect(images.hold()).toBe("intact");
+    images.release();
+    images.release();
+    expect(vmm.background(10)).toBeGreaterThan(0);
+    expect(vmm.stats.swapOuts).toBe(0);
+    expect(images.hold()).toBe("purged");
+    expect(new SpaceMemory(space).load32(at)).toBe(0);
+    vmm.check();
+  });
+});
+
+describe("when nothing can leave", () => {
+  test("the manager's owner is told who should go and why, and the access goes on when it did", () => {
+    const memory = new PlainMemory(200);
+    const told: string[] = [];
+    const spaces = new Map<number, AddressSpace>();
+    const vmm = new Vmm({
+      frames: memory,
+      window: memory,
+      residentLimit: 64,
+      outOfMemory: (choice, needy) => {
+        told.push(`${String(needy.asid)}: ${choice.scores[0]?.because ?? ""}`);
+        if (choice.victim === null || choice.victim.id === needy.asid) return false;
+        spaces.get(choice.victim.id)?.destroy();
+        return true;
+      },
+    });
+    const [hog, dear, needy] = [spaceOf(vmm), spaceOf(vmm), spaceOf(vmm)];
+    for (const space of [hog, dear, needy]) spaces.set(space.asid, space);
+    hog.name = "hog";
+    dear.limits.outOfMemoryAdjustment = -1000;
+    filled(dear, 30);
+    filled(hog, 20);
+    const at = filled(needy, 20);
+    expect(told).toEqual(["3: hog would free 21: 20 resident + 0 swapped + 1 table pages"]);
+    expect(hog.isDestroyed).toBe(true);
+    expect(new SpaceMemory(needy).load32(at + 19 * PAGE_SIZE)).toBe(20);
+    expect(vmm.chooseVictim().scores.map(({ candidate }) => candidate.name)).toEqual(["space 3", "space 2", "kernel"]);
+    vmm.check();
+  });
+
+  test("without such an owner the access ends as no-memory", () => {
+    const memory = new PlainMemory(200);
+    const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 4 });
+    const space = spaceOf(vmm);
+    filled(space, 4);
+    const more = Number(space.map({ bytes: PAGE_SIZE }));
+    expect(space.fault(more, 2)).toBe("no-memory");
+  });
+});
+
+describe("a reserve", () => {
+  const stored = (reserved: boolean): number => {
+    const memory = new PlainMemory(64);
+    const frames = reserved ? new FrameReserve(memory, 4) : memory;
+    const pool = new CompressedPool({ frames, window: memory, limitFrames: 40, slots: 1000 });
+    const vmm = new Vmm({ frames, window: memory, swap: [pool] });
+    const space = spaceOf(vmm);
+    const bytes = new SpaceMemory(space);
+    const at = Number(space.map({ bytes: 200 * PAGE_SIZE }));
+    let done = 0;
+    const fill = (page: number): boolean => {
+      for (let word = 0; word < 1024; word += 8)
+        if (!bytes.store32(at + page * PAGE_SIZE + word * 4, page + word)) return false;
+      return true;
+    };
+    while (done < 200 && fill(done)) done++;
+    for (let page = 0; page < done; page++) expect(bytes.load32(at + page * PAGE_SIZE + 32)).toBe(page + 8);
+    vmm.check();
+    pool.check();
+    return done;
+  };
+
+  test("lets reclaim compress the first page though no frame is free; without one nothing can leave", () => {
+    expect(stored(false)).toBeLessThan(70);
+    expect(stored(true)).toBe(200);
+  });
+});
