@@ -59,6 +59,16 @@ export interface MachineOptions extends MemoryOptions {
   readonly adversary?: AdversaryOptions;
 }
 
+/** Throws `bad-argument` unless the table is square, its diagonal 10 and nothing nearer than that. */
+function requireDistances(distances: Distances): void {
+  distances.forEach((row, from) => {
+    const isSound =
+      row.length === distances.length && row.every((distance, to) => (from === to ? distance === 10 : distance >= 10));
+    if (!isSound)
+      throw new MachineError("bad-argument", `Node ${from} has no sound distances: ${row.join(" ")}`, { from, row });
+  });
+}
+
 /** A machine. */
 export class Machine {
   /** Who answers at which physical address. */
@@ -93,13 +103,18 @@ export class Machine {
       throw new MachineError("bad-argument", `A machine has at least one CPU, not ${count}`, { count });
     if (options.timing !== undefined && options.adversary !== undefined)
       throw new MachineError("bad-argument", "A CPU has one observer: timing and adversary exclude each other");
-    const { map, timing } = options;
+    const { map, timing, physicalBits = 52 } = options;
+    if (!Number.isInteger(physicalBits) || physicalBits < 36 || physicalBits > 52)
+      throw new MachineError("bad-argument", `Physical addresses have 36 to 52 bits, not ${physicalBits}`, {
+        physicalBits,
+      });
+    requireDistances(timing?.distances ?? []);
     this.map = map;
     this.memory = new PhysicalMemory(map, options);
     this.#registers = options.registers ?? LONG_MODE;
     const setup = {
       tlb: options.tlb ?? (options.adversary === undefined ? ROOMY_TLB : ETERNAL_TLB),
-      physicalBits: options.physicalBits ?? 52,
+      physicalBits,
       registers: this.#registers,
     };
     this.cpus = Array.from({ length: count }, (_, id) => new Cpu(id, this.memory, setup));

@@ -122,6 +122,10 @@ export class BlockDevice implements Snapshotted<BlockDeviceState> {
       );
     this.blocks = medium.size / this.blockBytes;
     this.queueDepth = options.queueDepth ?? 32;
+    if (!(this.queueDepth >= 1) || !((options.latency ?? 0) >= 0) || !((options.nsPerByte ?? 0) >= 0))
+      throw new MachineError("bad-argument", "A block device takes at least one request, and no negative time", {
+        ...options,
+      });
     this.#medium = medium;
     this.#time = time;
     this.#latency = options.latency ?? DEFAULT_DISK.latency;

@@ -206,8 +206,7 @@ export class IsaDma implements PortDevice, Snapshotted<IsaDmaState> {
    * Throws `bad-argument` for a channel that does not exist or an odd number of bytes on a 16-bit channel.
    */
   transfer(channel: number, bytes: Uint8Array): IsaTransfer | null {
-    if (!Number.isInteger(channel) || channel < 0 || channel > 7 || channel === 4)
-      throw new MachineError("bad-argument", `There is no ISA DMA channel ${channel} for devices`, { channel });
+    requireChannel(channel);
     const wide = channel > 4;
     if (wide && bytes.length % 2 !== 0)
       throw new MachineError("bad-argument", `Channel ${channel} moves words, not ${bytes.length} bytes`, { channel });
@@ -259,6 +258,11 @@ export class IsaDma implements PortDevice, Snapshotted<IsaDmaState> {
   }
 }
 
+function requireChannel(channel: number): void {
+  if (!Number.isInteger(channel) || channel < 0 || channel > 7 || channel === 4)
+    throw new MachineError("bad-argument", `There is no ISA DMA channel ${channel} for devices`, { channel });
+}
+
 /** Which way {@link programIsaDma} lets bytes go. */
 export type IsaDirection = "device-to-memory" | "memory-to-device";
 
@@ -266,7 +270,8 @@ export type IsaDirection = "device-to-memory" | "memory-to-device";
  * Programs a channel through its ports as a driver does: mask, mode (single transfer), address, page, count, unmask.
  *
  * `address` is in bytes and `length` in bytes, at least 1 unit. The chip's limits are *not* checked: an address above
- * 16 MiB loses its upper bits and a buffer across a 64 KiB boundary wraps, as on the real chip.
+ * 16 MiB loses its upper bits and a buffer across a 64 KiB boundary wraps, as on the real chip. Throws `bad-argument` for a
+ * channel that does not exist.
  */
 export function programIsaDma(
   ports: IoPorts,
@@ -275,6 +280,7 @@ export function programIsaDma(
   length: number,
   direction: IsaDirection,
 ): void {
+  requireChannel(channel);
   const wide = channel > 4;
   const control = wide ? 0xc0 : 0;
   const shift = wide ? 1 : 0;
@@ -288,7 +294,7 @@ export function programIsaDma(
   ports.write(registerPort(11), 1, mode);
   ports.write(registerPort(local * 2), 1, counter & 0xff);
   ports.write(registerPort(local * 2), 1, Math.floor(counter / 256) & 0xff);
-  ports.write(PAGE_PORTS[channel] ?? 0x87, 1, Math.floor(address / 0x10000) & 0xff);
+  ports.write(PAGE_PORTS[channel] ?? 0, 1, Math.floor(address / 0x10000) & 0xff);
   ports.write(registerPort(local * 2 + 1), 1, count & 0xff);
   ports.write(registerPort(local * 2 + 1), 1, Math.floor(count / 256) & 0xff);
   ports.write(registerPort(10), 1, local);

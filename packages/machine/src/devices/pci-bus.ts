@@ -83,8 +83,28 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
     return this.#nodes;
   }
 
-  /** Plugs a function or bridge in, behind `parent` (null: bus 0). Throws `double-claim` when the place is taken. */
+  /**
+   * Plugs a function or bridge in, behind `parent` (null: bus 0). Throws `double-claim` when the place is taken, naming both, and
+   * `bad-argument` for a place that no bus has or a parent that is not plugged in.
+   */
   plug(unit: PciFunction | PciBridge, slot: number, fn = 0, parent: PciBridge | null = null): PciNode {
+    const { name } = unit.identity;
+    const isPlace = Number.isInteger(slot) && slot >= 0 && slot < 32 && Number.isInteger(fn) && fn >= 0 && fn < 8;
+    if (!isPlace)
+      throw new MachineError(
+        "bad-argument",
+        `${name}: a bus has slots 0 to 31 of functions 0 to 7, not ${slot}.${fn}`,
+        {
+          owner: name,
+          slot,
+          fn,
+        },
+      );
+    if (parent !== null && !this.#nodes.some((node) => node.unit === parent))
+      throw new MachineError("bad-argument", `${name} is plugged in behind ${parent.identity.name}, which is not`, {
+        owner: name,
+        other: parent.identity.name,
+      });
     const other = this.#nodes.find((node) => node.parent === parent && node.slot === slot && node.fn === fn);
     if (other !== undefined)
       throw new MachineError(

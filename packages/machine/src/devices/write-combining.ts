@@ -7,7 +7,7 @@
  *
  * Source: SDM volume 3A, "Write Combining" in "Memory Cache Control".
  */
-import { invariant } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
 import type { PhysAddr } from "../units.ts";
 
@@ -68,6 +68,8 @@ export class WriteCombiner implements Snapshotted<WriteCombinerState> {
    * P6 family's (Intel, "Write Combining Memory Implementation Guidelines").
    */
   constructor(sink: BurstSink, buffers = 4) {
+    if (!Number.isInteger(buffers) || buffers < 1)
+      throw new MachineError("bad-argument", `A processor has at least one line buffer, not ${buffers}`, { buffers });
     this.#sink = sink;
     this.buffers = buffers;
     this.#line = new Float64Array(buffers).fill(-1);

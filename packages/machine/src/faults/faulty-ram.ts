@@ -108,6 +108,10 @@ export class FaultyRam implements FrameWatch, Snapshotted<FaultyRamState> {
   /** Makes a whole row fail: bit `bit` (0 … 63) of every 64-bit word of `[start, start + bytes)` is stuck at `value`. */
   failRow(start: PhysAddr, bytes: number, bit: number, value: 0 | 1): void {
     this.#requireBit(bit, 63);
+    if (!(bytes > 0))
+      throw new MachineError("bad-argument", `A row of ${bytes} bytes at ${formatAddress(start)} cannot fail`, {
+        bytes,
+      });
     for (let at = Math.floor(start / 8) * 8; at < start + bytes; at += 8) this.#faultsAt(at).stuck.set(bit, value);
   }
 

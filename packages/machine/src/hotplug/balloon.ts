@@ -8,6 +8,7 @@
 import { invariant, MachineError } from "../errors.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
+import { addressOf } from "../units.ts";
 import type { Pfn } from "../units.ts";
 
 /** A balloon as plain data. */
@@ -35,13 +36,27 @@ export class Balloon implements Snapshotted<BalloonState> {
     return this.#held.size;
   }
 
-  /** Puts frames in: their contents are gone. Throws `double-claim` for a frame that is in already; then none is put in. */
+  /**
+   * Puts frames in: their contents are gone. Throws `double-claim` for a frame that is in already, `beyond-map` for one that is
+   * no RAM, naming who is there; then none is put in.
+   */
   inflate(frames: readonly Pfn[]): void {
+    for (const pfn of frames) this.#requireRam(pfn);
     const twice = frames.find((pfn, at) => this.#held.has(pfn) || frames.indexOf(pfn) !== at);
     if (twice !== undefined)
       throw new MachineError("double-claim", `Frame 0x${twice.toString(16)} is in the balloon already`, { pfn: twice });
     for (const pfn of frames) this.#held.add(pfn);
     this.#memory.discardMany(frames);
+  }
+
+  #requireRam(pfn: Pfn): void {
+    const region = this.#memory.map.find(addressOf(pfn));
+    if (region?.kind === "ram") return;
+    const there = region === undefined ? "a hole" : `${region.kind} of ${region.owner}`;
+    throw new MachineError("beyond-map", `Frame 0x${pfn.toString(16)} cannot go into the balloon: it is in ${there}`, {
+      pfn,
+      other: region?.owner ?? "nobody",
+    });
   }
 
   /** Takes frames out again: they read as zero. Throws `device-misuse` for a frame that is not in. */

@@ -11,7 +11,7 @@ import type { PhysicalMap } from "../map/physical-map.ts";
 import { traitsOf } from "../map/region.ts";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
-import { FRAME_BYTES, hexOf } from "../units.ts";
+import { FRAME_BYTES, hexOf, isPowerOfTwo } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 
 /** A device that offers memory in blocks of one size. */
@@ -48,7 +48,7 @@ export class BlockMemoryDevice implements Snapshotted<BlockMemoryState> {
   constructor(map: PhysicalMap, memory: PhysicalMemory, options: BlockMemoryOptions) {
     const { start, bytes, blockBytes } = options;
     if (
-      !Number.isInteger(Math.log2(blockBytes))
+      !isPowerOfTwo(blockBytes)
       || blockBytes < 2 ** 21
       || !Number.isInteger(start / blockBytes)
       || !Number.isInteger(bytes / blockBytes)

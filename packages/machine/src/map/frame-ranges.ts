@@ -4,7 +4,8 @@
  * anything else does not.
  */
 import type { Region } from "./region.ts";
-import { FRAME_BYTES } from "../units.ts";
+import { MachineError } from "../errors.ts";
+import { FRAME_BYTES, isPowerOfTwo } from "../units.ts";
 import type { Pfn } from "../units.ts";
 
 /** A run of frames `[start, end)` with one set of properties. */
@@ -53,8 +54,14 @@ function trimmed(run: Run, lastRam: number): Run {
   return { ...run, end: lastRam, faulty };
 }
 
-/** Returns the usable frames of a flat view as ranges in ascending order. Cost: O(regions + faulty frames). */
+/**
+ * Returns the usable frames of a flat view as ranges in ascending order. Throws `bad-argument` for ranks of no power of two.
+ * Cost: O(regions + faulty frames).
+ */
 export function frameRangesOf(regions: readonly Region[], options: FrameRangeOptions = {}): FrameRange[] {
+  const { rankBytes } = options;
+  if (rankBytes !== undefined && (!isPowerOfTwo(rankBytes) || rankBytes < FRAME_BYTES))
+    throw new MachineError("bad-argument", `A rank has 2^n bytes, at least a frame, not ${rankBytes}`, { rankBytes });
   const listUpTo = options.listFaultyUpTo ?? 1024;
   const runs: Run[] = [];
   let run: Run | undefined;
@@ -86,7 +93,7 @@ export function frameRangesOf(regions: readonly Region[], options: FrameRangeOpt
     lastRam = region.end;
   }
   close();
-  return runs.flatMap((one) => split(one, options.rankBytes));
+  return runs.flatMap((one) => split(one, rankBytes));
 }
 
 function split(run: Run, rankBytes: number | undefined): FrameRange[] {

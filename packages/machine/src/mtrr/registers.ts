@@ -9,7 +9,7 @@
  */
 import { invariant, MachineError } from "../errors.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
-import { hexOf, KIB, MIB } from "../units.ts";
+import { alignDown, FRAME_BYTES, hexOf, isPowerOfTwo, KIB, MIB } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 import { overlapTypes } from "./memory-type.ts";
 import type { MemoryType } from "./memory-type.ts";
@@ -54,7 +54,7 @@ export function maskOf(length: number, width = 52): number {
 
 /** Whether `[base, base + length)` is a block that one variable register can cover. */
 export function isBlock(base: PhysAddr, length: number): boolean {
-  return length >= 4096 && Number.isInteger(Math.log2(length)) && Math.floor(base / length) * length === base;
+  return length >= FRAME_BYTES && isPowerOfTwo(length) && alignDown(base, length) === base;
 }
 
 /** MTRRs as plain data. */

@@ -97,6 +97,8 @@ export class RankPower implements Snapshotted<readonly RankSnapshot[]> {
 
   /** Creates `ranks` active ranks. */
   constructor(ranks: number, clock: { readonly now: number }) {
+    if (!Number.isInteger(ranks) || ranks < 1)
+      throw new MachineError("bad-argument", `A machine has at least one rank, not ${ranks}`, { ranks });
     this.#clock = clock;
     this.#ranks = Array.from({ length: ranks }, () => ({
       state: "active",

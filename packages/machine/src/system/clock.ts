@@ -1,4 +1,4 @@
-import { invariant } from "../errors.ts";
+import { invariant, MachineError } from "../errors.ts";
 import type { Snapshotted } from "./snapshotted.ts";
 
 /** A clock as plain data, in ns. */
@@ -46,8 +46,9 @@ export class VirtualClock implements Snapshotted<ClockState> {
     if (this.times[cpu]! < ns) this.times[cpu] = ns;
   }
 
-  /** Moves every CPU's time forward by `ns`: nobody did anything. */
+  /** Moves every CPU's time forward by `ns`: nobody did anything. Throws `bad-argument` for less than 0: time never goes back. */
   advance(ns: number): void {
+    if (!(ns >= 0)) throw new MachineError("bad-argument", `Time cannot go on by ${ns} ns`, { ns });
     this.#floor = this.now + ns;
     this.times.fill(this.#floor);
   }

@@ -7,7 +7,7 @@
  */
 import { invariant, MachineError } from "../errors.ts";
 import type { Snapshotted } from "./snapshotted.ts";
-import { FRAME_BYTES } from "../units.ts";
+import { FRAME_BYTES, isPowerOfTwo } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 
 /** Shape of a cache. */
@@ -62,7 +62,7 @@ export class LastLevelCache implements Snapshotted<CacheState> {
     this.lineBytes = shape.lineBytes ?? 64;
     this.ways = shape.ways;
     this.sets = shape.bytes / this.lineBytes / this.ways;
-    if (!Number.isInteger(Math.log2(this.sets)))
+    if (!isPowerOfTwo(this.sets))
       throw new MachineError("bad-argument", `${shape.bytes} bytes of ${shape.ways} ways are not 2^n sets`, {
         ...shape,
       });
