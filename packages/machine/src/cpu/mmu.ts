@@ -307,7 +307,7 @@ export class Mmu {
     const unset = ~low & (ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0));
     if (unset !== 0 && !this.mark(words, at, low, unset)) return ODD;
     this.counts.walkReads += level === 0 ? 4 : level;
-    if (level !== 1 && !this.structures.absent) quick.remember(this.structures, level, vpn, this.asid);
+    if (level !== 1 && !this.structures.isVoid(vpn, this.asid)) quick.remember(this.structures, level, vpn, this.asid);
     const flags = this.flagsOf(1, low | unset, high, rights);
     const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
     this.tlb.fillPage(vpn, this.asid, pfn, flags, fetch);

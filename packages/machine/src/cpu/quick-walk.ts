@@ -123,7 +123,6 @@ export class QuickWalk {
     if (level !== 2)
       structures.fill(3, vpn, asid, frameOf(this.low3, this.high3), rightsOf(this.aboveLow, this.aboveHigh));
     structures.fill(2, vpn, asid, frameOf(this.low2, this.high2), this.rights);
-    if (level === 0) structures.renewed(vpn, asid);
   }
 
   private isOdd(low: number, high: number): boolean {

@@ -8,9 +8,9 @@
  *   turns[set's first entry]   which entry of a full set goes next
  *   journal[0 … noted − 1]     every entry in use (and some that are not), so that dropping all costs what is held
  *
- * A page fault voids the entries on the way to its address, and the retry, which comes next, reads them from memory again and takes them
- * in. So they are not searched for and emptied at once: `voidPage` and `voidAsid` name the way that is void, and whoever asks for
- * anything else first has it emptied (`settle`).
+ * A page fault voids the entries on the way to its address. They are not searched for and emptied at once: `voidPage` and `voidAsid`
+ * name the way that is void. Walks that go there start at the root and are not remembered, so that fault after fault in one 2M page
+ * costs nothing here; the first walk that goes elsewhere has them emptied (`settle`).
  */
 import { invariant } from "../errors.ts";
 import type { Pfn, Vpn } from "../units.ts";
@@ -42,8 +42,6 @@ export class StructureCaches {
   table: Pfn = 0;
   /** After a find: rights accumulated down to it. */
   rights = 0;
-  /** Whether the CPU has none of them. */
-  declare readonly absent: boolean;
   /** By level: the first entry. */
   declare private readonly starts: Int32Array;
   /** By level: sets − 1. */
@@ -87,7 +85,6 @@ export class StructureCaches {
       this.ways[level] = ways;
       entries += sets * ways;
     }
-    this.absent = entries === 0;
     this.directoryMask = this.masks[2]!;
     this.directoryWays = this.ways[2]!;
     this.keys = new Float64Array(entries).fill(NaN);
@@ -184,19 +181,15 @@ export class StructureCaches {
 
   /** Invalidates what a page fault does: entries of `asid` on the way to the address, whatever their level. */
   dropPage(vpn: Vpn, asid: number): void {
-    if (this.noted === 0) return;
+    if (this.noted === 0 || this.isVoid(vpn, asid)) return;
     this.settle();
     this.voidPage = Math.floor(vpn * 2 ** -9) * 512;
     this.voidAsid = asid;
   }
 
-  private isVoid(vpn: Vpn, asid: number): boolean {
+  /** Whether entries on the way to `vpn` are void, so that none is to be taken in. */
+  isVoid(vpn: Vpn, asid: number): boolean {
     return vpn >= this.voidPage && vpn < this.voidPage + 512 && asid === this.voidAsid;
-  }
-
-  /** To be told when every entry on the way to `vpn` was taken in anew. */
-  renewed(vpn: Vpn, asid: number): void {
-    if (this.isVoid(vpn, asid)) this.voidPage = NaN;
   }
 
   /** Empties what is void. */
