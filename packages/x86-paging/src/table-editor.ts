@@ -184,13 +184,26 @@ export class TableEditor {
 
   /** Writes a leaf into a not-present entry. The words of the last attributes are kept: most leaves are like the one before. */
   writeLeaf(table: Pfn, index: number, level: PagingLevel, pfn: Pfn, packed: number): void {
-    if (packed !== this.#packed || level !== this.#packedLevel) {
-      this.#packed = packed;
-      this.#packedLevel = level;
-      this.#packedLow = attributeLow(this.mode, level, packed, this.encryption);
-      this.#packedHigh = attributeHigh(this.mode, packed, this.encryption);
-    }
+    if (packed !== this.#packed || level !== this.#packedLevel) this.#prepare(level, packed);
     this.write(table, index, this.#packedLow | leafFrameLow(level, pfn), this.#packedHigh | leafFrameHigh(level, pfn));
+  }
+
+  /** {@link writeLeaf} where the entry's low word is 0; false: it is not, and nothing is written. One look at the memory: what a fault needs. */
+  fillLeaf(table: Pfn, index: number, level: PagingLevel, pfn: Pfn, packed: number): boolean {
+    const words = this.memory.words(table);
+    const at = this.memory.base(table) + index * this.mode.entryWords;
+    if (words[at]! !== 0) return false;
+    if (packed !== this.#packed || level !== this.#packedLevel) this.#prepare(level, packed);
+    if (this.#wide) words[at + 1] = this.#packedHigh | leafFrameHigh(level, pfn);
+    words[at] = this.#packedLow | leafFrameLow(level, pfn);
+    return true;
+  }
+
+  #prepare(level: PagingLevel, packed: number): void {
+    this.#packed = packed;
+    this.#packedLevel = level;
+    this.#packedLow = attributeLow(this.mode, level, packed, this.encryption);
+    this.#packedHigh = attributeHigh(this.mode, packed, this.encryption);
   }
 
   /** Takes `count` frames aside, to be used in the order they came. False, and none kept, where the source has fewer. */

@@ -51,17 +51,13 @@ export class X86Tables implements TranslationTables {
     this.#leafLevel = levelOf(mapper.mode, 1);
   }
 
-  /** See {@link TranslationTables.map}. Into a table that exists: one look-up, one entry read, one written. */
+  /** See {@link TranslationTables.map}. Into a table that exists: one look-up, one entry read and written. */
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
     const table = this.#leafTable(vpn);
     if (table >= 0) {
-      const { editor } = this.mapper;
-      const index = vpn & (this.#leafLevel.entries - 1);
-      editor.read(table, index);
-      if (editor.low === 0) {
-        editor.writeLeaf(table, index, this.#leafLevel, pfn, this.#attributes.packed(attributes));
-        return true;
-      }
+      const level = this.#leafLevel;
+      const packed = this.#attributes.packed(attributes);
+      if (this.mapper.editor.fillLeaf(table, vpn & (level.entries - 1), level, pfn, packed)) return true;
     }
     return this.#mapSlowly(vpn, pfn, attributes, plan);
   }

@@ -35,18 +35,22 @@ const ENTRY_HIGH = 0x80000000;
 export class CpuWindows {
   /** The processor. */
   readonly cpu: KernelCpu;
-  readonly #base: VirtAddr;
   /** Word of `cpu.words` is found through this address: entry 0 of the leaf table. */
   readonly #self: VirtAddr;
   /** Frame shown by each table window, −1 for none. */
   readonly #shown: Float64Array = new Float64Array(TABLE_WINDOWS).fill(NO_FRAME);
+  /** Address of each window. */
+  readonly #addresses: Float64Array;
   readonly #noExecute: number;
   #maps = 0;
 
   /** The windows at page `base`, whose leaf table is in place. */
   constructor(cpu: KernelCpu, base: Vpn, noExecute: boolean) {
     this.cpu = cpu;
-    this.#base = base * PAGE_SIZE;
+    this.#addresses = Float64Array.from(
+      { length: TABLE_WINDOWS + DATA_WINDOWS },
+      (_, slot) => (base + slot) * PAGE_SIZE,
+    );
     this.#self = (base + SELF_PAGE) * PAGE_SIZE;
     this.#noExecute = noExecute ? ENTRY_HIGH : 0;
   }
@@ -63,7 +67,7 @@ export class CpuWindows {
     const { cpl } = cpu;
     if (cpl !== 0) cpu.setCpl(0);
     if (this.#shown[slot] !== pfn) this.#show(slot, pfn);
-    const at = cpu.viewOf(this.#base + slot * PAGE_SIZE, ACCESS_WRITE);
+    const at = cpu.viewOf(this.#addresses[slot]!, ACCESS_WRITE);
     if (cpl !== 0) cpu.setCpl(cpl);
     if (at < 0) throw new VmmError("port-contract", "A kernel window cannot be reached.", { pfn, cpu: cpu.id });
     return at;
@@ -73,7 +77,7 @@ export class CpuWindows {
   open(window: number, pfn: Pfn): VirtAddr {
     this.#write(TABLE_WINDOWS + window, pfn);
     this.#maps++;
-    return this.#base + (TABLE_WINDOWS + window) * PAGE_SIZE;
+    return this.#addresses[TABLE_WINDOWS + window]!;
   }
 
   /** Makes a data window show nothing. */
@@ -83,7 +87,7 @@ export class CpuWindows {
     const { words } = this.cpu;
     words[at] = 0;
     words[at + 1] = 0;
-    this.cpu.invlpg(this.#base + slot * PAGE_SIZE);
+    this.cpu.invlpg(this.#addresses[slot]!);
   }
 
   /** Makes sure that no table window shows a frame that is about to be given back. */
@@ -97,7 +101,7 @@ export class CpuWindows {
     const at = cpu.viewOf(this.#self + slot * 8, ACCESS_WRITE);
     cpu.words[at] = 0;
     cpu.words[at + 1] = 0;
-    cpu.invlpg(this.#base + slot * PAGE_SIZE);
+    cpu.invlpg(this.#addresses[slot]!);
     if (cpl !== 0) cpu.setCpl(cpl);
   }
 
@@ -138,7 +142,7 @@ export class CpuWindows {
     const shown = words[at] !== 0;
     words[at + 1] = (Math.floor(pfn / 1048576) + this.#noExecute) >>> 0;
     words[at] = ((pfn & 1048575) * PAGE_SIZE + ENTRY_LOW) >>> 0;
-    if (shown) cpu.invlpg(this.#base + slot * PAGE_SIZE);
+    if (shown) cpu.invlpg(this.#addresses[slot]!);
   }
 }
 
