@@ -65,7 +65,12 @@ const MISUSES: readonly (readonly [
     "beyond-map",
     ["4 bytes", "52-bit"],
   ],
-  ["a root table inside a frame", () => cpuOf(machine).useTable(0x1008), "unaligned", ["0x0000000000001008"]],
+  [
+    "a root table inside a frame",
+    () => cpuOf(machine).useTable(0x1008),
+    "unaligned",
+    ["CPU 0", "0x0000000000001008", "ram of firmware"],
+  ],
   ["a root table in a hole", () => cpuOf(machine, 1).useTable(GIB), "beyond-map", ["CPU 1", "a hole"]],
   [
     "a claim over a claim",

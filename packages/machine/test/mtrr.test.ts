@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   combineTypes,
+  firmwareMapFromDmesg,
   firmwareMapFromJson,
+  firmwareMapOf,
   MIB,
   mtrrNeeds,
   MtrrManager,
@@ -205,4 +207,72 @@ withInputs("minimal MTRR sets of all shared maps", (dir) => {
       else expect(validateMtrrs(map)).toMatchObject(expected.realMtrr);
       registersOf(map).check();
     });
+});
+
+describe("what a map needs of MTRRs", () => {
+  const FRAME = 4096;
+  /** Entries around 1 MiB, some of them inside frames; end of memory far below 4 GiB. */
+  const entries = fc.array(
+    fc.record({
+      base: fc.nat(96).map((at) => MIB - 32 * FRAME + at * (FRAME / 2)),
+      length: fc.integer({ min: 1, max: 24 }).map((count) => count * (FRAME / 2)),
+      type: fc.constantFrom(1, 2, 3, 4, 5, 7),
+    }),
+    { minLength: 1, maxLength: 8 },
+  );
+
+  test("property: page by page, WB where memory is, UC where nothing is (lenient) or no memory is (strict)", () => {
+    fc.assert(
+      fc.property(entries, fc.constantFrom("lenient" as const, "strict" as const), (raw, strictness) => {
+        const map = firmwareMapOf(
+          raw.map(({ base, length, type }) => ({ base: BigInt(base), length: BigInt(length), type })),
+        );
+        const needs = mtrrNeeds(map, strictness);
+        for (let page = MIB; page < MIB + 128 * FRAME; page += FRAME) {
+          const touching = map.entries.filter((one) => one.base < page + FRAME && one.end > page);
+          const isMemory = touching.some(({ type }) => type === 1 || type === 3 || type === 4);
+          const isFree = strictness === "strict" ? !isMemory : touching.length === 0;
+          const need = needs.find((one) => one.start <= page && one.end >= page + FRAME);
+          expect(need?.type ?? null).toBe(isMemory ? "WB" : isFree ? "UC" : null);
+        }
+        expect(needs.every((need) => need.start >= MIB)).toBe(true);
+        expect(needs.at(-1)?.end).toBe(4096 * MIB);
+      }),
+    );
+  });
+});
+
+withInputs("MTRRs of more real machines", (dir) => {
+  interface Sample {
+    readonly name: string;
+    readonly default: string | null;
+    readonly regs: readonly (readonly [base: string, size: string, type: string])[];
+  }
+  const samples = JSON.parse(readFileSync(join(dir, "mtrr-samples.json"), "utf8")) as Sample[];
+  const SIZES: Readonly<Record<string, number>> = { K: 1024, M: MIB };
+
+  test.each(samples)("$name: read from /proc/mtrr, and each address has the type that its registers give", (sample) => {
+    const log = sample.regs.map(
+      ([base, size, type], at) => `reg0${at}: base=${base} (    0MB), size= ${size}B, count=1: ${type}`,
+    );
+    const first = sample.default === null ? [] : [`MTRR default type: ${sample.default}`];
+    const map = firmwareMapFromDmesg(["BIOS-e820: [mem 0x0-0x3fffffff] usable", ...first, ...log].join("\n"));
+    const expected = sample.regs.map(([base, size, type]) => ({
+      base: Number(base),
+      length: Number(size.slice(0, -1)) * (SIZES[size.slice(-1)] ?? NaN),
+      type,
+    }));
+    expect(map.mtrrs).toEqual(expected);
+    const registers = registersOf(map);
+    registers.check();
+    const edges = expected.flatMap(({ base, length }) => [base - 4096, base, base + length - 4096, base + length]);
+    for (const at of edges.filter((edge) => edge >= MIB)) {
+      const over = expected.filter(({ base, length }) => at >= base && at < base + length).map(({ type }) => type);
+      const type = over.includes("uncachable") ? "UC" : over.includes("write-back") ? "WB" : null;
+      const other = over.includes("write-combining") ? "WC" : sample.default === "write-back" ? "WB" : "UC";
+      expect(registers.typeAt(at)).toBe(type ?? other);
+      expect(registers.typesIn(at, at + 4096)).toEqual([{ start: at, end: at + 4096, type: type ?? other }]);
+    }
+    expect(validateMtrrs(map)?.registers).toBe(expected.length);
+  });
 });

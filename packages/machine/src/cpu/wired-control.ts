@@ -156,15 +156,13 @@ export abstract class WiredControl {
    * byte, and `beyond-map` where no memory is, naming who is there instead.
    */
   useTable(address: PhysAddr, pcid = 0): void {
+    const region = this.mmu.memory.map.find(address);
     if ((address & 0xfff) !== 0)
       throw new MachineError(
         "unaligned",
-        `A root table starts at a frame's first byte, not ${formatAddress(address)}`,
-        {
-          address,
-        },
+        `The root table of CPU ${this.id} starts at a frame's first byte, not at ${formatAddress(address)} in ${region === undefined ? "a hole" : `${region.kind} of ${region.owner}`}`,
+        { address, cpu: this.id, owner: region?.owner ?? "nobody" },
       );
-    const region = this.mmu.memory.map.find(address);
     if (region === undefined || !isMemory(region.kind))
       throw new MachineError(
         "beyond-map",
