@@ -1,23 +1,41 @@
 import { readdirSync } from "node:fs";
-import { expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import { withInputs } from "@pagewright/tooling/inputs";
+import { parseRamSize } from "../../src/ram-size.ts";
+import { replay } from "../../src/replay/replay.ts";
 import type { ReplayReport } from "../../src/replay/report.ts";
-import { json } from "../program.ts";
+import { DEFAULT_MAP } from "../../src/data.ts";
+import { removeTemporaryFolders } from "../../src/temporary.ts";
+import { coveringCells, everyCell, nameOf, POLICIES, requestOf, TIERS } from "./matrix.ts";
 
-const SIZES = ["10%", "25%", "50%", "75%"];
+/** Set to 1, all combinations are replayed: hours. */
+const full = process.env["PAGEWRIGHT_FULL_MATRIX"] === "1";
 
-withInputs("every recorded program replays at every size without a mismatch, and the audit is clean", (dir) => {
-  const traces = readdirSync(`${dir}/page-traces`);
-  const cases = traces.flatMap((trace) => SIZES.map((ram) => [trace, ram] as const));
-  test.each(cases)("%s at %s", async (trace, ram) => {
-    const report = await json<ReplayReport>(["replay", `${dir}/page-traces/${trace}`, "--ram", ram]);
-    expect(report).toMatchObject({ mismatches: 0, audit: { ok: true, problems: [] }, pagesVerified: report.pages });
+afterEach(removeTemporaryFolders);
+
+function expectSound(report: ReplayReport): void {
+  expect(report).toMatchObject({ mismatches: 0, audit: { ok: true, problems: [] }, pagesVerified: report.pages });
+  for (const store of report.swapStores)
+    expect(store).toMatchObject({ failedReads: 0, failedWrites: 0, mismatches: 0, fenced: false });
+}
+
+withInputs("every recorded program replays without a mismatch, and the audit is clean", (dir) => {
+  const folder = `${dir}/page-traces`;
+  const traces = readdirSync(folder);
+  const cells = full ? everyCell(traces) : coveringCells(traces);
+  test.each(cells.map((cell) => [nameOf(cell), cell] as const))("%s", async (_, cell) => {
+    expectSound(await replay(requestOf(cell, folder)));
   });
 
-  test("four of them together on four processors, with too little memory for all", async () => {
-    const four = traces.filter((trace) => trace.includes(".window.")).slice(0, 4);
-    const paths = four.map((trace) => `${dir}/page-traces/${trace}`);
-    const report = await json<ReplayReport>(["replay", ...paths, "--cpus", "4", "--ram", "25%"]);
-    expect(report).toMatchObject({ mismatches: 0, audit: { ok: true, problems: [] }, pagesVerified: report.pages });
+  const windows = traces.filter((trace) => trace.includes(".window."));
+  const together = [
+    ...TIERS.map((tiers) => [tiers.length, null, tiers] as const),
+    ...POLICIES.map((policy, turn) => [turn, policy, TIERS[turn % TIERS.length] ?? []] as const),
+  ];
+  test.each(together)("four of them together on four processors (%i, %s)", async (turn, policy, swap) => {
+    const four = [0, 1, 2, 3].map((at) => `${folder}/${windows[(turn + at) % windows.length] ?? ""}`);
+    const ram = parseRamSize(["10%", "25%", "50%"][turn % 3] ?? "25%");
+    const report = await replay({ traces: four, map: DEFAULT_MAP, ram, policy, swap, swapFolder: null, cpus: 4 });
+    expectSound(report);
   });
 });

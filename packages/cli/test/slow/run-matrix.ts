@@ -1,0 +1,33 @@
+/**
+ * The full product without a test runner, one line a cell as it is done; ends with the number of cells that failed.
+ *
+ *     PAGEWRIGHT_INPUTS=… node --conditions=@pagewright/source --import tsx packages/cli/test/slow/run-matrix.ts window
+ */
+import { readdirSync } from "node:fs";
+import { replay } from "../../src/replay/replay.ts";
+import { isClean } from "../../src/replay/report.ts";
+import { removeTemporaryFolders } from "../../src/temporary.ts";
+import { everyCell, nameOf, requestOf } from "./matrix.ts";
+
+async function main(part: string): Promise<void> {
+  const folder = `${process.env["PAGEWRIGHT_INPUTS"] ?? ""}/page-traces`;
+  const cells = everyCell(readdirSync(folder).filter((trace) => trace.includes(part)));
+  let failed = 0;
+  for (const [number, cell] of cells.entries()) {
+    let verdict = "ok";
+    try {
+      const report = await replay(requestOf(cell, folder));
+      if (!isClean(report) || report.pagesVerified !== report.pages)
+        verdict = `FAILED ${report.mismatches} mismatches ${report.audit.problems.join("; ")}`;
+    } catch (error) {
+      verdict = `FAILED ${String(error)}`;
+    }
+    removeTemporaryFolders();
+    if (verdict !== "ok") failed++;
+    console.log(`${number + 1}/${cells.length} ${nameOf(cell)}: ${verdict}`);
+  }
+  console.log(`${failed} of ${cells.length} failed`);
+  if (failed > 0) process.exitCode = 1;
+}
+
+await main(process.argv[2] ?? "window");
