@@ -35,8 +35,12 @@ export class Quarantine {
     return this.#held;
   }
 
-  /** Takes the frames of an unmapped range; the processors have been told to invalidate it when they come by. */
+  /**
+   * Takes the frames of an unmapped range; the processors have been told to invalidate it when they come by. Releases what has been passed first: frames that
+   * come back soon are still in caches.
+   */
   hold(asid: number, start: Vpn, end: Vpn, frames: Float64Array): void {
+    this.release();
     this.#batches.push({ ticket: this.#tlb.ticket(), asid, start, end, frames });
     this.#held += frames.length;
   }
@@ -66,6 +70,12 @@ export class Quarantine {
   /** Whether pages of a range of a space may still be known to some processor. */
   overlaps(asid: number, start: Vpn, end: Vpn): boolean {
     return this.#batches.some((batch) => batch.asid === asid && batch.start < end && start < batch.end);
+  }
+
+  /** First page of a batch that touches a range of a space, −1 if none does. */
+  firstOverlap(asid: number, start: Vpn, end: Vpn): Vpn {
+    const batch = this.#batches.find((one) => one.asid === asid && one.start < end && start < one.end);
+    return batch === undefined ? -1 : batch.start;
   }
 
   /** Walks everything; throws with the sentence of the broken invariant. */

@@ -232,6 +232,24 @@ export function findGap(space: AddressSpace, request: MapRequest, pages: number)
   return found === -1 ? "no-space" : found;
 }
 
+/** Gaps that are passed over because some processor may still know what was there, before the processors are interrupted. */
+const MAX_PASSED = 64;
+
+/** A gap like `found` in which nothing is quarantined, where one is near: from the top down, without guard pages. Else `found`. */
+function quietGap(space: AddressSpace, request: MapRequest, pages: number, found: Vpn | Refusal): Vpn | Refusal {
+  const { quarantine } = space.vmm.core;
+  const fixedSearch = (request.search ?? "top-down") !== "top-down" || (request.guardPages ?? 0) > 0;
+  if (quarantine === null || quarantine.held === 0 || typeof found === "string" || fixedSearch) return found;
+  const alignment = Math.max(1, (request.alignment ?? PAGE_SIZE) / PAGE_SIZE);
+  let start = found;
+  for (let passed = 0; passed < MAX_PASSED && start !== -1; passed++) {
+    const overlap = quarantine.firstOverlap(space.asid, start, start + pages);
+    if (overlap < 0) return start;
+    start = overlap - space.low < pages ? -1 : space.regions.highestGap(space.low, overlap, pages, alignment);
+  }
+  return found;
+}
+
 /** Whether no region touches `[start, end)`. */
 export function isFree(space: AddressSpace, start: Vpn, end: Vpn): boolean {
   const next = space.regions.findFrom(start);
@@ -240,7 +258,7 @@ export function isFree(space: AddressSpace, start: Vpn, end: Vpn): boolean {
 
 function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { placement = "near", address = 0 } = request;
-  if (placement === "near") return findGap(space, request, pages);
+  if (placement === "near") return quietGap(space, request, pages, findGap(space, request, pages));
   if ((address & (PAGE_SIZE - 1)) !== 0)
     throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
   const start = address / PAGE_SIZE;
