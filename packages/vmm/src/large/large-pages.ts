@@ -9,14 +9,13 @@
  * ```
  */
 import type { Core } from "../core.ts";
-import { AnonymousObject } from "../objects/anonymous-object.ts";
 import type { FaultOutcome } from "../outcome.ts";
-import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { WRITE } from "../rights.ts";
 import { MAP_NEW, MAP_PAGE, MAP_READ_ONLY } from "../space/fault-table.ts";
 import type { Region } from "../space/region.ts";
 import type { Sheet } from "../space/sheet.ts";
 import type { AddressSpace } from "../space/space.ts";
+import { NO_FRAME, TABLE_PAGES, type Vpn } from "../units.ts";
 import { giveBlock, hasLeaves, hasRoom, takeBlock, zeroBlock } from "./blocks.ts";
 import { enterMappings, fillObject, fillSheet, mapFrames, pageUnder } from "./leaf.ts";
 
@@ -91,7 +90,7 @@ export class LargePages {
     if (action === MAP_NEW) return this.#fill(space, region, sheet, base);
     if (action !== MAP_PAGE && action !== MAP_READ_ONLY) return null;
     if (this.mapWhole(space, region, base, write)) return "minor";
-    return this.#fillObject(space, region, sheet, base);
+    return this.#fillObject(space, region, sheet, base, write);
   }
 
   /**
@@ -104,7 +103,7 @@ export class LargePages {
     if (sheet === null || sheet.sharers !== null || sheet.mapped > 0 || !canHold(region, base)) return false;
     const pfn = this.#runUnder(region, sheet, base);
     if (pfn === NO_FRAME) return false;
-    const writable = region.object === null ? this.#areOwn(sheet) : region.shared;
+    const writable = region.object === null ? this.#areOwn(sheet) : mayStoreWhole(region);
     if (write && !writable) return false;
     const change = core.begin(space);
     const rights = writable ? region.rights : region.rights & ~WRITE;
@@ -142,8 +141,9 @@ export class LargePages {
   #fill(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn): FaultOutcome | null {
     const core = this.#core;
     if (sheet.used > 0) return null;
-    const pfn = this.#takeZeroed();
+    const pfn = this.#take();
     if (pfn === NO_FRAME) return null;
+    zeroBlock(core, pfn, TABLE_PAGES);
     const { yields } = core;
     const change = core.begin(space);
     change.remove(base, base + TABLE_PAGES, false); // The shared frame of zeroes, where pages were only loaded from.
@@ -155,28 +155,30 @@ export class LargePages {
     return this.#filled(pfn, mapped, alone);
   }
 
-  /** First use of a 2M unit of a shared object. */
-  #fillObject(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn): FaultOutcome | null {
+  /** First use of a 2M unit of an object: zero-filled memory, or a file, which is read whole and mapped for loads alone. */
+  #fillObject(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn, write: boolean): FaultOutcome | null {
     const core = this.#core;
     const { object } = region;
-    if (!(object instanceof AnonymousObject) || !region.shared) return null;
+    if (object === null) return null;
     const index = region.indexOf(base);
-    if ((index & (TABLE_PAGES - 1)) !== 0 || (index + TABLE_PAGES) * PAGE_SIZE > object.size) return null;
-    if (object.pages.hasAny(index, index + TABLE_PAGES)) return null;
-    const pfn = this.#takeZeroed();
+    const writable = mayStoreWhole(region);
+    if ((write && !writable) || (index & (TABLE_PAGES - 1)) !== 0 || !object.canFillBlock(index)) return null;
+    const pfn = this.#take();
     if (pfn === NO_FRAME) return null;
+    const filled = object.fillBlock(index, pfn);
     const change = core.begin(space);
-    const mapped = mapFrames(space, region, base, TABLE_PAGES, pfn, region.rights, change.plan);
+    const rights = writable ? region.rights : region.rights & ~WRITE;
+    const mapped = filled && mapFrames(space, region, base, TABLE_PAGES, pfn, rights, change.plan);
     if (mapped) fillObject(core, region, sheet, object, index, pfn);
     core.end(change);
-    return this.#filled(pfn, mapped, true);
+    const done = this.#filled(pfn, mapped, true);
+    return done === "zero" && object.persistent ? "major" : done;
   }
 
-  #takeZeroed(): number {
+  #take(): number {
     const core = this.#core;
     const pfn = hasRoom(core, TABLE_PAGES) ? takeBlock(core, TABLE_PAGES) : NO_FRAME;
     if (pfn === NO_FRAME) this.#fallbacks++;
-    else zeroBlock(core, pfn, TABLE_PAGES);
     return pfn;
   }
 
@@ -199,7 +201,7 @@ export class LargePages {
     const sheet = space.sheets.get(vpn);
     if (large === undefined || sheet === null || !canHold(region, base)) return false;
     const pages = large.pagesAt(space.tables, vpn);
-    const owned = region.object === null ? this.#areOwn(sheet) : region.shared;
+    const owned = region.object === null ? this.#areOwn(sheet) : mayStoreWhole(region);
     if (pages < TABLE_PAGES || !owned) return false;
     const change = core.begin(space);
     change.plan.asid = space.asid;
@@ -207,6 +209,14 @@ export class LargePages {
     core.end(change);
     return true;
   }
+}
+
+/**
+ * Whether stores through one leaf may reach 512 pages of a region's object. Not those of a file: one dirty bit for all of them would have all written back, and a
+ * page that nobody stored to would count as changed.
+ */
+function mayStoreWhole(region: Region): boolean {
+  return region.shared && region.object?.persistent === false;
 }
 
 /** Whether the 512 pages from `base` on all lie in a region whose pages may be under one leaf. */

@@ -1,6 +1,7 @@
 /** Shared anonymous memory, with or without a name: pages that read as zero until stored to, and go to swap when they must leave. */
 import type { Core } from "../core.ts";
-import { PAGE_SIZE } from "../units.ts";
+import { zeroBlock } from "../large/blocks.ts";
+import { PAGE_SIZE, TABLE_PAGES } from "../units.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
 /** What may not be done to an object any more. Only ever added. */
@@ -38,6 +39,17 @@ export class AnonymousObject extends MemoryObject {
     if (index * PAGE_SIZE >= this.#size) return SUPPLY_BUS;
     const pfn = this.core.keeper.takeZeroed();
     return pfn < 0 ? SUPPLY_NO_MEMORY : this.adopt(index, pfn);
+  }
+
+  /** See {@link MemoryObject.canFillBlock}: nobody has stored to the pages. */
+  override canFillBlock(index: number): boolean {
+    return (index + TABLE_PAGES) * PAGE_SIZE <= this.#size && !this.pages.hasAny(index, index + TABLE_PAGES);
+  }
+
+  /** See {@link MemoryObject.fillBlock}: zeroes. */
+  override fillBlock(_index: number, pfn: number): boolean {
+    zeroBlock(this.core, pfn, TABLE_PAGES);
+    return true;
   }
 
   /** Sets the size; bytes beyond the old one read as zero. */

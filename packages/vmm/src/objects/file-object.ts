@@ -8,7 +8,7 @@ import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { BackingStore, IoOutcome } from "../ports.ts";
 import { ReadAhead } from "../reclaim/read-ahead.ts";
-import { PAGE_SIZE } from "../units.ts";
+import { PAGE_SIZE, TABLE_PAGES } from "../units.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
 /** Pages written in one call at most, when they lie in a row. */
@@ -78,6 +78,29 @@ export class FileObject extends MemoryObject {
     core.stats.fileReads++;
     this.supplyRead = true;
     return this.adopt(index, pfn);
+  }
+
+  /** See {@link MemoryObject.canFillBlock}: the last page of the file is never among them, so its tail needs no care. */
+  override canFillBlock(index: number): boolean {
+    if ((index + TABLE_PAGES) * PAGE_SIZE > this.#size) return false;
+    let resident = false;
+    this.pages.forEach(index, index + TABLE_PAGES, (page) => (resident ||= this.core.pages.isResident(page)));
+    return !resident;
+  }
+
+  /** See {@link MemoryObject.fillBlock}: the bytes of the file, read in clusters. */
+  override fillBlock(index: number, pfn: number): boolean {
+    const cluster = this.#cluster;
+    for (let at = 0; at < TABLE_PAGES; at += CLUSTER_PAGES) {
+      if (this.#backing.read((index + at) * PAGE_SIZE, cluster) !== "ok") {
+        this.core.stats.ioErrors++;
+        return false;
+      }
+      for (let page = 0; page < CLUSTER_PAGES; page++)
+        this.core.window.write(pfn + at + page, 0, cluster.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
+    }
+    this.core.stats.fileReads += TABLE_PAGES;
+    return true;
   }
 
   /** See {@link MemoryObject.dirtied}. */

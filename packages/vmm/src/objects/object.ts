@@ -62,6 +62,16 @@ export abstract class MemoryObject {
   /** Makes the page at `index` exist, resident, and returns it; or a SUPPLY_… code. Called where the object has no such page. */
   abstract supply(index: number): number;
 
+  /** Whether {@link fillBlock} may be called for the 512 pages from `index` on: they lie within the size, and none of them has a content in memory or swap. */
+  canFillBlock(_index: number): boolean {
+    return false;
+  }
+
+  /** Gives the 512 frames from `pfn` on what the pages from `index` on hold. False: the store failed, and nothing has changed. */
+  fillBlock(_index: number, _pfn: number): boolean {
+    return false;
+  }
+
   /** Whether the object is gone. */
   get isDestroyed(): boolean {
     return this.#destroyed;

@@ -1,7 +1,7 @@
 /** 2M pages out of page faults, and what becomes of them when a part is treated differently. */
 import { describe, expect, test } from "vitest";
 
-import { PAGE_2M, PAGE_SIZE, READ, SpaceMemory, WRITE, type AddressSpace } from "@pagewright/vmm";
+import { MemoryBacking, PAGE_2M, PAGE_SIZE, READ, SpaceMemory, WRITE, type AddressSpace } from "@pagewright/vmm";
 
 import { BENCHES, UNIT, demandFilled, fill, leafAt, mapLarge, plainBench } from "./kit.ts";
 
@@ -213,3 +213,33 @@ test("by the manager's setting 2M pages are used nowhere, where advised, or ever
     expect({ use, advice, leaf: leafAt(space, at / PAGE_SIZE) }).toEqual({ use, advice, leaf });
   }
 });
+
+for (const [name, bench] of BENCHES)
+  test(`a file's pages come 512 at once and are mapped by a leaf for loads alone, on ${name}`, () => {
+    const { vmm, space, bytes } = bench();
+    const backing = new MemoryBacking(2 * PAGE_2M + 5000);
+    for (let page = 1; page <= 2 * UNIT; page++)
+      backing.write((page - 1) * PAGE_SIZE + 12, Uint8Array.of(page & 255, page >> 8, 0, 0));
+    const file = vmm.openFile(backing);
+    const vpn = mapLarge(space, 3, { object: file, shared: true });
+    expect(bytes.load32((vpn + 700) * PAGE_SIZE + 12)).toBe(701);
+    expect([leafAt(space, vpn), leafAt(space, vpn + UNIT), vmm.stats.majorFaults]).toEqual([1, UNIT, 1]);
+    expect(vmm.stats.fileReads).toBe(UNIT);
+    demandFilled(bytes, vpn, 2 * UNIT);
+    expect(vmm.stats.majorFaults).toBe(2);
+    // A store makes one page dirty, not 512.
+    bytes.store32((vpn + 3) * PAGE_SIZE + 12, 99);
+    expect([leafAt(space, vpn), leafAt(space, vpn + UNIT)]).toEqual([1, UNIT]);
+    expect(space.sync(vpn * PAGE_SIZE, 2 * PAGE_2M)).toBe("ok");
+    expect([vmm.stats.fileWrites, backing.bytes[3 * PAGE_SIZE + 12]]).toEqual([1, 99]);
+    // The end of the file lies in the third unit: it stays in 4K pages.
+    expect([bytes.load32((vpn + 2 * UNIT) * PAGE_SIZE), leafAt(space, vpn + 2 * UNIT)]).toEqual([0, 1]);
+    const private2M = mapLarge(space, 1, { object: file, offset: PAGE_2M });
+    demandFilled(bytes, private2M, UNIT, 0, UNIT);
+    expect(leafAt(space, private2M)).toBe(UNIT);
+    bytes.store32(private2M * PAGE_SIZE + 12, 5);
+    expect([leafAt(space, private2M), bytes.load32((vpn + UNIT) * PAGE_SIZE + 12)]).toEqual([1, UNIT + 1]);
+    file.resize(PAGE_2M + 7 * PAGE_SIZE);
+    expect(bytes.load32((vpn + UNIT + 7) * PAGE_SIZE)).toBe(-1);
+    vmm.check();
+  });
