@@ -172,3 +172,25 @@ test("a second map that is not listed is what the words in memoryParameters make
   expect(firmwareMapFromJson(listed, { list: "userEntries" }).entries).toEqual([{ base: 0, end: 4096, type: 1 }]);
   expect(() => firmwareMapFromJson({ entries: [] }, { list: "userEntries" })).toThrow("userEntries");
 });
+
+test("memory that two NUMA ranges name counts once, for the first", () => {
+  const json = {
+    entries: [{ base: "0x0", length: "0x400000", type: 1 }],
+    srat: [
+      { node: 0, base: "0x0", length: "0x200000" },
+      { node: 0, base: "0x100000", length: "0x200000" },
+      { node: 1, base: "0x200000", length: "0x200000" },
+    ],
+  };
+  const map = firmwareMapFromJson(json);
+  expect(map.affinity.map(({ node, base, end }) => [node, base, end])).toEqual([
+    [0, 0, 0x200000],
+    [0, 0x200000, 0x300000],
+    [1, 0x300000, 0x400000],
+  ]);
+  expect(summariseMap(map).usablePagesByNode).toEqual({ 0: 0x300, 1: 0x100 });
+  expect(new PhysicalMap(map).frameRanges().map(({ start, end, node }) => [start, end, node])).toEqual([
+    [0, 0x300, 0],
+    [0x300, 0x400, 1],
+  ]);
+});

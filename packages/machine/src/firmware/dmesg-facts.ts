@@ -17,7 +17,7 @@ import type { FirmwareMtrr } from "./firmware-map.ts";
 
 /** Facts read so far. */
 export interface LogFacts {
-  /** NUMA ranges; those of one node are disjoint. */
+  /** NUMA ranges, as printed: they may overlap. */
   readonly affinity: AffinityRange[];
   /** Variable MTRRs, each once. */
   readonly mtrrs: FirmwareMtrr[];
@@ -69,20 +69,6 @@ function affinityOf(line: string): AffinityRange | null {
   };
 }
 
-/** Adds what no earlier range of the same node has: some kernels print the whole of what they know of a node each time. */
-function addAffinity(known: AffinityRange[], range: AffinityRange): void {
-  let parts = [range];
-  for (const { node, base, end } of known)
-    if (node === range.node)
-      parts = parts.flatMap((part) =>
-        [
-          { ...part, end: Math.min(part.end, base) },
-          { ...part, base: Math.max(part.base, end) },
-        ].filter((one) => one.base < one.end),
-      );
-  known.push(...parts);
-}
-
 function mtrrOf(line: string): FirmwareMtrr | null {
   const listed = MTRR_LINE.exec(line);
   if (listed !== null) {
@@ -103,7 +89,7 @@ function mtrrOf(line: string): FirmwareMtrr | null {
 /** Reads what one line says into `facts`. */
 export function readFacts(line: string, facts: LogFacts): void {
   const range = affinityOf(line);
-  if (range !== null) addAffinity(facts.affinity, range);
+  if (range !== null) facts.affinity.push(range);
   if (CLEANED_UP.test(line)) facts.mtrrs.length = 0;
   const register = mtrrOf(line);
   const isKnown = ({ base, length, type }: FirmwareMtrr): boolean =>

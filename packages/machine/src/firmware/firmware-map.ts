@@ -58,7 +58,7 @@ export interface FirmwareMap {
   readonly entries: readonly FirmwareEntry[];
   /** What sanitising changed. */
   readonly changes: readonly MapChange[];
-  /** SRAT ranges; empty where the machine has one node. */
+  /** SRAT ranges, disjoint; empty where the machine has one node. */
   readonly affinity: readonly AffinityRange[];
   /** The default memory type in the machine's MTRRs, or null where unknown. */
   readonly mtrrDefault: string | null;
@@ -73,7 +73,27 @@ export interface FirmwareMap {
 /** Facts that a {@link FirmwareMap} may have beside its entries. */
 export type FirmwareFacts = Partial<Omit<FirmwareMap, "raw" | "entries" | "changes">>;
 
-/** Returns the firmware map of `raw` entries and other facts; entries are sanitised, with a report. */
+/**
+ * Returns NUMA ranges without what an earlier one has: some kernels print the whole of what they know of a node each time, and
+ * an SRAT may name memory twice. The first that names it has it.
+ */
+function disjoint(ranges: readonly AffinityRange[]): readonly AffinityRange[] {
+  const out: AffinityRange[] = [];
+  for (const range of ranges) {
+    let parts = [range];
+    for (const { base, end } of out)
+      parts = parts.flatMap((part) =>
+        [
+          { ...part, end: Math.min(part.end, base) },
+          { ...part, base: Math.max(part.base, end) },
+        ].filter((one) => one.base < one.end),
+      );
+    out.push(...parts);
+  }
+  return out;
+}
+
+/** Returns the firmware map of `raw` entries and other facts; entries are sanitised, with a report, NUMA ranges made disjoint. */
 export function firmwareMapOf(raw: readonly RawEntry[], facts: FirmwareFacts = {}): FirmwareMap {
   const { entries, changes } = sanitiseEntries(raw);
   return {
@@ -81,7 +101,7 @@ export function firmwareMapOf(raw: readonly RawEntry[], facts: FirmwareFacts = {
     raw,
     entries,
     changes,
-    affinity: facts.affinity ?? [],
+    affinity: disjoint(facts.affinity ?? []),
     mtrrDefault: facts.mtrrDefault ?? null,
     mtrrs: facts.mtrrs ?? [],
     bars: facts.bars ?? [],
