@@ -131,6 +131,24 @@ export abstract class BaseAllocator implements Allocator {
     return to;
   }
 
+  /** A snapshot whose live blocks are counted by walking. */
+  protected measure(reservedBytes: number, metadataBytes: number, sourceCalls: number): HeapStats {
+    let liveBlocks = 0;
+    let liveBytes = 0;
+    this.walk((_address, bytes) => {
+      liveBlocks++;
+      liveBytes += bytes;
+    });
+    return { liveBlocks, liveBytes, reservedBytes, metadataBytes, sourceCalls };
+  }
+
+  /** Makes every later use throw `destroyed`. */
+  protected end(): void {
+    this.allocate = (size) => {
+      throw new HeapError("destroyed", size);
+    };
+  }
+
   /** Allocates, then fills with zero. */
   allocateZeroed(size: number, alignment = 0, hint = 0): number {
     if (this.memory === null) throw new HeapError("no-memory", size);

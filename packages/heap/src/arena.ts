@@ -8,10 +8,10 @@ export interface ArenaOptions {
   readonly chunkBytes?: number;
 }
 
-/** One range of the source: `[start, end)`, bumped up to `top` when it is not the last. */
+/** One range of the source, in use up to `top`. */
 interface Chunk {
   readonly start: number;
-  readonly end: number;
+  end: number;
   top: number;
 }
 
@@ -21,6 +21,9 @@ export interface ArenaMark {
   readonly top: number;
   readonly blocks: number;
 }
+
+/** The chunk of an arena that has none: full. */
+const NOTHING: Chunk = { start: 0, end: 0, top: 0 };
 
 /**
  * A bump allocator: allocating adds to a number, everything dies together, or back to a mark.
@@ -33,10 +36,10 @@ export class Arena extends BaseAllocator {
   readonly #source: HeapSource;
   readonly #chunkBytes: number;
   #chunks: Chunk[] = [];
-  #top = 0;
-  #end = 0;
+  /** The last chunk: the one that is bumped. */
+  #chunk: Chunk = NOTHING;
   /** Where the newest block starts. */
-  #last = 0;
+  #newest = NO_ADDRESS;
   #blocks = 0;
   #calls = 0;
 
@@ -49,88 +52,92 @@ export class Arena extends BaseAllocator {
   /** Bumps: two additions and a comparison. */
   allocate(size: number, alignment = 8): number {
     requireRequest(size, alignment);
-    const unit = alignment === 0 ? 8 : alignment;
-    const address = Math.ceil(this.#top / unit) * unit;
-    const top = address + Math.max(size, 1);
-    if (top > this.#end) return this.#allocateInNext(size, unit);
-    this.#top = top;
-    this.#last = address;
+    const chunk = this.#chunk;
+    const unit = alignment || 8;
+    const address = Math.ceil(chunk.top / unit) * unit;
+    const top = address + (size || 1);
+    if (top > chunk.end) return this.#grow(size || 1, unit) ? this.allocate(size, unit) : NO_ADDRESS;
+    chunk.top = top;
+    this.#newest = address;
     this.#blocks++;
     return address;
   }
 
-  #allocateInNext(size: number, unit: number): number {
-    const bytes = Math.ceil(Math.max(this.#chunkBytes, size, 1) / 8) * 8;
-    this.#calls++;
-    let start = this.#source.reserve(bytes, Math.max(unit, 8));
-    let end = start + bytes;
-    if (start === NO_ADDRESS) {
+  /** Takes a range of the source, or just the block's bytes where there is no more. */
+  #grow(size: number, unit: number): boolean {
+    for (const bytes of [Math.ceil(Math.max(this.#chunkBytes, size) / 8) * 8, size]) {
       this.#calls++;
-      start = this.#source.reserve(Math.max(size, 1), Math.max(unit, 8));
-      if (start === NO_ADDRESS) return NO_ADDRESS;
-      end = start + Math.max(size, 1);
+      const start = this.#source.reserve(bytes, Math.max(unit, 8));
+      if (start === NO_ADDRESS) continue;
+      if (this.#chunk.end !== start || this.#chunk === NOTHING) {
+        this.#chunk = { start, end: start, top: start };
+        this.#chunks.push(this.#chunk);
+      }
+      this.#chunk.end += bytes;
+      return true;
     }
-    const last = this.#chunks.at(-1);
-    if (last?.end === start) this.#chunks[this.#chunks.length - 1] = { start: last.start, end, top: 0 };
-    else {
-      if (last !== undefined) last.top = this.#top;
-      this.#chunks.push({ start, end, top: 0 });
-      this.#top = start;
-    }
-    this.#end = end;
-    return this.allocate(size, unit);
+    return false;
   }
 
   /** Takes the newest block back; any other block stays until rewind or reset. */
   free(address: number): void {
-    if (!this.owns(address)) throw new HeapError("wild-free", address);
-    if (address !== this.#last || this.#blocks === 0) return;
-    this.#top = address;
+    this.#chunkOf(address);
+    if (address !== this.#newest) return;
+    this.#chunk.top = address;
     this.#blocks--;
-    this.#last = NO_ADDRESS;
+    this.#newest = NO_ADDRESS;
   }
 
   /** In place for the newest block; any other block is moved, since nobody knows where it ends. */
   override resize(address: number, size: number): number {
     requireRequest(size, 0);
     const usable = this.usableSize(address);
-    if (address !== this.#last || address + Math.max(size, 1) > this.#end) return this.move(address, usable, size);
-    this.#top = address + Math.max(size, 1);
+    const top = address + (size || 1);
+    if (address !== this.#newest || top > this.#chunk.end) return this.move(address, usable, size);
+    this.#chunk.top = top;
     return address;
+  }
+
+  #find(address: number): Chunk | undefined {
+    return this.#chunks.find(({ start, end, top }) => address >= start && address <= top && address < end);
+  }
+
+  #chunkOf(address: number): Chunk {
+    const chunk = this.#find(address);
+    if (chunk === undefined) throw new HeapError("wild-free", address);
+    return chunk;
   }
 
   /** The bytes up to the newest end in the block's chunk. */
   usableSize(address: number): number {
-    const at = this.#chunks.findIndex((chunk) => address >= chunk.start && address < chunk.end);
-    const chunk = this.#chunks[at];
-    if (chunk === undefined || address > this.#topOf(at)) throw new HeapError("wild-free", address);
-    return this.#topOf(at) - address;
+    return this.#chunkOf(address).top - address;
   }
 
   /** Whether the address lies in what was bumped. */
   owns(address: number): boolean {
-    return this.#chunks.some(
-      (chunk, at) => address >= chunk.start && address <= this.#topOf(at) && address < chunk.end,
-    );
+    return this.#find(address) !== undefined;
   }
 
   /** A place to rewind to. */
   mark(): ArenaMark {
-    return { chunks: this.#chunks.length, top: this.#top, blocks: this.#blocks };
+    return { chunks: this.#chunks.length, top: this.#chunk.top, blocks: this.#blocks };
   }
 
   /** Ends the life of everything allocated since the mark. @throws HeapError `bad-option` for a mark that was rewound over. */
   rewind(mark: ArenaMark): void {
     if (mark.chunks > this.#chunks.length || mark.blocks > this.#blocks) throw new HeapError("bad-option", mark.top);
-    for (const chunk of this.#chunks.splice(Math.max(mark.chunks, 1))) {
-      this.#calls++;
-      this.#source.release(chunk.start, chunk.end - chunk.start);
-    }
-    const last = this.#chunks.at(-1);
-    this.#top = mark.chunks === 0 ? (last?.start ?? 0) : mark.top;
-    this.#end = last?.end ?? 0;
-    this.#last = NO_ADDRESS;
+    this.#releaseFrom(mark.chunks || 1);
+    this.#chunk.top = mark.chunks === 0 ? this.#chunk.start : mark.top;
     this.#blocks = mark.blocks;
+  }
+
+  #releaseFrom(count: number): void {
+    for (const { start, end } of this.#chunks.splice(count)) {
+      this.#calls++;
+      this.#source.release(start, end - start);
+    }
+    this.#chunk = this.#chunks.at(-1) ?? NOTHING;
+    this.#newest = NO_ADDRESS;
   }
 
   /** Runs `work`; what it allocated here dies when it returns or throws. */
@@ -143,40 +150,22 @@ export class Arena extends BaseAllocator {
     }
   }
 
-  #topOf(at: number): number {
-    return at === this.#chunks.length - 1 ? this.#top : (this.#chunks[at]?.top ?? 0);
-  }
-
   /** A snapshot; `liveBytes` counts padding and blocks freed but not rewound. */
   stats(): HeapStats {
-    let live = 0;
-    let reserved = 0;
-    this.#chunks.forEach((chunk, at) => {
-      live += this.#topOf(at) - chunk.start;
-      reserved += chunk.end - chunk.start;
-    });
-    return {
-      liveBlocks: this.#blocks,
-      liveBytes: live,
-      reservedBytes: reserved,
-      metadataBytes: this.#chunks.length * 24,
-      sourceCalls: this.#calls,
-    };
+    const chunks = this.#chunks.length;
+    const reserved = this.#chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+    return { ...this.measure(reserved, chunks * 24, this.#calls), liveBlocks: this.#blocks };
   }
 
-  /** The top lies in the last chunk, every other chunk's in it. */
+  /** A chunk's top lies in it. */
   check(): void {
-    this.#chunks.forEach((chunk, at) => {
-      const top = this.#topOf(at);
-      requireInvariant(top >= chunk.start && top <= chunk.end, top, "an arena's top lies in its chunk");
-    });
+    for (const { start, end, top } of this.#chunks)
+      requireInvariant(top >= start && top <= end, top, "an arena's top lies in its chunk");
   }
 
   /** Visits the used part of every chunk: blocks leave no trace. */
   walk(visit: (address: number, bytes: number) => void): void {
-    this.#chunks.forEach((chunk, at) => {
-      if (this.#topOf(at) > chunk.start) visit(chunk.start, this.#topOf(at) - chunk.start);
-    });
+    for (const { start, top } of this.#chunks) if (top > start) visit(start, top - start);
   }
 
   /** Forgets all blocks and keeps the first chunk. */
@@ -186,11 +175,8 @@ export class Arena extends BaseAllocator {
 
   /** Forgets all blocks and gives all chunks back. */
   destroy(): void {
-    for (const { start, end } of this.#chunks) this.#source.release(start, end - start);
-    this.#chunks = [];
-    this.#top = this.#end = this.#blocks = 0;
-    this.allocate = () => {
-      throw new HeapError("destroyed", 0);
-    };
+    this.#releaseFrom(0);
+    this.#blocks = 0;
+    this.end();
   }
 }

@@ -1,46 +1,59 @@
-/**
- * A set of small numbers whose smallest element is found in as many steps as it has levels: bits, in a tree of words in
- * which a bit says that the word below is not 0. 2^20 numbers have four levels, 2^25 have five.
- */
-export class BitTree {
-  /** All levels, the elements first. */
-  readonly #words: Int32Array;
-  /** Where each level starts. */
-  readonly #levels: readonly number[];
-  readonly #size: number;
+/** Words that are taken together, when the first of their bits is set. */
+const PAGE_WORDS = 64;
 
-  /** @param words the words to live in: {@link BitTree.wordsFor} of them, zero. */
-  constructor(size: number, words: Int32Array) {
+/*
+ * A set of numbers below `size` as bits, with a tree of words over them, 32 to one, in which a bit says that the word below is not 0. The words of
+ * all levels follow each other, from the lowest level up, in pages that are made when they are first written to: a set takes memory for the
+ * parts that were ever in use.
+ */
+
+/** A set of whole numbers whose smallest is found in a number of steps that depends on its size alone. */
+export class BitTree {
+  readonly #size: number;
+  /** By level: its first word. */
+  readonly #levels: readonly number[];
+  readonly #wordsFor: (words: number) => Int32Array;
+  #pages: (Int32Array | undefined)[] = [];
+  /** Bytes of the pages. */
+  bytes = 0;
+
+  /** @param size the numbers are below it. */
+  constructor(size: number, wordsFor: (words: number) => Int32Array) {
     const levels = [0];
     let start = 0;
     for (let count = Math.ceil(size / 32); count > 1; count = Math.ceil(count / 32)) levels.push((start += count));
     this.#size = size;
     this.#levels = levels;
-    this.#words = words;
+    this.#wordsFor = wordsFor;
   }
 
-  /** Words that the set of the numbers below `size` needs. */
-  static wordsFor(size: number): number {
-    let words = 0;
-    for (let count = Math.ceil(size / 32); ; count = Math.ceil(count / 32)) {
-      words += count;
-      if (count <= 1) return words;
+  #read(word: number): number {
+    const page = this.#pages[Math.floor(word / PAGE_WORDS)];
+    return page === undefined ? 0 : page[word % PAGE_WORDS]!;
+  }
+
+  #write(word: number, bits: number): void {
+    const at = Math.floor(word / PAGE_WORDS);
+    let page = this.#pages[at];
+    if (page === undefined) {
+      page = this.#pages[at] = this.#wordsFor(PAGE_WORDS);
+      this.bytes += PAGE_WORDS * 4;
     }
+    page[word % PAGE_WORDS] = bits;
   }
 
   /** Whether the number is in the set. */
   has(number: number): boolean {
-    return number < this.#size && (this.#words[number >>> 5]! & (1 << number)) !== 0;
+    return number < this.#size && (this.#read(number >>> 5) & (1 << number)) !== 0;
   }
 
   /** Puts a number in: ends at the first word that was not 0. */
   add(number: number): void {
-    const words = this.#words;
     let at = number;
     for (const level of this.#levels) {
       const word = level + (at >>> 5);
-      const before = words[word]!;
-      words[word] = before | (1 << at);
+      const before = this.#read(word);
+      this.#write(word, before | (1 << at));
       if (before !== 0) return;
       at >>>= 5;
     }
@@ -48,12 +61,11 @@ export class BitTree {
 
   /** Takes a number out: ends at the first word that stays other than 0. */
   delete(number: number): void {
-    const words = this.#words;
     let at = number;
     for (const level of this.#levels) {
       const word = level + (at >>> 5);
-      const after = words[word]! & ~(1 << at);
-      words[word] = after;
+      const after = this.#read(word) & ~(1 << at);
+      this.#write(word, after);
       if (after !== 0) return;
       at >>>= 5;
     }
@@ -63,15 +75,27 @@ export class BitTree {
   first(): number {
     let at = 0;
     for (let level = this.#levels.length - 1; level >= 0; level--) {
-      const bits = this.#words[(this.#levels[level] ?? 0) + at]!;
+      const bits = this.#read((this.#levels[level] ?? 0) + at);
       if (bits === 0) return -1;
       at = at * 32 + 31 - Math.clz32(bits & -bits);
     }
     return at;
   }
 
+  /** Visits the numbers in ascending order. */
+  forEach(visit: (number: number) => void): void {
+    const end = Math.ceil(this.#size / 32);
+    for (let word = 0; word < end; word++) {
+      if (this.#pages[Math.floor(word / PAGE_WORDS)] === undefined) word += PAGE_WORDS - 1 - (word % PAGE_WORDS);
+      else
+        for (let bits = this.#read(word); bits !== 0; bits &= bits - 1)
+          visit(word * 32 + 31 - Math.clz32(bits & -bits));
+    }
+  }
+
   /** Takes everything out. */
   clear(): void {
-    this.#words.fill(0);
+    this.#pages = [];
+    this.bytes = 0;
   }
 }

@@ -5,7 +5,7 @@ import { HeapError } from "./errors.ts";
 
 /** How a buddy heap is built. */
 export interface BuddyOptions {
-  /** Bytes that it manages, a power of two times `minBytes`; taken from the source at once. */
+  /** Bytes that it manages, a power of two times `minBytes`; taken from the source at once. Its own state grows with the parts that were ever in use. */
   readonly bytes: number;
   /** Smallest block, a power of two; 32 by default. */
   readonly minBytes?: number;
@@ -17,7 +17,7 @@ export interface BuddyOptions {
  * Binary buddies: a block of order k has 2^k smallest blocks and starts at a multiple of them; a free block merges with its
  * buddy, whose number differs in one bit.
  *
- * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block, nothing in the memory itself. An operation takes at
+ * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block of the parts that were ever in use, nothing in the memory itself. An operation takes at
  * most (orders × levels of a set) steps. Blocks are aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
  */
 export class Buddy extends BaseAllocator {
@@ -31,7 +31,6 @@ export class Buddy extends BaseAllocator {
   readonly #live: readonly BitTree[];
   /** Word 0, bit k: there is a free block of order k. */
   readonly #state: Int32Array;
-  readonly #words: number;
 
   /** @throws HeapError `bad-option` where a size is no power of two or the source has no such range. */
   constructor(source: HeapSource, options: BuddyOptions) {
@@ -47,17 +46,11 @@ export class Buddy extends BaseAllocator {
     this.#shift = shift;
     this.#orders = orders;
     const wordsFor = options.wordsFor ?? ((words: number) => new Int32Array(words));
-    let words = 1;
     const trees = (): BitTree[] =>
-      Array.from({ length: orders }, (_, order) => {
-        const size = 2 ** (orders - 1 - order);
-        words += BitTree.wordsFor(size);
-        return new BitTree(size, wordsFor(BitTree.wordsFor(size)));
-      });
+      Array.from({ length: orders }, (_, order) => new BitTree(2 ** (orders - 1 - order), wordsFor));
     this.#free = trees();
     this.#live = trees();
     this.#state = wordsFor(1);
-    this.#words = words;
     this.#base = source.reserve(bytes, Math.min(bytes, 2 ** 30));
     if (this.#base === -1) this.#base = source.reserve(bytes, minBytes);
     if (this.#base === -1) throw new HeapError("bad-option", bytes, "the source has no such range");
@@ -171,48 +164,48 @@ export class Buddy extends BaseAllocator {
 
   /** A snapshot, by walking. */
   stats(): HeapStats {
-    let liveBlocks = 0;
-    let liveBytes = 0;
-    this.walk((_address, bytes) => {
-      liveBlocks++;
-      liveBytes += bytes;
-    });
-    return { liveBlocks, liveBytes, reservedBytes: this.#bytes, metadataBytes: this.#words * 4, sourceCalls: 1 };
+    const metadata = [...this.#free, ...this.#live].reduce((sum, { bytes }) => sum + bytes, 4);
+    return this.measure(this.#bytes, metadata, 1);
   }
 
   /** Free and live blocks together are the whole range, each byte once, and no two free buddies stand side by side. */
   check(): void {
-    const owner = new Uint8Array(2 ** (this.#orders - 1));
-    for (let order = 0; order < this.#orders; order++) {
-      const isAnyFree = this.#free[order]?.first() !== -1;
-      requireInvariant(
-        ((this.#state[0]! & (1 << order)) !== 0) === isAnyFree,
-        order,
-        "the word of orders names those with free blocks",
-      );
-      for (let block = 0; block < 2 ** (this.#orders - 1 - order); block++) {
-        const isFree = this.#free[order]?.has(block) === true;
-        if (!isFree && this.#live[order]?.has(block) !== true) continue;
-        const cells = owner.subarray(block * 2 ** order, (block + 1) * 2 ** order);
-        requireInvariant(!cells.includes(1), block, "no two blocks overlap");
-        requireInvariant(
-          !isFree || order === this.#orders - 1 || this.#free[order]?.has(block ^ 1) !== true,
-          block,
-          "free buddies are merged",
-        );
-        cells.fill(1);
-      }
+    const end = 2 ** (this.#orders - 1);
+    let blocks = 0;
+    for (let at = 0; at < end; blocks++) {
+      const order = this.#blockAt(at);
+      requireInvariant(order >= 0, at, "every byte is in a block");
+      at += 2 ** order;
     }
-    requireInvariant(!owner.includes(0), 0, "every byte is in a block");
+    for (let order = 0; order < this.#orders; order++) {
+      const named = (this.#state[0]! & (1 << order)) !== 0;
+      const isAnyFree = this.#free[order]?.first() !== -1;
+      requireInvariant(named === isAnyFree, order, "the word of orders names those with free blocks");
+      this.#live[order]?.forEach(() => blocks--);
+      this.#free[order]?.forEach((block) => {
+        blocks--;
+        const isAlone = order === this.#orders - 1 || this.#free[order]?.has(block ^ 1) !== true;
+        requireInvariant(isAlone, block, "free buddies are merged");
+      });
+    }
+    requireInvariant(blocks === 0, blocks, "no two blocks overlap");
+  }
+
+  /** The order of the free or live block that starts at a smallest block, or −1. */
+  #blockAt(at: number): number {
+    for (let order = 0, block = at; order < this.#orders; order++, block /= 2) {
+      if (this.#live[order]?.has(block) === true || this.#free[order]?.has(block) === true) return order;
+      if ((block & 1) !== 0) return -1;
+    }
+    return -1;
   }
 
   /** By order, from the smallest. */
   walk(visit: (address: number, bytes: number) => void): void {
-    for (let order = 0; order < this.#orders; order++) {
+    this.#live.forEach((tree, order) => {
       const bytes = this.#minBytes * 2 ** order;
-      for (let block = 0; block < 2 ** (this.#orders - 1 - order); block++)
-        if (this.#live[order]?.has(block) === true) visit(this.#base + block * bytes, bytes);
-    }
+      tree.forEach((block) => visit(this.#base + block * bytes, bytes));
+    });
   }
 
   /** One free block of the highest order. */
@@ -226,8 +219,6 @@ export class Buddy extends BaseAllocator {
   destroy(): void {
     this.#source.release(this.#base, this.#bytes);
     for (const tree of [...this.#free, ...this.#live]) tree.clear();
-    this.allocate = (size) => {
-      throw new HeapError("destroyed", size);
-    };
+    this.end();
   }
 }

@@ -1,4 +1,3 @@
-import { HeapError } from "./errors.ts";
 import type { Clock, RangeSource } from "./ports.ts";
 
 /** When an allocator takes memory from its source, and when it gives some back. */
@@ -13,22 +12,17 @@ export interface GrowthPolicy {
   readonly clock?: Clock;
 }
 
-/** One contiguous range taken from the source: `bytes` from `address`, of which the first is word `word`. */
+/** One contiguous range taken from the source. */
 export interface Chunk {
   readonly address: number;
   bytes: number;
-  readonly word: number;
 }
 
-/** The ranges that an allocator has taken from its source, in the order of their words, and the policy for more. */
+/** The ranges that an allocator has taken from its source, in the order in which they came, and the policy for more. */
 export class Chunks {
   readonly #source: RangeSource;
-  readonly #least: number;
-  readonly #retainBytes: number;
-  readonly #retainMs: number;
-  readonly #clock: Clock | null;
+  readonly #policy: GrowthPolicy;
   #lastGrowth = 0;
-  /** The ranges, ascending in words. */
   readonly list: Chunk[] = [];
   /** Calls to the source so far. */
   calls = 0;
@@ -37,41 +31,31 @@ export class Chunks {
 
   constructor(source: RangeSource, policy: GrowthPolicy) {
     this.#source = source;
-    this.#least = policy.chunkBytes ?? 65536;
-    this.#retainBytes = policy.retainBytes ?? 2 ** 20;
-    this.#retainMs = policy.retainMs ?? 1000;
-    this.#clock = policy.clock ?? null;
-    if (!(this.#least >= 1)) throw new HeapError("bad-option", this.#least, "chunkBytes must be at least 1");
+    this.#policy = policy;
   }
 
   /**
-   * Takes more from the source: as the policy says, or `bytes` where that much is not there.
+   * Takes more from the source: as the policy says, or `bytes` where that much is not there. What follows the last chunk makes that one longer.
    *
-   * @param word the first word of a range that does not follow the last one.
-   * @returns the range, new or grown, with the bytes that it grew by; null where the source has nothing.
+   * @param unit what is taken is a multiple of this.
+   * @returns how many bytes came, at the end of the last chunk; 0 where the source has nothing.
    */
-  grow(bytes: number, unit: number, alignment: number, word: number): { chunk: Chunk; added: number } | null {
+  grow(bytes: number, unit: number, alignment: number): number {
+    const { chunkBytes = 65536, clock } = this.#policy;
     const least = Math.ceil(bytes / unit) * unit;
-    const wish = Math.max(least, Math.ceil(Math.max(this.#least, this.bytes / 8) / unit) * unit);
-    let added = wish;
-    let address = this.#reserve(wish, alignment);
-    if (address === -1 && least < wish) address = this.#reserve((added = least), alignment);
-    if (address === -1) return null;
-    this.bytes += added;
-    if (this.#clock !== null) this.#lastGrowth = this.#clock.now();
-    const last = this.list.at(-1);
-    if (last !== undefined && last.address + last.bytes === address) {
-      last.bytes += added;
-      return { chunk: last, added };
+    for (let wish = Math.max(least, Math.ceil(Math.max(chunkBytes, this.bytes / 8) / unit) * unit); ; wish = least) {
+      this.calls++;
+      const address = this.#source.reserve(wish, alignment);
+      if (address !== -1) {
+        this.bytes += wish;
+        this.#lastGrowth = clock?.now() ?? 0;
+        const last = this.list.at(-1);
+        if (last !== undefined && last.address + last.bytes === address) last.bytes += wish;
+        else this.list.push({ address, bytes: wish });
+        return wish;
+      }
+      if (!(wish > least)) return 0;
     }
-    const chunk = { address, bytes: added, word };
-    this.list.push(chunk);
-    return { chunk, added };
-  }
-
-  #reserve(bytes: number, alignment: number): number {
-    this.calls++;
-    return this.#source.reserve(bytes, alignment);
   }
 
   /** Gives the last `bytes` of a chunk back. */
@@ -83,26 +67,21 @@ export class Chunks {
     if (chunk.bytes === 0) this.list.splice(this.list.indexOf(chunk), 1);
   }
 
-  /** Says that the contents of a free range are not needed. @returns whether the source takes such hints. */
-  discard(address: number, bytes: number): boolean {
-    if (this.#source.discard === undefined) return false;
+  /** Says that the contents of a free range are not needed, where the source takes such hints. */
+  discard(address: number, bytes: number): void {
+    if (this.#source.discard === undefined) return;
     this.calls++;
     this.#source.discard(address, bytes);
-    return true;
   }
 
   /** How many of `free` bytes at the end of the heap the policy gives back now. */
   surplus(free: number): number {
-    if (this.#clock === null || free <= this.#retainBytes) return 0;
-    return this.#clock.now() - this.#lastGrowth < this.#retainMs ? 0 : free - this.#retainBytes;
+    const { clock, retainBytes = 2 ** 20, retainMs = 1000 } = this.#policy;
+    return clock !== undefined && clock.now() - this.#lastGrowth >= retainMs ? Math.max(free - retainBytes, 0) : 0;
   }
 
   /** Gives everything back. */
   releaseAll(): void {
-    for (const chunk of this.list.splice(0)) {
-      this.calls++;
-      this.#source.release(chunk.address, chunk.bytes);
-    }
-    this.bytes = 0;
+    while (this.list[0] !== undefined) this.shrink(this.list[0], this.list[0].bytes);
   }
 }

@@ -268,8 +268,6 @@ export class ObjectCache extends BaseAllocator {
     for (const magazines of this.#cpus) magazines.loaded = magazines.spare = [];
     this.#depot = [];
     this.#live = 0;
-    this.allocate = () => {
-      throw new HeapError("destroyed", this.#objectBytes);
-    };
+    this.end();
   }
 }

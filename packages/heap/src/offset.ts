@@ -328,12 +328,12 @@ export class OffsetAllocator extends BaseAllocator {
   /** @returns whether the new memory follows the last chunk or is enough by itself. */
   #extend(granules: number, lastEnd: number): boolean {
     const unit = this.#granule;
-    const grown = this.#chunks.grow(granules * unit, unit, unit & -unit, 0);
-    if (grown === null) return false;
-    const top = grown.chunk.address + grown.chunk.bytes;
-    const end = Math.floor(top / unit);
-    const isNew = grown.added === grown.chunk.bytes;
-    const from = isNew ? Math.ceil(grown.chunk.address / unit) : lastEnd;
+    const added = this.#chunks.grow(granules * unit, unit, unit & -unit);
+    const chunk = this.#chunks.list.at(-1);
+    if (added === 0 || chunk === undefined) return false;
+    const end = Math.floor((chunk.address + chunk.bytes) / unit);
+    const isNew = added === chunk.bytes;
+    const from = isNew ? Math.ceil(chunk.address / unit) : lastEnd;
     if (end <= from) return false;
     const node = this.#newNode();
     this.#start[node] = from;
@@ -363,15 +363,8 @@ export class OffsetAllocator extends BaseAllocator {
 
   /** A snapshot. */
   stats(): HeapStats {
-    let liveBytes = 0;
-    this.walk((_address, bytes) => (liveBytes += bytes));
-    return {
-      liveBlocks: this.#live,
-      liveBytes,
-      reservedBytes: this.#chunks.bytes,
-      metadataBytes: this.#state.length * 33 + this.#table.length * 4 + (this.#heads.length + this.#bits.length) * 4,
-      sourceCalls: this.#chunks.calls,
-    };
+    const tables = this.#state.length * 33 + (this.#table.length + this.#heads.length + this.#bits.length) * 4;
+    return this.measure(this.#chunks.bytes, tables, this.#chunks.calls);
   }
 
   /** Neighbours fit together, free ones are merged and in their bins, live ones can be found. */
@@ -427,8 +420,6 @@ export class OffsetAllocator extends BaseAllocator {
     this.#unused = NONE;
     this.#heads.fill(NONE);
     this.#bits.fill(0);
-    this.allocate = (size) => {
-      throw new HeapError("destroyed", size);
-    };
+    this.end();
   }
 }

@@ -1,5 +1,5 @@
 import { HeapError } from "./errors.ts";
-import { CLASS_OF_UNITS, SIZE_CLASSES } from "./size-classes.ts";
+import { SIZE_CLASSES } from "./size-classes.ts";
 import { MAGAZINE_WORDS, SLAB_WORDS } from "./slabs.ts";
 
 /*
@@ -38,13 +38,38 @@ export const RUNS: number = FIRSTS + SIZE_CLASSES.length;
 export const RUN_SIZES = 8;
 /** Words for the runs of one size: a count and 15 pages. */
 export const RUN_WORDS = 16;
-const OUTGOING: number = RUNS + RUN_SIZES * RUN_WORDS;
-/** Blocks that can be under way from one worker to another before the inbox is used. */
+const OUTGOING: number = Math.ceil((RUNS + RUN_SIZES * RUN_WORDS) / 16) * 16;
+/** Blocks that can be under way in one ring; what does not fit is chained. A power of two. */
 export const RING = 512;
-/** Words of a ring: how many blocks were handed over, how many taken in, how many put in, and from word 16 on the blocks. */
-export const RING_WORDS: number = 16 + RING;
 /** Blocks that are handed over together. */
 export const BATCH = 64;
+
+/*
+ * A ring from a slot to another: who writes what has a cache line of its own. Counters wrap.
+ *
+ *      word 0      16        32     33      34      35        48 …
+ *      ┌──────┬─ ─┬───────┬─ ─┬─────┬───────┬──────┬───────┬─ ─┬────────┐
+ *      │ sent │   │ taken │   │ put │ chain │ last │ count │   │ blocks │
+ *      └──────┴─ ─┴───────┴─ ─┴─────┴───────┴──────┴───────┴─ ─┴────────┘
+ *       sender,    receiver    sender: put in, not yet sent      sender
+ *       published
+ */
+
+/** How many blocks were handed over: the sender's, read by the receiver. */
+export const SENT = 0;
+/** How many blocks were taken in: the receiver's. */
+export const TAKEN = 16;
+/** How many blocks were put in: the sender's own. */
+export const PUT = 32;
+/** The first of the blocks that did not fit, which lead to each other through their own first words: the sender's own. */
+export const CHAIN = 33;
+/** The last of them. */
+export const CHAIN_LAST = 34;
+/** How many they are. */
+export const CHAIN_COUNT = 35;
+/** The first block. */
+export const BLOCKS = 48;
+const RING_WORDS: number = BLOCKS + RING;
 
 /** Where everything is in the memory of a shared heap. */
 export class SharedLayout {
@@ -124,9 +149,4 @@ export class SharedLayout {
   outgoing(slot: number, to: number): number {
     return this.slot(slot) + OUTGOING + to * RING_WORDS;
   }
-}
-
-/** The size class of a size of at most 1 KiB. */
-export function classOf(size: number): number {
-  return CLASS_OF_UNITS[(size + 7) >>> 3]!;
 }

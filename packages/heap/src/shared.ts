@@ -2,21 +2,11 @@ import { BaseAllocator, NO_ADDRESS, requireInvariant, requireRequest } from "./a
 import type { HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory } from "./ports.ts";
-import {
-  BATCH,
-  classOf,
-  HEIR,
-  INBOX,
-  LOCK,
-  RING,
-  RUN_SIZES,
-  RUN_WORDS,
-  RUNS,
-  SharedLayout,
-  STATE,
-} from "./shared-layout.ts";
+import { HEIR, LOCK, SharedLayout, STATE } from "./shared-layout.ts";
 import { SharedPages } from "./shared-pages.ts";
-import { SIZE_CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
+import { RemoteFrees } from "./shared-remote.ts";
+import { KeptRuns } from "./shared-runs.ts";
+import { CLASS_OF_UNITS, classFor, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
 import { BITS, listOf, MAGAZINE_WORDS, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
 
 /** How a shared heap is formatted. */
@@ -32,10 +22,6 @@ export interface SharedOptions {
 const OWNER = 4;
 const LIVE_RUN = 1;
 const CACHED_RUN = 3;
-/** Words of a ring: how many blocks were taken in (the owner's), and put in (the sender's). Counters wrap. */
-const TAKEN = 4;
-const PUT = 8;
-
 /** Bytes of a shared buffer, whose words may be read by others. */
 class SharedBytes implements BlockMemory {
   readonly #bytes: Uint8Array;
@@ -71,6 +57,10 @@ export class SharedHeap extends BaseAllocator {
   readonly #layout: SharedLayout;
   readonly #pages: SharedPages;
   readonly #slabs: Slabs;
+  readonly #remote: RemoteFrees;
+  readonly #runs: KeptRuns;
+  /** Takes a block in that another worker has freed. */
+  readonly #takeBack: (unit: number) => boolean;
   readonly #records: Int32Array;
   readonly #magazines: Int32Array;
   readonly #base: number;
@@ -78,19 +68,23 @@ export class SharedHeap extends BaseAllocator {
   /** The slot of this worker. */
   readonly slot: number;
   #isAttached = true;
+  /** The first misuse that was found among the blocks taken in. */
+  #misuse: HeapError | null = null;
 
   private constructor(layout: SharedLayout, slot: number) {
     super(new SharedBytes(layout.words.buffer as SharedArrayBuffer));
     this.#layout = layout;
     this.#pages = new SharedPages(layout);
+    this.#remote = new RemoteFrees(layout, slot);
+    this.#runs = new KeptRuns(layout, this.#pages, slot);
+    this.#takeBack = (unit) => this.#freeBack(unit);
     this.slot = slot;
     this.#records = layout.records;
     this.#magazines = layout.magazines(slot);
     this.#base = layout.base;
     this.#limit = layout.pages * SLAB_BYTES;
-    const arrays = [this.#magazines, layout.firsts(slot)];
     const ranges = { takeSlab: () => this.#takeSlab(), giveSlab: (slab: number) => this.#giveSlab(slab) };
-    this.#slabs = new Slabs(ranges, this.#records, () => arrays.shift() ?? new Int32Array(0));
+    this.#slabs = new Slabs(ranges, this.#records, this.#magazines, layout.firsts(slot));
   }
 
   /** Makes an empty heap in the buffer and attaches to it. @throws HeapError `bad-option` where the buffer is too small. */
@@ -135,7 +129,7 @@ export class SharedHeap extends BaseAllocator {
   /** Small: the top of a stack and one bit. Larger: a run of pages. */
   allocate(size: number, alignment = 0, _hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0 || size > SMALL_BYTES) return this.#allocateOdd(size, alignment);
-    return this.#allocateSmall(classOf(size));
+    return this.#allocateSmall(CLASS_OF_UNITS[(size + 7) >>> 3]!);
   }
 
   #allocateSmall(list: number): number {
@@ -159,15 +153,11 @@ export class SharedHeap extends BaseAllocator {
   #allocateOdd(size: number, alignment: number): number {
     this.#requireAttached();
     requireRequest(size, alignment);
-    if (size <= SMALL_BYTES && alignment <= SMALL_BYTES) {
-      let list = classOf(Math.max(size, alignment));
-      while (alignment > 8 && (SIZE_CLASSES[list] ?? SLAB_BYTES) % alignment !== 0) list++;
-      return this.#allocateSmall(list);
-    }
+    if (size <= SMALL_BYTES && alignment <= SMALL_BYTES) return this.#allocateSmall(classFor(size, alignment));
     const pages = Math.max(Math.ceil(size / SLAB_BYTES), 1);
     if (pages >= this.#layout.pages) return NO_ADDRESS;
     const aligned = Math.max(alignment / SLAB_BYTES, 1);
-    let page = aligned === 1 ? this.#cachedRun(pages) : -1;
+    let page = aligned === 1 ? this.#runs.take(pages) : -1;
     const phase = this.#base / SLAB_BYTES;
     if (page < 0) page = this.#pages.take(pages, aligned, phase);
     if (page < 0 && (this.#takeIn() || this.#giveBack())) {
@@ -179,22 +169,8 @@ export class SharedHeap extends BaseAllocator {
     return this.#base + page * SLAB_BYTES;
   }
 
-  /** A run that this worker has freed before, or −1. */
-  #cachedRun(pages: number): number {
-    const { words } = this.#layout;
-    const stack = this.#runStack(pages);
-    const count = pages > RUN_SIZES ? 0 : words[stack]!;
-    if (count === 0) return -1;
-    words[stack] = count - 1;
-    return words[stack + count]!;
-  }
-
-  #runStack(pages: number): number {
-    return this.#layout.slot(this.slot) + RUNS + (pages - 1) * RUN_WORDS;
-  }
-
   #takeSlab(): number {
-    let page = this.#cachedRun(1);
+    let page = this.#runs.take(1);
     if (page < 0) page = this.#pages.take(1, 1, 0);
     if (page < 0) return 0;
     this.#records[page * SLAB_WORDS] = 0;
@@ -207,106 +183,55 @@ export class SharedHeap extends BaseAllocator {
     this.#pages.give(slab / SLAB_WORDS, 1);
   }
 
-  /** Own blocks at once, others' into a ring to their owner. */
+  /** Own blocks at once, others' on their way to the owner. */
   free(address: number): void {
     const offset = address - this.#base;
     const slab = (offset >>> 12) * SLAB_WORDS;
     const header = this.#records[slab]!;
-    if (!(header < 0) || offset >= this.#limit || offset < 0) this.#freeRun(address, offset);
-    else if (this.#records[slab + OWNER] === this.slot) this.#freeOwn(address, offset, header);
-    else this.#freeFar(address, offset, this.#records[slab + OWNER]!);
-  }
-
-  #freeOwn(address: number, offset: number, header: number): void {
+    if (!(header < 0) || offset >= this.#limit || offset < 0) {
+      this.#freeRun(address, offset);
+      return;
+    }
     const unit = offset >>> 3;
-    const word = (unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15);
-    const bits = this.#records[word]!;
-    const bit = 1 << unit;
-    if ((bits & bit) === 0 || unit * 8 !== offset) this.#throwMisuse(address, offset);
-    this.#records[word] = bits ^ bit;
-    const magazine = listOf(header) * MAGAZINE_WORDS;
-    if (this.#magazines[magazine] === MAGAZINE_WORDS - 1) this.#slabs.spill(listOf(header));
-    const count = this.#magazines[magazine]! + 1;
-    this.#magazines[magazine] = count;
-    this.#magazines[magazine + count] = unit;
-  }
-
-  #freeFar(address: number, offset: number, owner: number): void {
-    const unit = offset >>> 3;
-    const bits = this.#records[(unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15)]!;
+    const bits = this.#records[slab + BITS + ((unit >>> 5) & 15)]!;
     if ((bits & (1 << unit)) === 0 || unit * 8 !== offset) this.#throwMisuse(address, offset);
-    const { words } = this.#layout;
-    const ring = this.#layout.outgoing(this.slot, owner);
-    const put = words[ring + PUT]!;
-    if (((put - words[ring + TAKEN]!) | 0) >= RING) this.#sendAlone(owner, unit);
-    else {
-      words[ring + 16 + (put & (RING - 1))] = unit;
-      words[ring + PUT] = (put + 1) | 0;
-      if (((put + 1) & (BATCH - 1)) === 0) this.#send(owner);
+    const owner = this.#records[slab + OWNER]!;
+    if (owner === this.slot) this.#freeOwn(unit, bits, header);
+    else this.#remote.send(unit, owner);
+  }
+
+  /** Takes the bit of a live block of this worker's away, and puts it into its magazine. */
+  #freeOwn(unit: number, bits: number, header: number): void {
+    this.#records[(unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15)] = bits ^ (1 << unit);
+    const list = listOf(header);
+    const magazine = list * MAGAZINE_WORDS;
+    let count = this.#magazines[magazine]!;
+    if (count === MAGAZINE_WORDS - 1) count = this.#slabs.spill(list);
+    this.#magazines[magazine] = count + 1;
+    this.#magazines[magazine + count + 1] = unit;
+  }
+
+  /** Takes in a block that another worker has freed. @returns whether it was live. */
+  #freeBack(unit: number): boolean {
+    const slab = (unit >>> 9) * SLAB_WORDS;
+    const header = this.#records[slab]!;
+    const bits = this.#records[slab + BITS + ((unit >>> 5) & 15)]!;
+    if (header < 0 && (bits & (1 << unit)) !== 0) {
+      const owner = this.#records[slab + OWNER]!;
+      if (owner === this.slot) this.#freeOwn(unit, bits, header);
+      else this.#remote.send(unit, owner);
+      return true;
     }
-  }
-
-  /** Hands over what is in the ring to a slot: one atomic store for many blocks. */
-  #send(owner: number): void {
-    const { words } = this.#layout;
-    const ring = this.#layout.outgoing(this.slot, owner);
-    if (words[ring] !== words[ring + PUT]) Atomics.store(words, ring, words[ring + PUT]!);
-  }
-
-  /** With a full ring: puts the block before what is in the inbox, a chain through the freed blocks' own first words. */
-  #sendAlone(owner: number, unit: number): void {
-    const { words } = this.#layout;
-    const inbox = this.#layout.slot(owner) + INBOX;
-    let head = Atomics.load(words, inbox);
-    for (;;) {
-      words[this.#wordOf(unit)] = head;
-      const seen = Atomics.compareExchange(words, inbox, head, unit);
-      if (seen === head) return;
-      head = seen;
-    }
-  }
-
-  /** The first word of a block. */
-  #wordOf(unit: number): number {
-    return (this.#base >>> 2) + unit * 2;
+    this.#misuse ??= new HeapError("double-free", this.#base + unit * 8);
+    return false;
   }
 
   /** Takes in what others have freed of this slot and of those it is heir to. @returns whether there was anything. Throws the first misuse at the end. */
   #takeIn(): boolean {
-    const { words, slots } = this.#layout;
-    let any = false;
-    const misuse: HeapError[] = [];
-    const free = (unit: number): boolean => {
-      any = true;
-      try {
-        this.free(this.#base + unit * 8);
-      } catch (error) {
-        if (!(error instanceof HeapError)) throw error;
-        misuse.push(error);
-        return false;
-      }
-      return true;
-    };
-    for (let slot = 0; slot < slots; slot++) {
-      const start = this.#layout.slot(slot);
-      if (slot !== this.slot && words[start + HEIR] !== this.slot + 1) continue;
-      for (let from = 0; from < slots; from++) {
-        const ring = this.#layout.outgoing(from, slot);
-        const sent = Atomics.load(words, ring);
-        let taken = words[ring + TAKEN]!;
-        if (taken === sent) continue;
-        for (; taken !== sent; taken = (taken + 1) | 0) free(words[ring + 16 + (taken & (RING - 1))]!);
-        Atomics.store(words, ring + TAKEN, taken);
-      }
-      if (Atomics.load(words, start + INBOX) === 0) continue;
-      let unit = Atomics.exchange(words, start + INBOX, 0);
-      while (unit !== 0) {
-        const next = words[this.#wordOf(unit)]!;
-        // The link of a block that is in two chains leads where the second one put it, perhaps back: go no further.
-        unit = free(unit) ? next : 0;
-      }
-    }
-    for (const first of misuse) throw first;
+    const any = this.#remote.collect(this.#takeBack);
+    const misuse = this.#misuse;
+    this.#misuse = null;
+    if (misuse !== null) throw misuse;
     return any;
   }
 
@@ -317,33 +242,13 @@ export class SharedHeap extends BaseAllocator {
     const cached = (state & ~3) | CACHED_RUN;
     if ((state & 3) !== LIVE_RUN || Atomics.compareExchange(this.#records, record, state, cached) !== state)
       this.#throwMisuse(address, offset);
-    const pages = state >>> 2;
-    const { words } = this.#layout;
-    const stack = this.#runStack(pages);
-    if (pages <= RUN_SIZES && words[stack]! < RUN_WORDS - 1) {
-      const count = words[stack]! + 1;
-      words[stack] = count;
-      words[stack + count] = offset / SLAB_BYTES;
-      return;
-    }
-    this.#records[record] = 0;
-    this.#pages.give(offset / SLAB_BYTES, pages);
+    this.#runs.keep(offset / SLAB_BYTES, state >>> 2);
   }
 
-  /** Gives cached runs and wholly free slabs to all. @returns whether there were any. */
+  /** Gives kept runs and wholly free slabs to all. @returns whether there were any. */
   #giveBack(): boolean {
-    const { words } = this.#layout;
-    let any = this.#slabs.giveIdle();
-    for (let pages = 1; pages <= RUN_SIZES; pages++) {
-      const stack = this.#runStack(pages);
-      for (; words[stack]! > 0; any = true) {
-        const page = words[stack + words[stack]!]!;
-        words[stack] = words[stack]! - 1;
-        this.#records[page * SLAB_WORDS] = 0;
-        this.#pages.give(page, pages);
-      }
-    }
-    return any;
+    const slabs = this.#slabs.giveIdle();
+    return this.#runs.giveAll() || slabs;
   }
 
   /** Slow, for the message. */
@@ -357,7 +262,7 @@ export class SharedHeap extends BaseAllocator {
 
   /** Hands over what is left in rings, and takes in what others have freed. Before a worker waits for long. */
   flush(): void {
-    for (let slot = 0; slot < this.#layout.slots; slot++) this.#send(slot);
+    this.#remote.flush();
     this.#takeIn();
   }
 
@@ -382,7 +287,7 @@ export class SharedHeap extends BaseAllocator {
   }
 
   #takeOver(slot: number): void {
-    const { words, pages, slots } = this.#layout;
+    const { pages } = this.#layout;
     this.#layout.magazines(slot).fill(0);
     this.#layout.firsts(slot).fill(0);
     for (let page = 1; page < pages; page++) {
@@ -391,24 +296,9 @@ export class SharedHeap extends BaseAllocator {
       this.#records[slab + OWNER] = this.slot;
       this.#slabs.adopt(slab);
     }
-    if (slot !== this.slot) this.#takeRuns(slot);
-    for (let to = 0; to < slots; to++) {
-      const ring = this.#layout.outgoing(slot, to);
-      Atomics.store(words, ring, words[ring + PUT]!);
-    }
+    if (slot !== this.slot) this.#runs.giveAll(slot);
+    this.#remote.flush(slot);
     this.#takeIn();
-  }
-
-  #takeRuns(slot: number): void {
-    const { words } = this.#layout;
-    for (let pages = 1; pages <= RUN_SIZES; pages++) {
-      const stack = this.#layout.slot(slot) + RUNS + (pages - 1) * RUN_WORDS;
-      for (let at = 1; at <= Math.min(words[stack]!, RUN_WORDS - 1); at++) {
-        this.#records[words[stack + at]! * SLAB_WORDS] = 0;
-        this.#pages.give(words[stack + at]!, pages);
-      }
-      words[stack] = 0;
-    }
   }
 
   #requireAttached(): void {
@@ -435,19 +325,7 @@ export class SharedHeap extends BaseAllocator {
 
   /** A snapshot of all workers' blocks together, by walking; exact while nobody works. */
   stats(): HeapStats {
-    let liveBlocks = 0;
-    let liveBytes = 0;
-    this.walk((_address, bytes) => {
-      liveBlocks++;
-      liveBytes += bytes;
-    });
-    return {
-      liveBlocks,
-      liveBytes,
-      reservedBytes: this.#limit,
-      metadataBytes: this.#base - this.#layout.first * 4,
-      sourceCalls: 0,
-    };
+    return this.measure(this.#limit, this.#base - this.#layout.first * 4, 0);
   }
 
   /** Checks all pages, and this worker's slabs and magazines. Only while nobody works. */
@@ -463,29 +341,9 @@ export class SharedHeap extends BaseAllocator {
     this.#slabs.check(listed);
   }
 
-  /** Blocks that are freed, but have not yet reached their owner. */
-  #underWay(): Set<number> {
-    const { words, slots } = this.#layout;
-    const units = new Set<number>();
-    for (let slot = 0; slot < slots; slot++) {
-      for (
-        let unit = words[this.#layout.slot(slot) + INBOX]!;
-        unit !== 0 && !units.has(unit);
-        unit = words[this.#wordOf(unit)] ?? 0
-      )
-        units.add(unit);
-      for (let to = 0; to < slots; to++) {
-        const ring = this.#layout.outgoing(slot, to);
-        for (let at = words[ring + TAKEN]!; at !== words[ring + PUT]!; at = (at + 1) | 0)
-          units.add(words[ring + 16 + (at & (RING - 1))]!);
-      }
-    }
-    return units;
-  }
-
   /** Visits every worker's live blocks, in address order. */
   walk(visit: (address: number, bytes: number) => void): void {
-    const underWay = this.#underWay();
+    const underWay = this.#remote.underWay();
     for (let page = 1; page < this.#layout.pages; page++) {
       const header = this.#records[page * SLAB_WORDS]!;
       const start = this.#base + page * SLAB_BYTES;
@@ -510,8 +368,6 @@ export class SharedHeap extends BaseAllocator {
   destroy(): void {
     this.reset();
     this.detach();
-    this.allocate = (size) => {
-      throw new HeapError("destroyed", size);
-    };
+    this.end();
   }
 }

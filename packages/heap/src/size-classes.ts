@@ -24,3 +24,14 @@ export const SIZE_CLASSES: readonly number[] = [
 export const CLASS_OF_UNITS: Uint8Array = Uint8Array.from({ length: SMALL_BYTES / 8 + 1 }, (_, units) =>
   SIZE_CLASSES.findIndex((size) => size >= units * 8),
 );
+
+/** How many size classes there are. */
+export const CLASSES: number = SIZE_CLASSES.length;
+
+/** The smallest class whose blocks hold `size` at multiples of `alignment`, both at most 1 KiB. */
+export function classFor(size: number, alignment: number): number {
+  let list = CLASS_OF_UNITS[(Math.max(size, alignment) + 7) >>> 3]!;
+  // A slab is aligned to more than any class: every multiple of a size that is a multiple of the alignment is aligned.
+  while (alignment > 8 && (SIZE_CLASSES[list] ?? SLAB_BYTES) % alignment !== 0) list++;
+  return list;
+}

@@ -1,5 +1,5 @@
 import { requireInvariant } from "./allocator.ts";
-import { SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
+import { CLASSES, SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
 
 /*
  * A slab is a block of 4 KiB of one size class, aligned to 4 KiB, in a range whose boundary tags are held outside it, one word for each granule. Of
@@ -37,7 +37,6 @@ const BIT_WORDS = SLAB_BYTES / 8 / 32;
 
 const HEADER = -(2 ** 31);
 const UNLISTED = -1;
-const CLASSES = SIZE_CLASSES.length;
 /** Blocks that stay in a magazine that is spilled, and that go into one that is filled. */
 const HALF = 31;
 
@@ -55,46 +54,23 @@ export function slotSizeOf(header: number): number {
 export interface SlabRanges {
   /** The first word of a slab, whose two lowest bits and bits from word 4 on are the range's own. */
   takeSlab(): number;
-  giveSlab(slab: number): void;
+  giveSlab(slab: number): unknown;
 }
 
 /** The slabs of a heap: one list and one magazine for each size class and lifetime. */
 export class Slabs {
-  #tags: Int32Array;
+  /** The words; the owner may replace them by others that start alike. */
+  tags: Int32Array;
   readonly #ranges: SlabRanges;
-  readonly #makeWords: (words: number) => Int32Array;
   /** By list, {@link MAGAZINE_WORDS} words: how many free blocks, and their offsets / 8. */
   magazines: Int32Array;
   /** By list: the first slab that may have free slots outside the magazine, or 0. */
   #first: Int32Array;
 
-  constructor(ranges: SlabRanges, tags: Int32Array, wordsFor: (words: number) => Int32Array) {
+  constructor(ranges: SlabRanges, tags: Int32Array, magazines: Int32Array, first: Int32Array) {
     this.#ranges = ranges;
-    this.#tags = tags;
-    this.#makeWords = wordsFor;
-    this.magazines = wordsFor(CLASSES * MAGAZINE_WORDS);
-    this.#first = wordsFor(CLASSES);
-  }
-
-  /** Own state, in bytes. */
-  get bytes(): number {
-    return (this.magazines.length + this.#first.length) * 4;
-  }
-
-  /** Goes on with another array, which must start with the same words. */
-  replace(tags: Int32Array): void {
-    this.#tags = tags;
-  }
-
-  /** Makes lists for the lifetimes up to `set`. */
-  addSets(set: number): void {
-    const lists = (set + 1) * CLASSES;
-    if (lists <= this.#first.length) return;
-    const magazines = this.#makeWords(lists * MAGAZINE_WORDS);
-    magazines.set(this.magazines);
+    this.tags = tags;
     this.magazines = magazines;
-    const first = this.#makeWords(lists);
-    first.set(this.#first);
     this.#first = first;
   }
 
@@ -114,7 +90,7 @@ export class Slabs {
 
   /** Puts free slots of a slab into the empty magazine, from its last slot down, so that the lowest is on top. @returns whether there were any. */
   #fillFrom(slab: number, list: number): boolean {
-    const tags = this.#tags;
+    const tags = this.tags;
     const magazines = this.magazines;
     const size = slotSizeOf(tags[slab]!);
     const magazine = list * MAGAZINE_WORDS;
@@ -132,21 +108,22 @@ export class Slabs {
     return count > 0;
   }
 
-  /** Takes the oldest blocks out of a full magazine: back into their slabs, which are listed again. */
-  spill(list: number): void {
+  /** Takes the oldest blocks out of a full magazine: back into their slabs, which are listed again. @returns how many are left. */
+  spill(list: number): number {
     const magazine = list * MAGAZINE_WORDS;
     const count = this.magazines[magazine]!;
     this.#empty(list, count - HALF);
     this.magazines.copyWithin(magazine + 1, magazine + 1 + count - HALF, magazine + 1 + count);
     this.magazines[magazine] = HALF;
+    return HALF;
   }
 
   /** Lists the slabs of the first `count` blocks in a magazine. */
   #empty(list: number, count: number): void {
     for (let at = 1; at <= count; at++) {
       const slab = (this.magazines[list * MAGAZINE_WORDS + at]! >>> 9) * SLAB_WORDS;
-      this.#tags[slab + CURSOR] = 0;
-      if (this.#tags[slab + NEXT] === UNLISTED) this.#enlist(slab, list);
+      this.tags[slab + CURSOR] = 0;
+      if (this.tags[slab + NEXT] === UNLISTED) this.#enlist(slab, list);
     }
   }
 
@@ -154,7 +131,7 @@ export class Slabs {
   #take(list: number): number {
     const slab = this.#ranges.takeSlab();
     if (slab === 0) return 0;
-    const tags = this.#tags;
+    const tags = this.tags;
     const size = SIZE_CLASSES[list % CLASSES] ?? SLAB_BYTES;
     tags[slab] = HEADER | ((size / 8) << 10) | (list << 2) | (tags[slab]! & 3);
     tags[slab + CURSOR] = 0;
@@ -165,12 +142,12 @@ export class Slabs {
 
   /** Lists a slab that came from elsewhere, with whatever is live in it. */
   adopt(slab: number): void {
-    this.#tags[slab + CURSOR] = 0;
-    this.#enlist(slab, listOf(this.#tags[slab]!));
+    this.tags[slab + CURSOR] = 0;
+    this.#enlist(slab, listOf(this.tags[slab]!));
   }
 
   #enlist(slab: number, list: number): void {
-    const tags = this.#tags;
+    const tags = this.tags;
     const first = this.#first[list]!;
     tags[slab + NEXT] = first;
     tags[slab + PREVIOUS] = 0;
@@ -179,7 +156,7 @@ export class Slabs {
   }
 
   #unlist(slab: number, list: number): void {
-    const tags = this.#tags;
+    const tags = this.tags;
     const next = tags[slab + NEXT]!;
     const before = tags[slab + PREVIOUS]!;
     if (before === 0) this.#first[list] = next;
@@ -190,7 +167,7 @@ export class Slabs {
 
   /** Whether no block of a slab is live. */
   #isIdle(slab: number): boolean {
-    for (let word = slab + BITS; word < slab + BITS + BIT_WORDS; word++) if (this.#tags[word] !== 0) return false;
+    for (let word = slab + BITS; word < slab + BITS + BIT_WORDS; word++) if (this.tags[word] !== 0) return false;
     return true;
   }
 
@@ -201,7 +178,7 @@ export class Slabs {
       this.#empty(list, this.magazines[list * MAGAZINE_WORDS]!);
       this.magazines[list * MAGAZINE_WORDS] = 0;
       for (let slab = this.#first[list]!; slab !== 0;) {
-        const next = this.#tags[slab + NEXT]!;
+        const next = this.tags[slab + NEXT]!;
         if (this.#isIdle(slab)) {
           this.#unlist(slab, list);
           this.#ranges.giveSlab(slab);
@@ -215,13 +192,13 @@ export class Slabs {
 
   /** Forgets all slabs. */
   reset(): void {
-    this.magazines.fill(0);
+    this.magazines.fill(0, 0, this.#first.length * MAGAZINE_WORDS);
     this.#first.fill(0);
   }
 
   /** Checks one slab against its invariants. @returns whether it is listed. */
   checkSlab(slab: number): boolean {
-    const tags = this.#tags;
+    const tags = this.tags;
     const list = listOf(tags[slab]!);
     const size = slotSizeOf(tags[slab]!);
     requireInvariant(
@@ -249,14 +226,14 @@ export class Slabs {
     let listed = 0;
     for (let list = 0; list < this.#first.length; list++) {
       let before = 0;
-      for (let slab = this.#first[list]!; slab !== 0; slab = this.#tags[slab + NEXT]!) {
+      for (let slab = this.#first[list]!; slab !== 0; slab = this.tags[slab + NEXT]!) {
         requireInvariant(++listed <= count, slab, "every listed slab is listed once");
         requireInvariant(
-          this.#tags[slab]! < 0 && listOf(this.#tags[slab]!) === list,
+          this.tags[slab]! < 0 && listOf(this.tags[slab]!) === list,
           slab,
           "a list holds slabs of its class",
         );
-        requireInvariant(this.#tags[slab + PREVIOUS] === before, slab, "a slab knows the one before it");
+        requireInvariant(this.tags[slab + PREVIOUS] === before, slab, "a slab knows the one before it");
         before = slab;
       }
       this.#checkMagazine(list);
@@ -270,9 +247,9 @@ export class Slabs {
     requireInvariant(new Set(units).size === units.length, list, "a magazine holds a block once");
     for (const unit of units) {
       const slab = (unit >>> 9) * SLAB_WORDS;
-      const bits = this.#tags[slab + BITS + ((unit >>> 5) & 15)]!;
+      const bits = this.tags[slab + BITS + ((unit >>> 5) & 15)]!;
       requireInvariant(
-        this.#tags[slab]! < 0 && listOf(this.#tags[slab]!) === list && (bits & (1 << unit)) === 0,
+        this.tags[slab]! < 0 && listOf(this.tags[slab]!) === list && (bits & (1 << unit)) === 0,
         unit,
         "a magazine holds free slots of its class",
       );
