@@ -101,17 +101,17 @@ export class IsaChannel {
     this.buffer = buffer;
   }
 
-  /** The device on the channel writes `content` into a program's memory. Returns how many bytes arrived; 0: the controller did nothing. */
+  /** The device on the channel writes `content` into a program's memory. Returns how many bytes arrived: fewer where the program may not store to all of it. */
   receiveInto(space: AddressSpace, address: VirtAddr, content: Uint8Array): number {
     const moved = this.#run(content, "device-to-memory");
     const bytes = new Uint8Array(moved);
     this.#stack.machine.memory.readBytes(this.buffer.address, bytes);
-    return new SpaceMemory(space).copyIn(address, bytes) ? moved : 0;
+    return new SpaceMemory(space).copyIn(address, bytes);
   }
 
   /** The device on the channel fills `into` from a program's memory. Returns how many bytes it got; 0: the program's memory cannot be read. */
   sendFrom(space: AddressSpace, address: VirtAddr, into: Uint8Array): number {
-    if (!new SpaceMemory(space).copyOut(address, into)) return 0;
+    if (new SpaceMemory(space).copyOut(address, into) < into.length) return 0;
     this.#stack.machine.memory.writeBytes(this.buffer.address, into);
     return this.#run(into, "memory-to-device");
   }

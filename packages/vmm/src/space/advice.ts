@@ -84,7 +84,7 @@ export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";
   for (const region of regions) {
-    const refusal = refuses(region, advice);
+    const refusal = refuses(space, region, advice, start, end);
     if (refusal !== "ok") return refusal;
   }
   if (advice === "populate-read") return populateRange(space, start, end, READ);
@@ -111,18 +111,21 @@ export function discardRange(space: AddressSpace, start: Vpn, end: Vpn): Outcome
   const regions = coverOf(space, start, end);
   if (regions === null) return "unmapped";
   for (const region of regions) {
-    const refusal = refuses(region, "dont-need");
+    const refusal = refuses(space, region, "dont-need", start, end);
     if (refusal !== "ok") return refusal;
   }
+  unshareRange(space, start, end);
   for (const region of regions)
     space.dropTranslations(region, Math.max(start, region.start), Math.min(end, region.end), true, true);
   return "ok";
 }
 
-function refuses(region: Region, advice: Advice): Outcome {
+function refuses(space: AddressSpace, region: Region, advice: Advice, start: Vpn, end: Vpn): Outcome {
   const destroys = advice === "dont-need" || advice === "free" || advice === "remove" || advice === "guard";
   if (region.locked !== "none" && (destroys || advice === "cold" || advice === "page-out")) return "locked";
-  if (region.sealed && (destroys || advice === "dont-need-locked") && (region.rights & WRITE) === 0) return "sealed";
+  const discards = destroys || advice === "dont-need-locked" || advice === "no-clone" || advice === "wipe-on-clone";
+  if (region.sealed && discards && (region.rights & WRITE) === 0 && mayHoldData(space, region, start, end))
+    return "sealed";
   if ((advice === "free" || advice === "wipe-on-clone") && region.object !== null) return "not-anonymous";
   if (advice === "guard" && region.object?.kind === "device") return "not-anonymous";
   if (advice === "remove") {
@@ -131,6 +134,15 @@ function refuses(region: Region, advice: Advice): Outcome {
     if (region.object instanceof AnonymousObject && !region.object.isWritable) return "sealed";
   }
   return "ok";
+}
+
+/** Whether a range of a region may have content that is in no object: private memory, or private copies of an object's pages. */
+function mayHoldData(space: AddressSpace, region: Region, start: Vpn, end: Vpn): boolean {
+  if (region.object === null) return true;
+  if (region.shared) return false;
+  let used = 0;
+  space.sheets.forEach(Math.max(start, region.start), Math.min(end, region.end), (sheet) => (used += sheet.used));
+  return used > 0;
 }
 
 /** What the advice changes about whole regions; null where it is about pages. */

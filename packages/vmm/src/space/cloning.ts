@@ -27,9 +27,10 @@ export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
     const copy = new Region(region.start, region.end, region.offset, region);
     copy.locked = "none";
     addRegion(clone, copy);
-    if (region.shared || region.onClone === "wipe") continue;
+    if (region.onClone === "wipe") continue;
+    // Of a shared region only guards are the space's own.
     if (!copyPages(from, clone, region)) complete = false;
-    if ((region.rights & WRITE) !== 0) {
+    if (!region.shared && (region.rights & WRITE) !== 0) {
       const attributes = region.rights - WRITE + from.attributes + (region.type << 4);
       change.protect(region.start, region.end, attributes);
     }

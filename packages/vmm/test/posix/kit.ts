@@ -21,6 +21,7 @@ import {
 } from "@pagewright/vmm";
 
 import { FACTS } from "./facts.ts";
+import { FURTHER_FACTS } from "./further-facts.ts";
 
 /** The page size, as the facts call it. */
 export const P: number = PAGE_SIZE;
@@ -80,7 +81,7 @@ const memories = new WeakMap<AddressSpace, SpaceMemory>();
 
 /** A test of one fact, named by it. Afterwards the whole manager is checked. */
 export function fact(id: string, body: (kit: Kit) => void): void {
-  withKit(`${id} ${FACTS[id] ?? "unknown fact"}`, body);
+  withKit(`${id} ${FACTS[id] ?? FURTHER_FACTS[id] ?? "unknown fact"}`, body);
 }
 
 /** A test of what holds in place of a fact that DIFFERENCES.md lists. */
