@@ -13,6 +13,15 @@ import { NO_FRAME, type Pfn } from "../units.ts";
 /** Frames' worth of memory that shrinkers are asked for at a time. */
 const SHRINK_PAGES = 16;
 
+/**
+ * Frames that are zeroed together by a fault that finds the stock empty. A frame's zeroes push an eighth of what faults work with out of the
+ * processor's nearest cache: one at a time, each costs a fault some 250 ns on top of the zeroing.
+ */
+const ZERO_AHEAD = 16;
+
+/** Free frames that there must be for it, so that what lies in the stock is next to nothing of them. */
+const PLENTY: number = 64 * ZERO_AHEAD;
+
 /** A page may need so many new tables above it. */
 const TABLES_ABOVE = 4;
 
@@ -63,14 +72,26 @@ export class FrameKeeper {
   /** A frame full of zeroes for a page, −1 if none can be had. */
   takeZeroed(): Pfn {
     const core = this.#core;
-    if (this.#stocked > 0 && this.wishes === null && core.resident < core.residentLimit)
-      return this.#stock[--this.#stocked]!;
+    if (this.wishes === null && core.resident < core.residentLimit) {
+      if (this.#stocked === 0) this.#zeroAhead();
+      if (this.#stocked > 0) return this.#stock[--this.#stocked]!;
+    }
     const pfn = this.take();
     if (pfn >= 0) {
       core.window.zero(pfn);
       core.stats.zeroedFrames++;
     }
     return pfn;
+  }
+
+  /** Zeroes a few frames more than the one that is needed now, where frames are plenty. */
+  #zeroAhead(): void {
+    const { framePressure, frames, window, stats } = this.#core;
+    if (framePressure === null || framePressure.freeFrames < PLENTY || framePressure.level() !== "none") return;
+    const taken = frames.takeMany(this.#stock, ZERO_AHEAD);
+    for (let at = 0; at < taken; at++) window.zero(this.#stock[at]!);
+    this.#stocked = taken;
+    stats.zeroedFrames += taken;
   }
 
   /** Gives the source a few frames where it has none at all, for a page and the tables above it; false: it has some, or nothing can leave. */
