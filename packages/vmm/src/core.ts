@@ -40,9 +40,12 @@ import { Prefetcher } from "./reclaim/prefetcher.ts";
 import { Purgeable } from "./reclaim/purgeable.ts";
 import { Quarantine } from "./reclaim/quarantine.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
+import { RefaultMeter } from "./reclaim/refault-meter.ts";
+import type { SpaceGroups } from "./reclaim/space-groups.ts";
 import type { SwapSpace } from "./swap/swap-space.ts";
 import { Swapper } from "./swap/swapper.ts";
 import { Parting } from "./tlb/parting.ts";
+import type { Balancer } from "./numa/balancer.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
 
 /** The ports and limits that a core is made of. */
@@ -57,6 +60,8 @@ export interface CoreParts {
   readonly tlb: TlbControl | null;
   /** Which page leaves. */
   readonly policy: ReplacementPolicy;
+  /** Groups of spaces whose policy that is; null: spaces are not told apart. */
+  readonly groups: SpaceGroups | null;
   /** Where pages without a file go; null: nowhere. */
   readonly swap: SwapSpace | null;
   /** Most frames that hold pages at once. */
@@ -92,6 +97,8 @@ export class Core implements PlanTarget {
   readonly tables: TranslationSystem;
   readonly tlb: TlbControl | null;
   readonly policy: ReplacementPolicy;
+  /** Groups of spaces that compete for frames; null: spaces are not told apart. */
+  readonly groups: SpaceGroups | null;
   readonly swap: SwapSpace | null;
   readonly clock: Clock;
   readonly random: Random;
@@ -135,8 +142,12 @@ export class Core implements PlanTarget {
   readonly reserve: FrameReserve | null;
   /** Ranges that are dropped under pressure. */
   readonly purgeable: Purgeable = new Purgeable();
+  /** How soon pages come back that left. */
+  readonly refaults: RefaultMeter = new RefaultMeter(1024);
   /** How long pages have been idle, in harvests. */
   readonly idleness: IdleTracker = new IdleTracker(1024);
+  /** Moves pages to the NUMA nodes that use them; null: there is one node. The manager sets it. */
+  balancer: Balancer | null = null;
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
   readonly #idle: Change[] = [];
@@ -151,6 +162,7 @@ export class Core implements PlanTarget {
     this.tables = parts.tables;
     this.tlb = parts.tlb;
     this.policy = parts.policy;
+    this.groups = parts.groups;
     this.swap = parts.swap;
     this.clock = parts.clock;
     this.random = parts.random;
@@ -241,6 +253,7 @@ export class Core implements PlanTarget {
     pages.pfn[page] = pfn;
     if (page >= this.#tracked) this.#track();
     this.idleness.insert(page);
+    this.refaults.inserted(page, this.frameMap.count);
     if (pages.holds[page] === 0) this.#policyInsert(page);
   }
 
@@ -268,6 +281,7 @@ export class Core implements PlanTarget {
     const { pages } = this;
     const pfn = pages.pfn[page]!;
     this.idleness.remove(page);
+    this.refaults.evicted(page);
     this.frameMap.clear(pfn);
     pages.pfn[page] = NO_FRAME;
     pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
@@ -363,6 +377,7 @@ export class Core implements PlanTarget {
     if (this.pages.pfn[page]! >= 0) this.displace(page, plan);
     else if (this.#policySlots > page) this.policy.remove(page);
     this.dropSwap(page);
+    this.refaults.forget(page);
     this.pages.destroy(page);
   }
 
@@ -431,6 +446,7 @@ export class Core implements PlanTarget {
   #track(): void {
     this.#tracked = this.pages.capacity;
     this.idleness.grow(this.#tracked);
+    this.refaults.grow(this.#tracked);
   }
 
   #policyInsert(page: number): void {

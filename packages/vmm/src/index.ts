@@ -68,6 +68,8 @@ export type {
   TranslationTables,
 } from "./ports.ts";
 export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
+export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
+export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";
 export { PAGE_1G, PAGE_2M, type PageSize } from "./large/blocks.ts";
 export { LargePages, type LargePageStats, type LargePageUse } from "./large/large-pages.ts";
@@ -117,3 +119,4 @@ export { Migrator, type EvacuationOutcome, type MigrationRefusal, type StuckFram
 export type { UsageReport } from "./space/report.ts";
 export type { PurgeableHandle } from "./reclaim/purgeable.ts";
 export type { FramePlacement, NodePolicy } from "./space/frame-placement.ts";
+export type { BalancerStats } from "./numa/balancer.ts";

@@ -15,6 +15,7 @@ import { beginTransfer, type DeviceReach, type DmaTransfer, type TransferDirecti
 import { Collapser } from "./large/collapser.ts";
 import { LargePages, type LargePageUse } from "./large/large-pages.ts";
 import { Migrator } from "./migration.ts";
+import { Balancer, type BalancerStats } from "./numa/balancer.ts";
 import type { Refusal } from "./outcome.ts";
 import { FrameReserve } from "./frames/frame-reserve.ts";
 import { Background } from "./pressure/background.ts";
@@ -42,7 +43,10 @@ import type {
   TranslationSystem,
 } from "./ports.ts";
 import type { AccessHistogram } from "./reclaim/idle-tracker.ts";
+import type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 import type { PurgeableHandle } from "./reclaim/purgeable.ts";
+import type { RefaultStats } from "./reclaim/refault-meter.ts";
+import { SpaceGroups } from "./reclaim/space-groups.ts";
 import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
@@ -78,6 +82,8 @@ export interface VmmOptions {
   readonly pressure?: FramePressure;
   /** Which page leaves; S3-FIFO by default, see reclaim/policies/README.md. */
   readonly policy?: ReplacementPolicy;
+  /** Whether groups of spaces compete for frames by their shares, so that none pushes out another's pages; not with `policy`; false by default. */
+  readonly fairness?: boolean;
   /** Stores for pages without a file, preferred ones first. Behind one that answers later, faults may be `pending`. */
   readonly swap?: readonly (SwapStore | AsyncSwapStore)[];
   /** Frames that hold pages at most; without a limit by default. */
@@ -98,6 +104,8 @@ export interface VmmOptions {
   readonly random?: Random;
   /** NUMA node of the processor that runs now, for regions that want local frames. */
   readonly currentNode?: () => number;
+  /** NUMA node of a frame; with {@link currentNode} it lets {@link Vmm.balance} move pages to the nodes that use them. */
+  readonly nodeOf?: (pfn: Pfn) => number;
   /** Pages that are fetched ahead of a stream of misses at most: of a file into spare frames, from swap by neighbourhood in the space; 32 by default, 0 for none. */
   readonly readAhead?: number;
   /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
@@ -155,12 +163,16 @@ export class Vmm {
     const pressure = options.pressure ?? (isPressure(options.frames) ? options.frames : null);
     const policyFrames = Math.min(residentLimit, pressure?.totalFrames ?? 65536);
     const tables = options.tables ?? new PlainTranslationSystem();
+    const groups = options.fairness === true ? new SpaceGroups() : null;
+    if (groups !== null && options.policy !== undefined)
+      throw new VmmError("bad-argument", "With fairness the policy is made of the groups' own.", {});
     this.core = new Core({
       frames: options.frames,
       window: options.window,
       tables,
       tlb: options.tlb ?? null,
-      policy: options.policy ?? defaultPolicy(1024, policyFrames),
+      policy: groups?.policy ?? options.policy ?? defaultPolicy(1024, policyFrames),
+      groups,
       policyFrames,
       swap: options.swap === undefined ? null : new SwapSpace(options.swap),
       residentLimit,
@@ -186,6 +198,9 @@ export class Vmm {
     this.#special = options.special ?? null;
     this.types = new TypeLedger(this.core, this.#memoryTypes);
     this.migrator = new Migrator(this.core);
+    const { currentNode, nodeOf } = options;
+    if (currentNode !== undefined && nodeOf !== undefined)
+      this.core.balancer = new Balancer(this.core, { currentNode, nodeOf }, this.migrator);
     this.collapser = new Collapser(this.core, this.large, this.migrator, this.#special, options.collapseMissing);
     this.spaceSwitch = options.spaceSwitch ?? null;
     this.writeExecute = options.writeExecute ?? "off";
@@ -287,6 +302,19 @@ export class Vmm {
     return freed > 0 ? freed : this.collapser.step(budget);
   }
 
+  /**
+   * One bounded step of NUMA balancing: unmaps up to `budget` pages, so that their next uses show which node uses them; pages that another node keeps using
+   * move there as it does. Returns how many were sampled; 0 without the options `currentNode` and `nodeOf`.
+   */
+  balance(budget: number): number {
+    return this.core.balancer?.step(budget) ?? 0;
+  }
+
+  /** What NUMA balancing did; null without the options for it. */
+  balancing(): BalancerStats | null {
+    return this.core.balancer?.stats() ?? null;
+  }
+
   /** Settles when every page that is on its way to a store that answers later has left, or is known to stay. */
   settled(): Promise<void> {
     return this.core.swapper.settled();
@@ -305,6 +333,21 @@ export class Vmm {
   /** Which space would go if memory were out now, and how each is judged. O(pages of all regions). */
   chooseVictim(): OutOfMemoryChoice {
     return this.core.lastResort.choose();
+  }
+
+  /** Sets what a group of spaces (`space.group`) is promised and allowed. Needs `fairness`. */
+  setShare(group: number, share: GroupShare): void {
+    this.#groups().setShare(group, share);
+  }
+
+  /** The standing of every group of spaces. Needs `fairness`. */
+  shares(): GroupStats[] {
+    return this.#groups().stats();
+  }
+
+  /** How much memory would do: evictions, pages that came back, and the frames with which nine in ten would have stayed. */
+  workingSet(): RefaultStats {
+    return this.core.refaults.stats();
   }
 
   /** How idle and how often used the resident pages are, as far as harvests have seen. */
@@ -344,7 +387,9 @@ export class Vmm {
     core.sharing.check();
     core.quarantine?.check();
     core.idleness.check();
+    core.refaults.check();
     core.parting.check();
+    core.balancer?.check();
     core.pressure.check();
     core.reserve?.check();
     for (const object of core.objects.values()) object.pages.check();
@@ -374,6 +419,12 @@ export class Vmm {
       });
     invariant(mapped === core.mappings.count, "Sheets and reverse mappings count differently.", { mapped });
     this.#checkPages(refs);
+  }
+
+  #groups(): SpaceGroups {
+    const { groups } = this.core;
+    if (groups === null) throw new VmmError("bad-argument", "Shares need the option `fairness`.", {});
+    return groups;
   }
 
   /** Pages of all regions that count against the commit limit. */

@@ -113,6 +113,11 @@ export class GroupedPolicy implements ReplacementPolicy {
     Object.assign(this.#groupNumbered(group), { minimum, limit, weight });
   }
 
+  /** The group that a slot was inserted in last, −1: none. */
+  groupOf(slot: number): number {
+    return this.#groupOfSlot[slot] ?? -1;
+  }
+
   /** Pages that a group has beyond its limit: to be evicted with {@link evictFrom} even while memory is free. */
   excess(group: number): number {
     const known = this.#groups.get(group);

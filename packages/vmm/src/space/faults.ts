@@ -67,14 +67,17 @@ export class FaultHandler {
     const lacking = access & ~region.rights & RIGHTS_MASK;
     if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
     if (space.isMoving) return "busy";
-    const { yields } = this.#core;
+    const { groups, yields } = this.#core;
+    groups?.begin(space.group);
+    const placement = region.placement ?? space.placement;
     let outcome =
-      region.placement === null
+      placement === null
         ? this.resolve(space, region, vpn, access)
-        : this.#resolvePlaced(space, region, region.placement, vpn, access);
+        : this.#resolvePlaced(space, region, placement, vpn, access);
     if (outcome === "no-memory") outcome = this.#withoutFrame(space, yields);
     this.#count(outcome);
     this.#core.prefetcher.follow();
+    groups?.end(space.group, this.#core.reclaimer);
     return outcome;
   }
 
@@ -117,6 +120,7 @@ export class FaultHandler {
     const page = anon >= 0 ? anon : region.object === null ? NO_PAGE : region.object.pages.get(region.indexOf(vpn));
     if (page < 0) return "bus";
     if (action === MAP_COPY) return this.#mapCopy(space, region, sheet, vpn, page, outcome);
+    this.#core.balancer?.used(page);
     const rights = action === MAP_READ_ONLY || (region.writeNotify && !write) ? region.rights & ~WRITE : region.rights;
     if (state !== 0 && !this.#unmapOld(space, vpn)) return "spurious";
     if (!this.#map(space, region, sheet, vpn, page, rights)) return "no-memory";

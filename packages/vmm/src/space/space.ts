@@ -18,6 +18,7 @@ import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, discardRange, type Advice } from "./advice.ts";
 import { cloneInto } from "./cloning.ts";
+import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
 import { isFree, mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
@@ -65,8 +66,12 @@ export class AddressSpace {
   readonly high: Vpn;
   /** The manager. */
   readonly vmm: Vmm;
+  /** The group whose frames its pages take, where groups compete for them: of its own to begin with. */
+  group: number;
   /** Its name in reports; empty: its number. */
   name = "";
+  /** Which frames private pages get in regions that wish for none; null: any. */
+  #placement: FramePlacement | null = null;
   /** How regions are locked that are mapped from now on. */
   lockFuture: LockState = "none";
   /** What the last `pending` outcome waits for. */
@@ -87,11 +92,23 @@ export class AddressSpace {
   constructor(vmm: Vmm, asid: number, tables: TranslationTables, kernel: boolean) {
     this.vmm = vmm;
     this.asid = asid;
+    this.group = asid;
     this.tables = tables;
     this.attributes = kernel ? GLOBAL : 0;
     const { layout } = vmm.core.tables;
     this.low = kernel ? (layout?.kernelLow ?? KERNEL_LOW) : (layout?.userLow ?? USER_LOW);
     this.high = kernel ? (layout?.kernelHigh ?? KERNEL_HIGH) : (layout?.userHigh ?? USER_HIGH);
+  }
+
+  /** Which frames private pages get in regions that wish for none of their own; null: any. Holds for pages that come in from now on. */
+  get placement(): FramePlacement | null {
+    return this.#placement;
+  }
+
+  /** Throws `bad-argument` for a placement that means nothing. */
+  set placement(placement: FramePlacement | null) {
+    if (placement !== null) demandPlacement(placement);
+    this.#placement = placement;
   }
 
   /** Whether the space is gone. */

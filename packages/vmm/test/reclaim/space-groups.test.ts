@@ -1,0 +1,102 @@
+import { expect, test } from "vitest";
+
+import {
+  MemorySwap,
+  PAGE_SIZE,
+  PlainMemory,
+  SpaceMemory,
+  Vmm,
+  type AddressSpace,
+  type VmmOptions,
+} from "@pagewright/vmm";
+
+import { spaceOf } from "../kit/rig.ts";
+
+const FRAMES = 64;
+
+interface Program {
+  readonly space: AddressSpace;
+  /** Touches pages `[first, end)` in turn; returns how many of them had to be waited for. */
+  touch(first: number, end: number): number;
+}
+
+function world(options: Partial<VmmOptions> = {}): { vmm: Vmm; program: () => Program } {
+  const memory = new PlainMemory(256);
+  const settings = { residentLimit: FRAMES, swap: [new MemorySwap(4096)], readAhead: 0, fairness: true, ...options };
+  const vmm = new Vmm({ frames: memory, window: memory, ...settings });
+  const program = (): Program => {
+    const space = spaceOf(vmm);
+    const at = Number(space.map({ bytes: 1024 * PAGE_SIZE }));
+    const bytes = new SpaceMemory(space);
+    return {
+      space,
+      touch: (first, end) => {
+        const before = vmm.stats.majorFaults;
+        for (let page = first; page < end; page++) expect(bytes.store32(at + page * PAGE_SIZE, page)).toBe(true);
+        return vmm.stats.majorFaults - before;
+      },
+    };
+  };
+  return { vmm, program };
+}
+
+const residentOf = (vmm: Vmm, group: number): number =>
+  vmm.shares().find((share) => share.group === group)?.resident ?? 0;
+
+test("a space that walks through much memory leaves another one its part", () => {
+  for (const fairness of [true, false]) {
+    const { vmm, program } = world({ fairness });
+    const [quiet, greedy] = [program(), program()];
+    quiet.touch(0, 24);
+    for (let round = 0; round < 8; round++) greedy.touch(0, 512);
+    const waits = quiet.touch(0, 24);
+    if (fairness) expect(waits).toBe(0);
+    else expect(waits).toBeGreaterThan(0);
+    vmm.check();
+  }
+});
+
+test("a group keeps its minimum, and never has more than its limit", () => {
+  const { vmm, program } = world();
+  const [safe, other, small] = [program(), program(), program()];
+  vmm.setShare(safe.space.group, { minimum: 40 });
+  vmm.setShare(small.space.group, { limit: 5 });
+  safe.touch(0, 40);
+  small.touch(0, 30);
+  expect(residentOf(vmm, small.space.group)).toBe(5);
+  other.touch(0, 300);
+  expect(residentOf(vmm, safe.space.group)).toBe(40);
+  expect(safe.touch(0, 40)).toBe(0);
+  vmm.check();
+});
+
+test("spaces of one group share its part, and weights divide what is contended for", () => {
+  const { vmm, program } = world();
+  const [one, two, heavy] = [program(), program(), program()];
+  two.space.group = one.space.group;
+  vmm.setShare(heavy.space.group, { weight: 3 });
+  for (let round = 0; round < 4; round++) {
+    one.touch(0, 100);
+    two.touch(0, 100);
+    heavy.touch(0, 100);
+  }
+  const parts = [residentOf(vmm, one.space.group), residentOf(vmm, heavy.space.group)];
+  expect(parts[0]).toBeGreaterThanOrEqual(14);
+  expect(parts[0]).toBeLessThanOrEqual(18);
+  expect(parts[1]).toBe(FRAMES - (parts[0] ?? 0));
+  vmm.check();
+  for (const { space } of [one, two, heavy]) space.destroy();
+  vmm.check();
+  expect(vmm.shares().every(({ resident }) => resident === 0)).toBe(true);
+});
+
+test("the working set is estimated from refaults", () => {
+  const { vmm, program } = world({ fairness: false });
+  const loop = program();
+  for (let round = 0; round < 12; round++) loop.touch(0, 96);
+  const { refaults, workingSetFrames } = vmm.workingSet();
+  expect(refaults).toBeGreaterThan(200);
+  expect(workingSetFrames).toBeGreaterThanOrEqual(90);
+  expect(workingSetFrames).toBeLessThanOrEqual(2 * 96);
+  vmm.check();
+});
