@@ -1,4 +1,4 @@
-import { MIB, PLAIN_64X4_TLB } from "@pagewright/machine";
+import { GIB, MIB, PLAIN_64X4_TLB, ROOMY_TLB } from "@pagewright/machine";
 import { expect, test } from "vitest";
 import { ramMachine, Tables } from "./fixtures.ts";
 
@@ -20,6 +20,26 @@ function seen() {
     }
   return { machine, cpu, tables };
 }
+
+test.each([ROOMY_TLB, PLAIN_64X4_TLB])("absent upper entries fault before any table was found: $name", (tlb) => {
+  for (const [low, high] of [
+    [0x1234, 0x5678],
+    [-GIB, -GIB + 4096],
+  ] as const) {
+    const machine = ramMachine(64 * MIB, { tlb });
+    const cpu = machine.cpus[0];
+    if (cpu === undefined) throw new Error("no CPU");
+    const tables = new Tables(machine, 1);
+    tables.map(low, 512, 0x67, 2);
+    tables.activate(cpu);
+    expect(cpu.load32(low)).toBeGreaterThanOrEqual(0);
+    for (const va of [GIB, 2 ** 39, 2 ** 39 + GIB, -(2 ** 39) - GIB, low + GIB / 2, high + 2 * MIB]) {
+      expect([va, cpu.load32(va), cpu.fault.kind]).toEqual([va, -1, "page"]);
+      expect(cpu.store32(va, 1)).toBe(false);
+    }
+    machine.check();
+  }
+});
 
 test("an upper-level entry that changes is read again", () => {
   const { machine, cpu, tables } = seen();

@@ -34,7 +34,7 @@ export class QuickWalk {
   declare private words: Uint32Array;
   private root: Pfn = -1;
   private rootAt = 0;
-  /** The root's entry read last (0, which is not present: none) and the index of the first word of the table below it. */
+  /** The root's entry read last (0: none, and an entry that reads so is never taken for it) and the index of the first word of the table below it. */
   private low4 = 0;
   private high4 = 0;
   private upperAt = 0;
@@ -79,7 +79,7 @@ export class QuickWalk {
     const at = this.rootAt + (Math.floor(vpn * 2 ** -27) & 511) * 2;
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
-    if ((low !== this.low4 || high !== this.high4) && !this.takeUpper(low, high)) return 0;
+    if (low === 0 || ((low !== this.low4 || high !== this.high4) && !this.takeUpper(low, high))) return 0;
     return this.tableFromUpper(vpn, this.upperAt, low, high);
   }
 
@@ -99,7 +99,7 @@ export class QuickWalk {
     const at = table + ((vpn >>> 17) & 0x3fe);
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
-    if ((low !== this.low3 || high !== this.high3) && !this.takeDirectory(low, high)) return 0;
+    if (low === 0 || ((low !== this.low3 || high !== this.high3) && !this.takeDirectory(low, high))) return 0;
     this.aboveLow = low4 & low;
     this.aboveHigh = high4 | high;
     return this.tableFromDirectory(vpn, this.directoryAt, low4 & low, high4 | high);
