@@ -13,6 +13,8 @@ import { MachineError } from "./errors.ts";
 import type { PhysicalMap } from "./map/physical-map.ts";
 import { PhysicalMemory } from "./memory/physical-memory.ts";
 import type { MemoryOptions } from "./memory/memory-ports.ts";
+import { PAT_RESET } from "./mtrr/pat.ts";
+import { MtrrRegisters } from "./mtrr/registers.ts";
 import { CostMeter } from "./system/cost-meter.ts";
 import { VirtualClock } from "./system/clock.ts";
 import { DEFAULT_COSTS } from "./system/costs.ts";
@@ -180,10 +182,17 @@ export class Machine {
             };
   }
 
-  /** Power goes and comes back: RAM is lost, non-volatile memory is not, CPUs start anew. */
+  /**
+   * Power goes and comes back: RAM is lost, non-volatile memory is not, CPUs start anew with their first registers, PATs and
+   * MTRRs; pending interrupts and tasks are gone. Devices are whoever made them's to reset (`BlockDevice.crash`).
+   */
   powerCycle(): void {
     this.memory.powerCycle();
-    for (const cpu of this.cpus) cpu.reset(this.#registers);
+    for (const cpu of this.cpus) {
+      cpu.reset(this.#registers);
+      cpu.pat.program(PAT_RESET);
+      cpu.mtrrs.restoreState(new MtrrRegisters(cpu.mtrrs.variable.length).saveState());
+    }
     this.interrupts.clear();
     this.scheduler.clear();
     this.cache?.flush();
