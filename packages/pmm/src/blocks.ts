@@ -187,7 +187,7 @@ export class Blocks {
     for (let block = first; block < first + GROUP_BLOCKS; block += 1) {
       Atomics.compareExchange(this.#words, block, IN_GROUP, next);
     }
-    for (let word = first / 32; word < (first + GROUP_BLOCKS) / 32; word += 1) this.#whole.addWord(word);
+    this.#whole.addAll(first, GROUP_BLOCKS);
     this.#arena.joinable.add(group);
     Atomics.store(this.#groups, group * GROUP_WORDS, GROUP_SPLIT);
   }
@@ -202,14 +202,19 @@ export class Blocks {
         if (this.#ranked) this.#useRanks(group, BLOCK_FRAMES);
         return group;
       }
-      map.remove(group);
-      if (Atomics.load(this.#groups, at) === GROUP_WHOLE) map.add(group);
+      this.pruneGroup(group);
     }
     const joinable = this.#arena.joinable;
     for (let group = joinable.next(from, end); group >= 0; group = joinable.next(group + 1, end)) {
       if (this.#join(group, worker)) return group;
     }
     return -1;
+  }
+
+  /** Removes the hint of a group that was not whole; puts it back if the group is whole by now. */
+  pruneGroup(group: number): void {
+    this.#arena.wholeGroups.remove(group);
+    if (Atomics.load(this.#groups, group * GROUP_WORDS) === GROUP_WHOLE) this.#arena.wholeGroups.add(group);
   }
 
   /** Gives a handed group back; false if it is not handed. */

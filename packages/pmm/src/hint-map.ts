@@ -69,10 +69,13 @@ export class HintMap {
     this.#removeAt(0, member);
   }
 
-  /** Adds the 32 members of level-0 word `word` at once. */
-  addWord(word: number): void {
-    Atomics.store(this.#words, this.#starts[0]! + word, -1);
-    if (this.#levels > 1) this.#addAt(1, word);
+  /** Adds the `size` integers from `from` on, word by word: a multiple of 32 from a multiple on, or a part of one word. */
+  addAll(from: number, size: number): void {
+    const all = size < 32 ? ((1 << size) - 1) << (from & 31) : -1;
+    for (let member = from; member < from + size; member += 32) {
+      Atomics.or(this.#words, this.#starts[0]! + (member >>> 5), all);
+      if (this.#levels > 1) this.#addAt(1, member >>> 5);
+    }
   }
 
   /** The smallest member in `[from, end)`, or −1. Reads at most a few words per level. */

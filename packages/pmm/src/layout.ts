@@ -21,7 +21,10 @@ export const GROUP_BLOCKS: number = GROUP_FRAMES / BLOCK_FRAMES;
 const GROUP_BLOCK_SHIFT: number = Math.log2(GROUP_BLOCKS);
 /** Words of a block's bit field: 512 frames / 32. */
 export const BLOCK_WORDS = 16;
-/** Frames that one page stack holds at most: many where memory is plenty, few where that would keep it from others. */
+/**
+ * Frames that one page stack holds at most: many where memory is plenty; few where that would keep it from others, or where ranks matter: what
+ * a stack serves again and again never goes to a busier rank.
+ */
 export const STACK_SIZES = { plenty: 1024, few: 256 } as const;
 /** Of a stack's frames, the part that moves between it and the blocks at a time. */
 export const BATCH_PART = 4;
@@ -200,7 +203,7 @@ export function geometryOf(wishes: GeometryWishes): Geometry {
   const limit = Math.min(PFN_LIMIT, Math.max(end, wishes.pfnLimit, 1));
   const stacks = nodes.size * 2 * colours;
   const frames = wishes.ranges.reduce((sum, range) => sum + range.end - range.start, 0);
-  const isPlenty = workers * stacks * STACK_SIZES.plenty <= frames * STACKED_PART;
+  const isPlenty = !wishes.ranked && workers * stacks * STACK_SIZES.plenty <= frames * STACKED_PART;
   return {
     groups,
     gibs: Math.ceil(limit / GROUP_FRAMES),

@@ -16,7 +16,7 @@ import type { Blocks } from "./blocks.ts";
 import { BATCH_PART, BLOCK_WORDS, GROUP_BLOCKS, TAKE_STEP, TOP_BITS, TOP_MASK, WORKER_HEADER } from "./layout.ts";
 import { PmmError } from "./errors.ts";
 import { BLOCK_FRAMES } from "./units.ts";
-import type { Zone } from "./zone.ts";
+import type { Segment, Zone } from "./zone.ts";
 
 /** Words of a worker's header. */
 export const ATTACHED = 0;
@@ -127,18 +127,26 @@ export class PageStacks {
   /**
    * Fills a stack with up to `limit` frames of a zone's blocks; returns the frames gained, 0 when there are none for it.
    * Partial blocks of the kind come first, then a whole block; blocks of the other kind are the last resort, so that pinned
-   * frames stay together.
+   * frames stay together. A rank that is busy is used up before another.
    */
   refill(base: number, zone: Zone, kind: number, colour: number, limit: number): number {
     this.#limit = Math.min(limit, this.batch);
     if (this.#limit <= 0) return 0;
     const exact = this.#colours > 1;
-    const gained = this.#refillPartial(base, zone, kind, colour, exact ? COLOUR_TRIES : NO_LIMIT);
-    if (gained > 0) return gained;
-    const broken = this.#refillWhole(base, zone, kind, colour);
-    if (broken > 0) return broken;
-    const searched = exact ? this.#refillPartial(base, zone, kind, colour, NO_LIMIT) : 0;
-    return searched > 0 ? searched : this.#refillPartial(base, zone, 1 - kind, colour, NO_LIMIT);
+    const places = zone.places();
+    for (const { segments } of places) {
+      const gained = this.#refillPartial(base, zone, segments, kind, colour, exact ? COLOUR_TRIES : NO_LIMIT);
+      if (gained > 0) return gained;
+      const broken = this.#refillWhole(base, zone, segments, kind, colour);
+      if (broken > 0) return broken;
+    }
+    for (const { segments } of places) {
+      const searched = exact ? this.#refillPartial(base, zone, segments, kind, colour, NO_LIMIT) : 0;
+      if (searched > 0) return searched;
+      const mixed = this.#refillPartial(base, zone, segments, 1 - kind, colour, NO_LIMIT);
+      if (mixed > 0) return mixed;
+    }
+    return 0;
   }
 
   /**
@@ -224,12 +232,19 @@ export class PageStacks {
   }
 
   /** Partial blocks whose kind is `blockKind`, of every home, this worker's first. */
-  #refillPartial(base: number, zone: Zone, blockKind: number, colour: number, tries: number): number {
+  #refillPartial(
+    base: number,
+    zone: Zone,
+    segments: readonly Segment[],
+    blockKind: number,
+    colour: number,
+    tries: number,
+  ): number {
     const homes = this.#arena.layout.geometry.workers;
     let left = tries;
     for (let turn = 0; turn < homes; turn += 1) {
       const cls = ((this.worker + turn) % homes) * 2 + blockKind;
-      for (const { first, end } of zone.segments) {
+      for (const { first, end } of segments) {
         let block = this.#blocks.reservePartial(cls, first, end, this.worker);
         while (block >= 0) {
           const gained = this.#claimIn(block, base, zone, colour, -1);
@@ -244,9 +259,8 @@ export class PageStacks {
   }
 
   /** A whole block, made this worker's own; of a whole group, if there is no other. */
-  #refillWhole(base: number, zone: Zone, kind: number, colour: number): number {
+  #refillWhole(base: number, zone: Zone, segments: readonly Segment[], kind: number, colour: number): number {
     const cls = this.worker * 2 + kind;
-    const segments = this.#arena.layout.geometry.ranked ? zone.segmentsByUse() : zone.segments;
     for (const { first, end } of segments) {
       const from = first + ((this.worker * OWN_BLOCKS) % (end - first));
       let block = this.#blocks.reserveWhole(from, end, this.worker);
@@ -268,8 +282,7 @@ export class PageStacks {
     const to = Math.floor(end / GROUP_BLOCKS);
     for (let group = groups.next(from, to); group >= 0; group = groups.next(group + 1, to)) {
       if (this.#blocks.splitGroup(group, this.worker)) return true;
-      groups.remove(group);
-      if (this.#arena.groupMode(group) === 2) groups.add(group);
+      this.#blocks.pruneGroup(group);
     }
     return false;
   }

@@ -130,16 +130,17 @@ export class Taker {
   }
 
   #takeBlock(zone: Zone, code: number): number {
-    const segments = this.#arena.layout.geometry.ranked ? zone.segmentsByUse() : zone.segments;
-    for (const { first, end } of segments) {
-      let block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
-      if (block < 0 && this.#stacks.splitOne(first, end)) {
-        block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+    for (const { segments } of zone.places()) {
+      for (const { first, end } of segments) {
+        let block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+        if (block < 0 && this.#stacks.splitOne(first, end)) {
+          block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+        }
+        if (block < 0) continue;
+        this.#arena.state[block * BLOCK_FRAMES] = TAKEN_2M + code;
+        zone.addFree(-BLOCK_FRAMES);
+        return block * BLOCK_FRAMES;
       }
-      if (block < 0) continue;
-      this.#arena.state[block * BLOCK_FRAMES] = TAKEN_2M + code;
-      zone.addFree(-BLOCK_FRAMES);
-      return block * BLOCK_FRAMES;
     }
     return -1;
   }

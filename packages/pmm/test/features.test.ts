@@ -218,6 +218,23 @@ test("ranks: active ones fill first, and a rank is emptied for self-refresh", ()
   expect(exhaust(pmm)).toBe(4 * 4096 - 2000);
 });
 
+test("what is taken keeps the busiest rank busy, so that quiet ranks fall idle", () => {
+  const ranges = [0, 1, 2].map((rank) => range(4096 + rank * 4096, 8192 + rank * 4096, { rank }));
+  const pmm = new Pmm({ ranges });
+  const rankOf = (pfn: Pfn): number => Math.floor(pfn / 4096) - 1;
+  const frames = new Float64Array(7000);
+  pmm.takeMany(frames, 7000);
+  const quiet = [...frames].filter((pfn) => rankOf(pfn) === 0).slice(0, 50);
+  for (const pfn of frames) if (rankOf(pfn) === 0 && !quiet.includes(pfn)) pmm.give(pfn);
+  pmm.drain();
+  expect([pmm.usedOfRank(0), pmm.usedOfRank(1)]).toEqual([50, 2904]);
+  for (let i = 0; i < 1100; i += 1) expect(rankOf(pmm.take())).toBe(1);
+  for (const pfn of quiet) pmm.give(pfn);
+  pmm.drain();
+  expect(pmm.ranks().map(({ isIdle }) => isIdle)).toEqual([true, false, true]);
+  expect(exhaust(pmm)).toBe(3 * 4096 - 2904 - 1100);
+});
+
 test("a balloon follows its target in frames and blocks, and gives way under pressure", () => {
   for (const order of [0, ORDER_2M]) {
     const pmm = new Pmm({ ranges: [range(4096, 4096 + 16 * 512)], watermarks: { min: 100, low: 200, high: 600 } });

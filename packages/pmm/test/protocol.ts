@@ -2,6 +2,7 @@ import * as arenaModule from "../src/arena.ts";
 import * as errorsModule from "../src/errors.ts";
 import { Pmm } from "../src/index.ts";
 import type { FrameRange } from "../src/index.ts";
+import * as hintModule from "../src/hint-map.ts";
 import * as layoutModule from "../src/layout.ts";
 import * as unitsModule from "../src/units.ts";
 import { zonesOf } from "../src/zone.ts";
@@ -20,6 +21,8 @@ interface SteppingBlocks {
   put(bitWord: number, mask: number, frames: number): Steps;
   takeWhole(from: number, end: number, worker: number): Steps;
   giveWhole(block: number): Steps;
+  takeGroup(from: number, end: number, worker: number): Steps;
+  giveGroup(group: number): Steps;
 }
 interface SteppingStacks {
   baseOf(node: number, kind: number, colour: number): Steps;
@@ -82,14 +85,15 @@ export class Instance {
     this.arena = new arenaModule.Arena(share.layout, share.buffer);
     const { layout, buffer } = share;
     const hints = new Int32Array(buffer, layout.hints, (layout.tallies - layout.hints) / 4);
-    const blocks = layout.geometry.groups * 512;
-    const words = 17;
+    const { groups } = layout.geometry;
+    const blocks = groups * layoutModule.GROUP_BLOCKS;
+    const words = hintModule.hintWords(blocks);
     const maps = Array.from({ length: workers * 2 + 1 }, (_, map) => new HintMap(hints, map * words, blocks));
-    const joinable = new HintMap(hints, maps.length * words + 1, layout.geometry.groups);
+    const joinable = new HintMap(hints, maps.length * words + hintModule.hintWords(groups), groups);
     this.#steppingArena = Object.create(this.arena, {
       partial: { value: maps.slice(0, -1) },
       whole: { value: maps.at(-1) },
-      wholeGroups: { value: new HintMap(hints, maps.length * words, layout.geometry.groups) },
+      wholeGroups: { value: new HintMap(hints, maps.length * words, groups) },
       joinable: { value: joinable },
     }) as object;
     this.blocks = new Blocks(this.#steppingArena);
@@ -99,10 +103,10 @@ export class Instance {
     this.#watched = [
       hints,
       this.arena.control,
-      this.arena.groups.subarray(0, 4),
+      this.arena.groups,
       this.arena.blocks.subarray(0, 4),
       this.arena.bits.subarray(0, 64),
-      new Int32Array(buffer, layout.state, 512),
+      new Int32Array(buffer, layout.state, Math.min(4, blocks) * 128),
       ...pmms.map((_, worker) =>
         this.arena.workers.subarray(this.arena.areaOf(worker), this.arena.areaOf(worker) + 40),
       ),
@@ -263,4 +267,20 @@ export function* takingWhole(instance: Instance, worker: number): Generator<unkn
   if (block < 0) return;
   instance.arena.state[block * 512] = arenaModule.TAKEN_2M;
   instance.zone.addFree(-512);
+}
+
+/** Takes a whole group, by joining its blocks if it must, as a taker of the largest order does. */
+export function* takingGroup(instance: Instance, worker: number, got: number[] = []): Generator<unknown, void> {
+  const group = Number(yield* instance.blocks.takeGroup(0, 1, worker));
+  if (group < 0) return;
+  yield;
+  instance.arena.state[group * unitsModule.GROUP_FRAMES] = arenaModule.TAKEN_1G;
+  instance.zone.addFree(-unitsModule.GROUP_FRAMES);
+  got.push(group);
+}
+
+/** Gives a taken group back, as `give` of the largest order does. */
+export function* givingGroup(instance: Instance, group: number): Generator<unknown, void> {
+  instance.arena.state[group * unitsModule.GROUP_FRAMES] = arenaModule.FREE;
+  if ((yield* instance.blocks.giveGroup(group)) === true) instance.zone.addFree(unitsModule.GROUP_FRAMES);
 }
