@@ -34,7 +34,8 @@ export class Pool extends BaseAllocator {
   /** The address of slot 0, and how many slots follow it without a gap. */
   #base = 0;
   #near = 0;
-  /** A little more than 1 / slotBytes: multiplying and rounding down is dividing, for the offsets of slots, and faster. */
+  /** log2 of the largest power of two in the slot's size, and the inverse of what else is in it modulo 2^32: multiplying is dividing, for multiples. */
+  readonly #zeros: number;
   readonly #inverse: number;
   #calls = 0;
 
@@ -44,14 +45,19 @@ export class Pool extends BaseAllocator {
     if (!(slotBytes >= 1) || slotBytes >>> 0 !== slotBytes) throw new HeapError("bad-size", slotBytes);
     this.#source = source;
     this.slotBytes = slotBytes;
-    this.#inverse = (1 + 2 ** -40) / slotBytes;
+    this.#zeros = 31 - Math.clz32(slotBytes & -slotBytes);
+    const odd = slotBytes >>> this.#zeros;
+    let inverse = odd;
+    // Newton's iteration: each step doubles the low bits that are right, of which an odd number is its own inverse in three.
+    for (let step = 0; step < 4; step++) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+    this.#inverse = inverse;
     this.#perChunk = options.slotsPerChunk ?? 256;
     this.#alignment = Math.min(slotBytes & -slotBytes, 4096);
   }
 
   /** Pops a slot: two reads, two writes. */
-  allocate(size: number = this.slotBytes, alignment = 0): number {
-    if (!(size <= this.slotBytes && size >>> 0 === size) || alignment !== 0) return this.#allocateOdd(size, alignment);
+  allocate(size = 0, alignment = 0): number {
+    if (size >>> 0 !== size || size > this.slotBytes || alignment !== 0) return this.#allocateOdd(size, alignment);
     const stack = this.#stack;
     const count = stack[0]!;
     if (count === 0) return this.#grow() ? this.allocate(size) : NO_ADDRESS;
@@ -68,8 +74,9 @@ export class Pool extends BaseAllocator {
 
   /** Pushes the slot. */
   free(address: number): void {
-    let slot = ((address - this.#base) * this.#inverse) >>> 0;
-    if (slot >= this.#near || this.#base + slot * this.slotBytes !== address) slot = this.#slotAt(address);
+    const offset = address - this.#base;
+    let slot = Math.imul(offset >>> this.#zeros, this.#inverse) >>> 0;
+    if (slot >= this.#near || slot * this.slotBytes !== offset) slot = this.#slotAt(address);
     if (this.#live[slot] !== 1) throw new HeapError(slot < 0 ? "wild-free" : "double-free", address);
     this.#live[slot] = 0;
     const stack = this.#stack;

@@ -32,11 +32,11 @@ export const INBOX = 1;
 export const HEIR = 2;
 const MAGAZINES = 16;
 const FIRSTS: number = MAGAZINES + SIZE_CLASSES.length * MAGAZINE_WORDS;
-/** Cached runs: for 1 … {@link RUN_SIZES} pages a count and the pages. */
+/** Kept runs: for 1 … {@link RUN_SIZES} pages the first page of each, or 0. */
 export const RUNS: number = FIRSTS + SIZE_CLASSES.length;
 /** Runs of up to so many pages are kept by the worker that freed them. */
 export const RUN_SIZES = 8;
-/** Words for the runs of one size: a count and 15 pages. */
+/** Runs of one size that a worker keeps at most, a word for each: fewer of the longer ones, 16 pages of each size. */
 export const RUN_WORDS = 16;
 const OUTGOING: number = Math.ceil((RUNS + RUN_SIZES * RUN_WORDS) / 16) * 16;
 /** Blocks that can be under way in one ring; what does not fit is chained. A power of two. */

@@ -3,7 +3,10 @@ import type { SharedLayout } from "./shared-layout.ts";
 import type { SharedPages } from "./shared-pages.ts";
 import { SLAB_WORDS } from "./slabs.ts";
 
-/** The short runs of pages that a worker has freed and keeps for itself, so that most runs are taken and given without the lock. */
+/**
+ * The short runs of pages that a worker has freed and keeps, so that most runs are taken and given without the lock. A word holds the first page of a run, or 0;
+ * whoever exchanges it for 0 has the run, so a worker that is out of memory can take what others keep.
+ */
 export class KeptRuns {
   readonly #layout: SharedLayout;
   readonly #pages: SharedPages;
@@ -15,31 +18,32 @@ export class KeptRuns {
     this.#slot = slot;
   }
 
-  /** The stack of the runs of `pages` pages: a count, then their first pages. */
-  #stack(slot: number, pages: number): number {
+  /** First of the words for runs of `pages` pages. */
+  #first(slot: number, pages: number): number {
     return this.#layout.slot(slot) + RUNS + (pages - 1) * RUN_WORDS;
   }
 
-  /** The first page of a run that was kept, or −1. */
+  /** The first page of a run that this worker has kept, or −1. */
   take(pages: number): number {
     if (pages > RUN_SIZES) return -1;
     const { words } = this.#layout;
-    const stack = this.#stack(this.#slot, pages);
-    const count = words[stack]!;
-    if (count === 0) return -1;
-    words[stack] = count - 1;
-    return words[stack + count]!;
+    const first = this.#first(this.#slot, pages);
+    const end = first + Math.floor(RUN_WORDS / pages);
+    for (let word = first; word < end; word++) {
+      const page = words[word] === 0 ? 0 : Atomics.exchange(words, word, 0);
+      if (page !== 0) return page;
+    }
+    return -1;
   }
 
   /** Keeps a run, or gives it to all. */
   keep(page: number, pages: number): void {
     const { words } = this.#layout;
-    const stack = this.#stack(this.#slot, pages);
-    if (pages > RUN_SIZES || words[stack]! >= RUN_WORDS - 1) this.#give(page, pages);
-    else {
-      words[stack] = words[stack]! + 1;
-      words[stack + words[stack]] = page;
-    }
+    const first = this.#first(this.#slot, pages);
+    const end = pages > RUN_SIZES ? first : first + Math.floor(RUN_WORDS / pages);
+    for (let word = first; word < end; word++)
+      if (words[word] === 0 && Atomics.compareExchange(words, word, 0, page) === 0) return;
+    this.#give(page, pages);
   }
 
   #give(page: number, pages: number): void {
@@ -48,15 +52,23 @@ export class KeptRuns {
   }
 
   /** Gives all that a slot has kept to all. @returns whether there was any. */
-  giveAll(slot: number = this.#slot): boolean {
+  giveAll(slot: number): boolean {
     const { words } = this.#layout;
     let any = false;
-    for (let pages = 1; pages <= RUN_SIZES; pages++) {
-      const stack = this.#stack(slot, pages);
-      for (let at = Math.min(words[stack]!, RUN_WORDS - 1); at > 0; at--, any = true)
-        this.#give(words[stack + at]!, pages);
-      words[stack] = 0;
-    }
+    for (let pages = 1; pages <= RUN_SIZES; pages++)
+      for (let at = 0; at < RUN_WORDS; at++) {
+        const page = Atomics.exchange(words, this.#first(slot, pages) + at, 0);
+        if (page === 0) continue;
+        this.#give(page, pages);
+        any = true;
+      }
+    return any;
+  }
+
+  /** Gives all that any worker has kept to all, for a worker that is out of memory. @returns whether there was any. */
+  giveEverything(): boolean {
+    let any = false;
+    for (let slot = 0; slot < this.#layout.slots; slot++) any = this.giveAll(slot) || any;
     return any;
   }
 }

@@ -245,10 +245,10 @@ export class SharedHeap extends BaseAllocator {
     this.#runs.keep(offset / SLAB_BYTES, state >>> 2);
   }
 
-  /** Gives kept runs and wholly free slabs to all. @returns whether there were any. */
+  /** Gives wholly free slabs and what any worker keeps to all. @returns whether there was anything. */
   #giveBack(): boolean {
     const slabs = this.#slabs.giveIdle();
-    return this.#runs.giveAll() || slabs;
+    return this.#runs.giveEverything() || slabs;
   }
 
   /** Slow, for the message. */

@@ -36,8 +36,13 @@ function isIntact(memory: BlockMemory | null, { address, size, stamp }: Live): b
   return true;
 }
 
-/** A random life of a heap, checked after every step against a plain list of blocks. */
-function live(fixture: AllocatorFixture, seed: number, steps: number): void {
+/**
+ * Uses an allocator at random beside a plain list of blocks: they do not overlap, are aligned, keep their bytes, and `check()` holds after every step. Then frees all, and
+ * allocates everything.
+ *
+ * @param seed what happens depends on it alone.
+ */
+export function useAtRandom(fixture: AllocatorFixture, seed: number, steps: number): void {
   const { allocator, memory, largest, records } = fixture;
   const random = seeded(seed);
   const blocks: Live[] = [];
@@ -133,7 +138,7 @@ export const allocatorSuite: readonly ConformanceCase<AllocatorFixture>[] = [
   {
     name: "blocks do not overlap, are aligned, keep their bytes, and the invariants hold after every step",
     run(make): void {
-      for (let seed = 1; seed <= 8; seed++) live(make(), seed, 400);
+      for (let seed = 1; seed <= 2; seed++) useAtRandom(make(), seed, 300);
     },
   },
   {
