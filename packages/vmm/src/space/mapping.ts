@@ -110,7 +110,7 @@ export function unmapRange(space: AddressSpace, start: Vpn, end: Vpn, force = fa
   if (!force && regions.some((region) => region.sealed)) return "sealed";
   const splits = (first.start < start ? 1 : 0) + (last.end > end ? 1 : 0);
   if (first === last && splits === 2 && space.regions.count + 1 > space.limits.regions) return "region-limit";
-  unshareRange(space, start, end);
+  if (unshareRange(space, start, end)) return unmapRange(space, start, end, force);
   splitAt(space, start);
   splitAt(space, end);
   const doomed = splits === 0 ? regions : space.regions.within(start, end);

@@ -64,16 +64,19 @@ export function shareRange(
   return linked ? target * PAGE_SIZE : "no-memory";
 }
 
-/** Takes a space out of the sharing of every table that has pages in `[start, end)`; it has no translations there afterwards. O(tables). */
-export function unshareRange(space: AddressSpace, start: Vpn, end: Vpn): void {
-  if (space.sharedTables === 0) return;
+/**
+ * Takes a space out of the sharing of every table that has pages in `[start, end)`; it has no translations there afterwards. O(tables). True: there were any, and
+ * others may have run meanwhile.
+ */
+export function unshareRange(space: AddressSpace, start: Vpn, end: Vpn): boolean {
+  if (space.sharedTables === 0) return false;
   const { core } = space.vmm;
   const { structure } = core.tables;
   const shared: [Sheet, Vpn][] = [];
   space.sheets.forEach(start, end, (sheet, base) => {
     if (sheet.sharers !== null) shared.push([sheet, base]);
   });
-  if (structure === null || shared.length === 0) return;
+  if (structure === null || shared.length === 0) return false;
   const change = core.begin(space);
   for (const [sheet, base] of shared) {
     core.sharing.leave(sheet, space, base);
@@ -82,9 +85,10 @@ export function unshareRange(space: AddressSpace, start: Vpn, end: Vpn): void {
   change.plan.flush();
   for (const [sheet] of shared) {
     core.sharing.left(sheet, space);
-    if (sheet.sharers === null && sheet.mapped === 0) dropTable(sheet, change.plan);
+    if (core.sheets.has(sheet) && sheet.sharers === null && sheet.mapped === 0) dropTable(sheet, change.plan);
   }
   core.end(change);
+  return true;
 }
 
 /** The table that the last sharer is left with has no entry: it goes, as it would have without sharers. */

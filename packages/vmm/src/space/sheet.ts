@@ -34,6 +34,8 @@ export class Sheet {
   mapped: number;
   /** Other spaces that use the very same table, where it is shared; null for the usual case. */
   sharers: SheetSharer[] | null;
+  /** Spaces that used it, while their processors may still know its translations; null for the usual case. */
+  leavers: SheetSharer[] | null;
 
   /** An empty sheet. */
   constructor(number: number, space: AddressSpace, base: Vpn) {
@@ -44,6 +46,7 @@ export class Sheet {
     this.used = 0;
     this.mapped = 0;
     this.sharers = null;
+    this.leavers = null;
   }
 }
 
@@ -81,6 +84,11 @@ export class SheetRegistry {
     if (sheet === undefined || sheet === null)
       throw new VmmError("invariant", "A sheet that does not exist is named.", { number });
     return sheet;
+  }
+
+  /** Whether a sheet was not forgotten. */
+  has(sheet: Sheet): boolean {
+    return this.#sheets[sheet.number] === sheet;
   }
 
   /** Forgets an empty sheet. */

@@ -9,8 +9,8 @@
  * An entry of the table is one translation, with one reverse mapping, through the sheet's first space. What an entry's change leaves stale in one space it
  * leaves stale in all, at other addresses: flush plans ask here for the others.
  *
- * Invariants: a sheet with sharers has no private page, and all of its spaces have its table linked; a space that leaves stays among the sharers until its
- * processors have dropped what they knew of the table.
+ * Invariants: a sheet with sharers has no private page, and all of its spaces have its table linked; a space that lets go of a table is among the sheet's leavers until
+ * its processors have dropped what they knew of it, and hears of stale entries until then.
  */
 import { VmmError } from "../errors.ts";
 import type { Mappings } from "../pages/mappings.ts";
@@ -41,7 +41,7 @@ export class TableSharing {
     this.#parts = parts;
   }
 
-  /** Tables that more than one space uses: where this is 0, nothing else here has to be asked. */
+  /** Tables that more than one space uses, or used a moment ago: where this is 0, nothing else here has to be asked. */
   get count(): number {
     return this.#count;
   }
@@ -50,61 +50,73 @@ export class TableSharing {
   join(sheet: Sheet, space: AddressSpace, base: Vpn): void {
     if (sheet.used > 0) throw new VmmError("invariant", "A sheet with private pages cannot be shared.", { base });
     if (sheet.sharers === null) {
+      if (sheet.leavers === null) this.#count++;
       sheet.sharers = [];
       sheet.space.sharedTables++;
-      this.#count++;
     }
     sheet.sharers.push({ space, base });
     space.sheets.set(base, sheet);
     space.sharedTables++;
   }
 
-  /** A space is about to let go of a sheet's table: it finds the sheet no more, but still hears of stale entries until {@link left}. */
+  /**
+   * A space is about to let go of a sheet's table: it finds the sheet no more, but still hears of stale entries until {@link left}. The last space that stays has the
+   * sheet for itself from now on.
+   */
   leave(sheet: Sheet, space: AddressSpace, base: Vpn): void {
     const { sharers } = sheet;
     const first = sharers?.[0];
     if (sharers === null || first === undefined) throw new VmmError("invariant", "A sheet is not shared.", { base });
     space.sheets.take(base);
     space.sharedTables--;
-    if (sheet.space !== space) return;
-    sheet.space = first.space;
-    sheet.base = first.base;
-    sharers[0] = { space, base };
-  }
-
-  /** The space's processors know nothing of the table any more. The last space that stays has the sheet for itself. */
-  left(sheet: Sheet, space: AddressSpace): void {
-    const { sharers } = sheet;
-    const at = sharers?.findIndex((sharer) => sharer.space === space) ?? -1;
-    if (sharers === null || at < 0)
-      throw new VmmError("invariant", "A space left a table twice.", { asid: space.asid });
-    sharers.splice(at, 1);
+    (sheet.leavers ??= []).push({ space, base });
+    if (sheet.space === space) {
+      sheet.space = first.space;
+      sheet.base = first.base;
+      sharers.shift();
+    } else {
+      sharers.splice(
+        sharers.findIndex((sharer) => sharer.space === space),
+        1,
+      );
+    }
     if (sharers.length > 0) return;
     sheet.sharers = null;
     sheet.space.sharedTables--;
-    this.#count--;
   }
 
-  /** Calls `visit` with every other place at which the table entry of a page is seen. */
+  /** The space's processors know nothing of the table any more. */
+  left(sheet: Sheet, space: AddressSpace): void {
+    const { leavers } = sheet;
+    const at = leavers?.findIndex((leaver) => leaver.space === space) ?? -1;
+    if (leavers === null || at < 0)
+      throw new VmmError("invariant", "A space left a table twice.", { asid: space.asid });
+    leavers.splice(at, 1);
+    if (leavers.length > 0) return;
+    sheet.leavers = null;
+    if (sheet.sharers === null) this.#count--;
+  }
+
+  /** Calls `visit` with every other place at which the table entry of a page is seen, or may still be in a TLB. */
   forEachOther(asid: number, vpn: Vpn, visit: (asid: number, vpn: Vpn) => void): void {
     const space = this.#parts.spaces.get(asid);
-    if (space === undefined || space.sharedTables === 0) return;
-    const sheet = space.sheets.get(vpn);
-    if (sheet === null || sheet.sharers === null) return;
+    const sheet = space?.sheets.get(vpn);
+    if (space === undefined || sheet === null || sheet === undefined) return;
     const entry = vpn & (TABLE_PAGES - 1);
     if (sheet.space !== space) visit(sheet.space.asid, sheet.base + entry);
-    for (const sharer of sheet.sharers) if (sharer.space !== space) visit(sharer.space.asid, sharer.base + entry);
+    for (const sharer of sheet.sharers ?? []) if (sharer.space !== space) visit(sharer.space.asid, sharer.base + entry);
+    for (const leaver of sheet.leavers ?? []) visit(leaver.space.asid, leaver.base + entry);
   }
 
-  /** The spaces that have a table in common with a space. O(its sheets). */
+  /** The spaces that have a table in common with a space, or had until now. O(its sheets). */
   peersOf(asid: number): Set<number> {
     const peers = new Set<number>();
     const space = this.#parts.spaces.get(asid);
-    if (space === undefined || space.sharedTables === 0) return peers;
+    if (space === undefined) return peers;
     space.sheets.forEach(space.low, space.high, (sheet) => {
-      if (sheet.sharers === null) return;
-      peers.add(sheet.space.asid);
-      for (const sharer of sheet.sharers) peers.add(sharer.space.asid);
+      if (sheet.sharers !== null) peers.add(sheet.space.asid);
+      for (const sharer of sheet.sharers ?? []) peers.add(sharer.space.asid);
+      for (const leaver of sheet.leavers ?? []) peers.add(leaver.space.asid);
     });
     peers.delete(asid);
     return peers;
@@ -140,7 +152,7 @@ export class TableSharing {
       if (own !== space.sharedTables)
         throw new VmmError("invariant", "A space's count of shared tables is wrong.", { asid: space.asid, own });
     }
-    if (shared.size !== this.#count)
+    if (shared.size > this.#count)
       throw new VmmError("invariant", "The count of shared tables is wrong.", { shared: shared.size });
     this.#checkEntries();
   }
@@ -154,7 +166,6 @@ export class TableSharing {
       for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
         const { sharers } = sheets.get(mappings.sheetOf(at));
         for (const { space, base } of sharers ?? []) {
-          if (space.sheets.get(base)?.sharers !== sharers) continue; // It is on its way out.
           const vpn = base + mappings.entryOf(at);
           if (space.tables.query(vpn) === 0 || space.tables.frame !== pages.pfn[page]!)
             throw new VmmError("invariant", "A shared table's entry is not seen by all of its spaces.", { page, vpn });
