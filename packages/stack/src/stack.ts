@@ -9,6 +9,7 @@ import type {
   FaultHandler,
   FrameRange,
   MtrrRegisters,
+  Pfn,
   PhysicalMap,
   Registers,
   TimingOptions,
@@ -164,7 +165,13 @@ export class Stack implements FaultHandler {
     const { tables, control, pool } = this;
     const swap = pool === null ? {} : { swap: [pool, ...(below === null ? (settings.swap ?? []) : others)] };
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: reserve, reserve };
+    const nodes = timing?.cpuNodes;
+    const numa =
+      nodes === undefined
+        ? {}
+        : { currentNode: () => nodes[this.#running] ?? 0, nodeOf: (pfn: Pfn) => this.#nodeOf(pfn) };
     this.vmm = new Vmm({
+      ...numa,
       clock: this.machine.clock,
       memoryTypes: new MtrrMemoryTypes(this.machine),
       ...settings,
@@ -184,6 +191,12 @@ export class Stack implements FaultHandler {
   manage(range: FrameRange): void {
     this.pmm.addRange(range);
     this.managed.push(range);
+  }
+
+  /** The NUMA node of a managed frame, −1 of any other. */
+  #nodeOf(pfn: Pfn): number {
+    for (const { start, end, node } of this.managed) if (pfn >= start && pfn < end) return node;
+    return -1;
   }
 
   /** Resolves a processor's page fault; the machine calls this. */
