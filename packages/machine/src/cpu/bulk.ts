@@ -14,6 +14,10 @@ const LINE = 64;
 /** Bulk operations of one CPU. */
 export class Bulk {
   declare private readonly cpu: Cpu;
+  /** The frame that {@link hostOf} found last, −1: it faulted. */
+  private pfn: Pfn = -1;
+  /** Where the page after the last {@link run} is, −1: not known. */
+  private next = -1;
 
   /** Creates the operations of `cpu`. */
   constructor(cpu: Cpu) {
@@ -30,14 +34,30 @@ export class Bulk {
     return pfn;
   }
 
+  /** The host byte of `va`, translated if need be; −1: faulted (`pfn` is negative too), or `pfn` is no plain memory. */
+  private hostOf(va: VirtAddr, access: number): number {
+    this.pfn = this.frame(va, access);
+    if (this.pfn < 0) return -1;
+    const { memory } = this.cpu;
+    const base = access === ACCESS_WRITE ? memory.writableBase(this.pfn) : memory.readableBase(this.pfn);
+    return base < 0 ? -1 : base * 4 + (va & 0xfff);
+  }
+
   /**
-   * How many bytes from `va` on lie in pages that follow one another in host memory and need no walk, starting at host byte
-   * `first`; at most `limit`. Only pages that are sure not to fault are taken in, so that no handler runs in between.
+   * How many bytes from `va` on, at most `limit`, lie in host memory one after another from host byte `first` on. Only pages that
+   * are sure not to fault are taken in, so that no handler runs in between. Where another such page ends the run, `next` is its host byte.
    */
   private run(va: VirtAddr, first: number, limit: number, access: number): number {
+    this.next = -1;
     let length = Math.min(limit, FRAME_BYTES - (va & 0xfff));
-    while (length < limit && this.cpu.shortcutOf(va + length, access) === first + length)
+    while (length < limit) {
+      const host = this.cpu.reach(va + length, access);
+      if (host !== first + length) {
+        this.next = host;
+        break;
+      }
       length = Math.min(limit, length + FRAME_BYTES);
+    }
     return length;
   }
 
@@ -45,19 +65,22 @@ export class Bulk {
   copyIn(va: VirtAddr, from: Uint8Array): boolean {
     const cpu = this.cpu;
     cpu.progress = 0;
+    let known = -1;
     while (cpu.progress < from.length) {
       const done = cpu.progress;
       const at = va + done;
-      const pfn = this.frame(at, ACCESS_WRITE);
-      if (pfn < 0) return false;
-      const base = cpu.memory.writableBase(pfn);
-      const first = base * 4 + (at & 0xfff);
-      const left = from.length - done;
-      const count = base >= 0 ? this.run(at, first, left, ACCESS_WRITE) : Math.min(left, FRAME_BYTES - (at & 0xfff));
-      const part = count === from.length ? from : from.subarray(done, done + count);
-      if (base >= 0) cpu.bytes.set(part, first);
-      else cpu.memory.writeBytes(pfn * FRAME_BYTES + (at & 0xfff), part);
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_WRITE);
+      if (first < 0) {
+        if (this.pfn < 0) return false;
+        const part = from.subarray(done, done + FRAME_BYTES - (at & 0xfff));
+        cpu.memory.writeBytes(this.pfn * FRAME_BYTES + (at & 0xfff), part);
+        cpu.progress = done + part.length;
+        continue;
+      }
+      const count = this.run(at, first, from.length - done, ACCESS_WRITE);
+      cpu.bytes.set(count === from.length ? from : from.subarray(done, done + count), first);
       cpu.progress = done + count;
+      known = this.next;
     }
     return true;
   }
@@ -66,18 +89,22 @@ export class Bulk {
   copyOut(va: VirtAddr, into: Uint8Array): boolean {
     const cpu = this.cpu;
     cpu.progress = 0;
+    let known = -1;
     while (cpu.progress < into.length) {
       const done = cpu.progress;
       const at = va + done;
-      const pfn = this.frame(at, ACCESS_READ);
-      if (pfn < 0) return false;
-      const base = cpu.memory.readableBase(pfn);
-      const first = base * 4 + (at & 0xfff);
-      const left = into.length - done;
-      const count = base >= 0 ? this.run(at, first, left, ACCESS_READ) : Math.min(left, FRAME_BYTES - (at & 0xfff));
-      if (base >= 0) into.set(cpu.bytes.subarray(first, first + count), done);
-      else cpu.memory.readBytes(pfn * FRAME_BYTES + (at & 0xfff), into.subarray(done, done + count));
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_READ);
+      if (first < 0) {
+        if (this.pfn < 0) return false;
+        const part = into.subarray(done, done + FRAME_BYTES - (at & 0xfff));
+        cpu.memory.readBytes(this.pfn * FRAME_BYTES + (at & 0xfff), part);
+        cpu.progress = done + part.length;
+        continue;
+      }
+      const count = this.run(at, first, into.length - done, ACCESS_READ);
+      into.set(cpu.bytes.subarray(first, first + count), done);
       cpu.progress = done + count;
+      known = this.next;
     }
     return true;
   }
@@ -89,12 +116,10 @@ export class Bulk {
     while (cpu.progress < count) {
       const at = va + cpu.progress;
       const part = Math.min(count - cpu.progress, FRAME_BYTES - (at & 0xfff));
-      const pfn = this.frame(at, ACCESS_WRITE);
-      if (pfn < 0) return false;
-      const base = cpu.memory.writableBase(pfn);
-      const first = base * 4 + (at & 0xfff);
-      if (base >= 0) cpu.bytes.fill(byte, first, first + part);
-      else for (let i = 0; i < part; i++) cpu.memory.write(pfn * FRAME_BYTES + (at & 0xfff) + i, 1, byte);
+      const first = this.hostOf(at, ACCESS_WRITE);
+      if (first >= 0) cpu.bytes.fill(byte, first, first + part);
+      else if (this.pfn < 0) return false;
+      else for (let i = 0; i < part; i++) cpu.memory.write(this.pfn * FRAME_BYTES + (at & 0xfff) + i, 1, byte);
       cpu.progress += part;
     }
     return true;
@@ -127,12 +152,11 @@ export class Bulk {
       const done = cpu.progress;
       const at = va + done;
       const count = Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
-      const pfn = this.frame(at, ACCESS_READ);
+      const first = this.hostOf(at, ACCESS_READ);
+      const { pfn } = this;
       if (pfn < 0) return -2;
-      const base = cpu.memory.readableBase(pfn);
-      const first = base * 4 + (at & 0xfff);
       for (let i = 0; i < count; i++) {
-        const byte = base >= 0 ? cpu.bytes[first + i]! : cpu.memory.read(pfn * FRAME_BYTES + (at & 0xfff) + i, 1);
+        const byte = first >= 0 ? cpu.bytes[first + i]! : cpu.memory.read(pfn * FRAME_BYTES + (at & 0xfff) + i, 1);
         if (byte !== bytes[done + i]!) return done + i;
       }
       cpu.progress = done + count;

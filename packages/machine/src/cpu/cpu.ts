@@ -259,6 +259,12 @@ export class Cpu extends Translator {
     return this.hostIndex[slot]! * 4 + offset;
   }
 
+  /** {@link shortcutOf}, or the same found by translating: −1 only where the access would fault, or has to be watched. */
+  reach(va: VirtAddr, access: number): number {
+    const host = this.shortcutOf(va, access);
+    return host >= 0 ? host : this.reachSlowly(va, access);
+  }
+
   /** Fills a range with one byte; see {@link Bulk.fill}. */
   fill(va: VirtAddr, count: number, byte: number): boolean {
     return this.bulk.fill(va, count, byte);

@@ -84,6 +84,24 @@ export abstract class Translator extends WiredControl {
     return pfn < 0 ? -1 : pfn * FRAME_BYTES + (va & 0xfff);
   }
 
+  /**
+   * The host byte of `va` (see `Cpu.bytes`) where `access` (ACCESS_READ or ACCESS_WRITE) is sure not to fault and plain memory is there:
+   * translated without the operating system. −1 elsewhere, and while anybody watches accesses.
+   */
+  protected reachSlowly(va: VirtAddr, access: number): number {
+    if (!this.open || this.meter !== null || this.mmu.observer !== null) return -1;
+    const { counts } = this.mmu;
+    const vpn = vpnOf(va);
+    const walks = counts.dataMisses;
+    const pfn = this.mmu.translate(vpn, access + this.accessBits);
+    if (pfn < 0) return -1;
+    const place = this.memory.place(pfn);
+    if (place === 0 || (place < 0 && access === ACCESS_WRITE)) return -1;
+    // A stream over more pages than the TLB holds would open short ways that nobody takes.
+    if (counts.dataMisses === walks) this.openShortcut(vpn, place, access);
+    return ((place > 0 ? place : -place) - 1) * 4 + (va & 0xfff);
+  }
+
   private openShortcut(vpn: Vpn, place: number, access: number): void {
     const { tlb } = this.mmu;
     const flags = tlb.flags;
