@@ -110,9 +110,37 @@ export class FileObject extends MemoryObject {
     this.#changes++;
   }
 
-  /** See {@link MemoryObject.writeBack}. Dirty bits must have been harvested. */
+  /**
+   * See {@link MemoryObject.writeBack}: the page, whose dirty bits have been harvested, and the dirty ones beside it in its cluster, which then leave without a write.
+   * Where other processors may run while bits are harvested, the page alone.
+   */
   override writeBack(page: number): IoOutcome {
+    const run = this.core.interleaving === null ? this.#runAround(page) : [page];
+    const first = run[0] ?? page;
+    if (run.length > 1) {
+      const start = this.core.pages.index[first]!;
+      this.harvestDirty(start, start + run.length);
+      if (this.#writeRun(run)) return "ok";
+    }
     return this.#writeRun([page]) ? "ok" : "failed";
+  }
+
+  /** The dirty pages around a page, in a row and within one cluster. */
+  #runAround(page: number): number[] {
+    const index = this.core.pages.index[page]!;
+    const base = Math.floor(index / CLUSTER_PAGES) * CLUSTER_PAGES;
+    const run = [page];
+    for (let at = index - 1; at >= base; at--) {
+      const before = this.pages.get(at);
+      if (!this.#dirty.has(before)) break;
+      run.unshift(before);
+    }
+    for (let at = index + 1; at < base + CLUSTER_PAGES; at++) {
+      const after = this.pages.get(at);
+      if (!this.#dirty.has(after)) break;
+      run.push(after);
+    }
+    return run;
   }
 
   /**

@@ -1,0 +1,139 @@
+/** When the dirty pages of a file are written, and how many at once. */
+import { beforeEach, expect, test } from "vitest";
+
+import {
+  ManualClock,
+  MemoryBacking,
+  PAGE_SIZE,
+  PlainMemory,
+  SpaceMemory,
+  Vmm,
+  type AddressSpace,
+  type FileObject,
+  type IoOutcome,
+  type VmmOptions,
+} from "@pagewright/vmm";
+
+const PAGES = 100;
+
+/** A file that notes what is written: first page and bytes. */
+class Noting extends MemoryBacking {
+  writes: [page: number, bytes: number][] = [];
+  fails = false;
+  override write(offset: number, from: Uint8Array): IoOutcome {
+    if (this.fails) return "failed";
+    this.writes.push([offset / PAGE_SIZE, from.length]);
+    return super.write(offset, from);
+  }
+}
+
+let backing: Noting;
+let clock: ManualClock;
+let vmm: Vmm;
+let file: FileObject;
+let space: AddressSpace;
+let bytes: SpaceMemory;
+let at: number;
+
+function start(options: Partial<VmmOptions> = {}): void {
+  const memory = new PlainMemory(256);
+  backing = new Noting(PAGES * PAGE_SIZE - 100);
+  clock = new ManualClock();
+  vmm = new Vmm({ frames: memory, window: memory, clock, ...options });
+  file = vmm.openFile(backing);
+  const made = vmm.createSpace();
+  if (made === null) throw new Error("no space");
+  space = made;
+  at = Number(space.map({ bytes: PAGES * PAGE_SIZE, object: file, shared: true }));
+  bytes = new SpaceMemory(space);
+}
+
+beforeEach(() => {
+  start();
+});
+
+function storeTo(first: number, end: number, value = 7): void {
+  for (let page = first; page < end; page++) expect(bytes.store32(at + page * PAGE_SIZE, value)).toBe(true);
+}
+
+function stored(page: number): number {
+  return new DataView(backing.bytes.buffer).getUint32(page * PAGE_SIZE, true);
+}
+
+test("sync writes pages in a row together, 32 at most, and the tail of the last page never", () => {
+  storeTo(2, 5);
+  storeTo(10, 11);
+  storeTo(50, PAGES);
+  expect(backing.writes).toEqual([]);
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("ok");
+  expect(backing.writes).toEqual([
+    [2, 3 * PAGE_SIZE],
+    [10, PAGE_SIZE],
+    [50, 32 * PAGE_SIZE],
+    [82, 18 * PAGE_SIZE - 100],
+  ]);
+  backing.writes = [];
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("ok");
+  expect(backing.writes).toEqual([]);
+});
+
+test("sync of a range leaves the pages beside it dirty", () => {
+  storeTo(0, 8);
+  expect(space.sync(at + 2 * PAGE_SIZE, 3 * PAGE_SIZE)).toBe("ok");
+  expect([backing.writes, file.dirtyPages]).toEqual([[[2, 3 * PAGE_SIZE]], 5]);
+});
+
+test("pages that have been dirty for long are written, younger ones wait", () => {
+  storeTo(0, 4);
+  file.harvestDirty(0, PAGES);
+  clock.advance(5000);
+  storeTo(20, 22);
+  file.harvestDirty(0, PAGES);
+  clock.advance(1000);
+  expect(vmm.writeBackOlderThan(3000)).toBe(4);
+  expect(backing.writes).toEqual([[0, 4 * PAGE_SIZE]]);
+  expect(vmm.writeBackOlderThan(3000)).toBe(0);
+  clock.advance(3000);
+  expect(vmm.writeBackOlderThan(3000)).toBe(2);
+  expect(file.dirtyPages).toBe(0);
+});
+
+test("a page that must leave takes its dirty neighbours' writes along: few large writes instead of many small ones", () => {
+  start({ residentLimit: 40 });
+  storeTo(0, PAGES);
+  storeTo(0, PAGES, 8);
+  expect(vmm.residentPages).toBeLessThanOrEqual(40);
+  const pages = backing.writes.reduce((sum, [, length]) => sum + Math.ceil(length / PAGE_SIZE), 0);
+  expect(pages).toBeGreaterThanOrEqual(PAGES);
+  expect(backing.writes.length).toBeLessThan(pages / 4);
+  expect(Math.max(...backing.writes.map(([, length]) => length))).toBeLessThanOrEqual(32 * PAGE_SIZE);
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("ok");
+  for (let page = 0; page < PAGES; page++) expect(stored(page)).toBe(8);
+  vmm.check();
+});
+
+test("a store after a neighbour's write-back is not lost", () => {
+  start({ residentLimit: 40 });
+  for (let round = 1; round <= 6; round++)
+    for (let page = 0; page < PAGES; page += 1 + (round % 3)) {
+      expect(bytes.store32(at + page * PAGE_SIZE, round)).toBe(true);
+      expect(bytes.load32(at + page * PAGE_SIZE)).toBe(round);
+    }
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("ok");
+  for (let page = 0; page < PAGES; page++) expect(stored(page)).toBe(bytes.load32(at + page * PAGE_SIZE));
+});
+
+test("while writes fail no dirty page leaves and nothing is lost; each caller of sync hears of it once", () => {
+  start({ residentLimit: 40 });
+  storeTo(0, 40);
+  backing.fails = true;
+  expect(bytes.store32(at + 50 * PAGE_SIZE, 1)).toBe(false);
+  expect(bytes.fault).toBe("no-memory");
+  for (let page = 0; page < 40; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(7);
+  const [one, two] = [{ seen: 0 }, { seen: 0 }];
+  expect(file.sync(one)).toBe("failed");
+  backing.fails = false;
+  expect([file.sync(one), file.sync(two), file.sync(two)]).toEqual(["ok", "failed", "ok"]);
+  for (let page = 0; page < 40; page++) expect(stored(page)).toBe(7);
+  vmm.check();
+});
