@@ -123,3 +123,16 @@ test("usage counts what is whose", () => {
   clone?.destroy();
   expect(space.usage()).toMatchObject({ uniquePages: 4 });
 });
+
+test("where swap is full, copies of pages that are in frames are given up first", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 16, swap: [new MemorySwap(33)], readAhead: 0 });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 48 * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < 48; page++) expect(bytes.store32(at + page * PAGE_SIZE, page + 1)).toBe(true);
+  // 48 pages in 16 frames and 33 slots: a page that came in leaves its slot to the next one that goes.
+  for (let round = 0; round < 3; round++)
+    for (let page = 0; page < 48; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+  vmm.check();
+});

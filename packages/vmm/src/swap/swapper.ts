@@ -10,13 +10,15 @@
  */
 import type { Core } from "../core.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
-import { PAGE_DIRTY, PAGE_POISONED } from "../pages/pages.ts";
-import { SWAP_BUSY } from "./swap-space.ts";
+import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
+import { SWAP_BUSY, SWAP_FULL, type SwapSpace } from "./swap-space.ts";
 
 /** Pages that leave for stores that answer later: at most this part of the frames at once. */
 const LEAVING_SHARE = 8;
 /** And at most this many. */
 const MAX_LEAVING = 64;
+/** Copies of resident pages that are given up at a time when swap is full. */
+const COPIES_AT_A_TIME = 16;
 
 /** What became of a page that is to lose its frame: its content is kept elsewhere, will be, would be if asked again later, or cannot be. */
 export type SaveOutcome = "saved" | "leaving" | "busy" | "refused";
@@ -28,6 +30,8 @@ export class Swapper {
   readonly #core: Core;
   readonly #maxLeaving: number;
   #leaving = 0;
+  /** Where the search for copies to give up goes on. */
+  #hand = 0;
   #departure: Promise<void> | null = null;
   #departed: () => void = () => undefined;
 
@@ -85,6 +89,11 @@ export class Swapper {
     core.window.write(pfn, 0, buffer);
     core.stats.swapIns++;
     core.place(page, pfn);
+    if (!swap.waits(reference)) {
+      // A second copy in compressed memory would take frames from other pages, and is quickly made again.
+      core.dropSwap(page);
+      core.dirty(page);
+    }
     return page;
   }
 
@@ -98,7 +107,8 @@ export class Swapper {
     if (swap === null) return "refused";
     core.window.read(pages.pfn[page]!, 0, core.buffer);
     if (dirty) core.dropSwap(page);
-    const reference = swap.write(core.buffer);
+    let reference = swap.write(core.buffer);
+    while (reference === SWAP_FULL && this.#giveUpCopies(swap)) reference = swap.write(core.buffer);
     if (reference === SWAP_BUSY) return "busy";
     if (reference < 0) {
       core.stats.ioErrors++;
@@ -120,6 +130,23 @@ export class Swapper {
   /** Settles when no page is leaving any more. */
   async settled(): Promise<void> {
     for (let next = this.departure; next !== null; next = this.departure) await next;
+  }
+
+  /** Frees slots whose pages are in frames too; those will be written again when they leave. False: there is none. */
+  #giveUpCopies(swap: SwapSpace): boolean {
+    const core = this.#core;
+    const { pages } = core;
+    let freed = 0;
+    for (let looked = 0; looked < pages.capacity && freed < COPIES_AT_A_TIME; looked++) {
+      const page = this.#hand;
+      this.#hand = page + 1 < pages.capacity ? page + 1 : 0;
+      const reference = pages.swap[page]!;
+      if (reference < 0 || !pages.isResident(page) || pages.has(page, PAGE_FROZEN) || !swap.trusts(reference)) continue;
+      core.dropSwap(page);
+      core.dirty(page);
+      freed++;
+    }
+    return freed > 0;
   }
 
   /** The store has answered: the page's frame goes, unless the page was used meanwhile or is not kept. */
