@@ -1,5 +1,7 @@
-/** Words that are taken together, when the first of their bits is set. */
-const PAGE_WORDS = 64;
+/** Words that are taken together, when the first of their bits is set: a power of two. */
+const PAGE_SHIFT = 6;
+const PAGE_WORDS: number = 2 ** PAGE_SHIFT;
+const WITHIN: number = PAGE_WORDS - 1;
 
 /*
  * A set of numbers below `size` as bits, with a tree of words over them, 32 to one, in which a bit says that the word below is not 0. The words of
@@ -28,18 +30,18 @@ export class BitTree {
   }
 
   #read(word: number): number {
-    const page = this.#pages[Math.floor(word / PAGE_WORDS)];
-    return page === undefined ? 0 : page[word % PAGE_WORDS]!;
+    const page = this.#pages[word >>> PAGE_SHIFT];
+    return page === undefined ? 0 : page[word & WITHIN]!;
   }
 
   #write(word: number, bits: number): void {
-    const at = Math.floor(word / PAGE_WORDS);
+    const at = word >>> PAGE_SHIFT;
     let page = this.#pages[at];
     if (page === undefined) {
       page = this.#pages[at] = this.#wordsFor(PAGE_WORDS);
       this.bytes += PAGE_WORDS * 4;
     }
-    page[word % PAGE_WORDS] = bits;
+    page[word & WITHIN] = bits;
   }
 
   /** Whether the number is in the set. */
@@ -86,7 +88,7 @@ export class BitTree {
   forEach(visit: (number: number) => void): void {
     const end = Math.ceil(this.#size / 32);
     for (let word = 0; word < end; word++) {
-      if (this.#pages[Math.floor(word / PAGE_WORDS)] === undefined) word += PAGE_WORDS - 1 - (word % PAGE_WORDS);
+      if (this.#pages[word >>> PAGE_SHIFT] === undefined) word += WITHIN - (word & WITHIN);
       else
         for (let bits = this.#read(word); bits !== 0; bits &= bits - 1)
           visit(word * 32 + 31 - Math.clz32(bits & -bits));

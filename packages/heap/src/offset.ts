@@ -3,6 +3,7 @@ import type { HeapSource, HeapStats } from "./allocator.ts";
 import { Chunks } from "./chunks.ts";
 import type { GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
+import { LiveTable } from "./live-table.ts";
 
 /** How an offset allocator is built. */
 export interface OffsetOptions extends GrowthPolicy {
@@ -22,26 +23,36 @@ export interface OffsetOptions extends GrowthPolicy {
 const MANTISSA = 3;
 const BINS = 512;
 const NONE = -1;
+/** What stands for the previous range of its bin in a range that is live, and in a node that is not in use. */
+const LIVE = -2;
+const UNUSED = -3;
 
-/** The last bin whose ranges may be smaller than `granules` but not smaller than its own size: rounds down. */
+/*
+ * A node is 32 bytes, so that it lies in one cache line: start and size as float64, then four words.
+ *
+ *      ┌───────────────┬───────────────┬───────┬───────┬───────┬──────────┐
+ *      │     start     │     size      │ below │ above │ next  │ previous │
+ *      └───────────────┴───────────────┴───────┴───────┴───────┴──────────┘
+ *                         neighbours in memory └───────┘ └────────────────┘ in the bin; next also links unused nodes
+ */
+const BELOW = 4;
+const ABOVE = 5;
+const NEXT = 6;
+const PREVIOUS = 7;
+
+/** The bin of ranges of `granules`. */
 function binDown(granules: number): number {
   if (granules < 16) return granules;
-  const exponent = granules < 2 ** 32 ? 31 - Math.clz32(granules) : Math.floor(Math.log2(granules));
-  const mantissa = Math.floor(granules / 2 ** (exponent - MANTISSA)) - 8;
-  return (exponent - MANTISSA) * 8 + 8 + mantissa;
+  const large = granules < 2 ** 31 ? 0 : Math.floor(Math.log2(granules)) - 30;
+  // What is cut off below does not change the bin.
+  const high = large === 0 ? granules : Math.floor(granules / 2 ** large);
+  const shift = 31 - MANTISSA - Math.clz32(high);
+  return ((shift + large) << MANTISSA) + (high >>> shift);
 }
 
-/** The smallest number of granules in a bin. */
-function sizeOfBin(bin: number): number {
-  if (bin < 16) return bin;
-  const exponent = (bin >>> 3) - 1;
-  return (8 + (bin & 7)) * 2 ** exponent;
-}
-
-/** The first bin all of whose ranges are at least `granules`: rounds up. */
+/** The first bin all of whose ranges are at least `granules`. */
 function binUp(granules: number): number {
-  const bin = binDown(granules);
-  return sizeOfBin(bin) < granules ? bin + 1 : bin;
+  return granules < 16 ? granules : binDown(granules - 1) + 1;
 }
 
 /**
@@ -51,21 +62,17 @@ function binUp(granules: number): number {
 export class OffsetAllocator extends BaseAllocator {
   readonly #chunks: Chunks;
   readonly #granule: number;
-  /** By node: start and size in granules. */
-  #start: Float64Array = new Float64Array(0);
-  #size: Float64Array = new Float64Array(0);
-  /** By node: 1 live, 0 free, 2 a node that is not in use. */
-  #state: Uint8Array = new Uint8Array(0);
-  /** By node, four fields: neighbour below and above, next and previous of its bin (of a node not in use: the next such). */
+  /** Four numbers for each node: start and size in granules, and the four links. */
+  #numbers: Float64Array = new Float64Array(0);
+  /** The same memory as words: the links of node n from word 8n + 4 on. */
   #links: Int32Array = new Int32Array(0);
   #unused: number = NONE;
   /** By bin: first node. */
   readonly #heads: Int32Array = new Int32Array(BINS).fill(NONE);
   /** One bit for each bin that is not empty, and one for each word of these. */
   readonly #bits: Int32Array = new Int32Array(BINS / 32 + 1);
-  /** Open addressing by start: node + 1, or 0. A power of two of slots, at most half of them taken. */
-  #table: Int32Array = new Int32Array(64);
-  #live = 0;
+  /** The live ranges by their first granule. */
+  readonly #live: LiveTable = new LiveTable((node) => this.#numbers[4 * node]!);
   #nodes = 0;
 
   constructor(source: HeapSource, options: OffsetOptions = {}) {
@@ -90,15 +97,15 @@ export class OffsetAllocator extends BaseAllocator {
     this.#unlink(node);
     if (slack > 0) node = this.#cutFront(node, alignment);
     this.#cutBack(node, granules);
-    this.#state[node] = 1;
-    this.#enter(node);
-    return this.#start[node]! * this.#granule;
+    this.#links[8 * node + PREVIOUS] = LIVE;
+    this.#live.add(this.#numbers[4 * node]!, node);
+    return this.#numbers[4 * node]! * this.#granule;
   }
 
   #find(granules: number): number {
     // The bin below may hold a range that fits too: its first one is worth a look.
     const lower = this.#heads[binDown(granules)] ?? NONE;
-    if (lower !== NONE && this.#size[lower]! >= granules) return lower;
+    if (lower !== NONE && this.#numbers[4 * lower + 1]! >= granules) return lower;
     const bin = binUp(granules);
     if (bin >= BINS) return NONE;
     let word = bin >>> 5;
@@ -114,7 +121,7 @@ export class OffsetAllocator extends BaseAllocator {
 
   /** Splits off what lies below the first multiple of `alignment`. @returns the aligned part. */
   #cutFront(node: number, alignment: number): number {
-    const start = this.#start[node]!;
+    const start = this.#numbers[4 * node]!;
     let aligned = start;
     while ((aligned * this.#granule) % alignment !== 0) aligned = this.#nextAligned(aligned, alignment);
     if (aligned === start) return node;
@@ -130,34 +137,31 @@ export class OffsetAllocator extends BaseAllocator {
   }
 
   #cutBack(node: number, granules: number): void {
-    if (this.#size[node]! > granules) this.#link(this.#split(node, granules));
+    if (this.#numbers[4 * node + 1]! > granules) this.#link(this.#split(node, granules));
   }
 
   /** Cuts a node after `granules`. @returns the node of the rest, in no bin. */
   #split(node: number, granules: number): number {
     const rest = this.#newNode();
-    this.#start[rest] = this.#start[node]! + granules;
-    this.#size[rest] = this.#size[node]! - granules;
-    this.#size[node] = granules;
-    const above = this.#links[4 * node + 1]!;
-    this.#links[4 * rest] = node;
-    this.#links[4 * rest + 1] = above;
-    this.#links[4 * node + 1] = rest;
-    if (above !== NONE) this.#links[4 * above] = rest;
+    this.#numbers[4 * rest] = this.#numbers[4 * node]! + granules;
+    this.#numbers[4 * rest + 1] = this.#numbers[4 * node + 1]! - granules;
+    this.#numbers[4 * node + 1] = granules;
+    const above = this.#links[8 * node + ABOVE]!;
+    this.#links[8 * rest + BELOW] = node;
+    this.#links[8 * rest + ABOVE] = above;
+    this.#links[8 * node + ABOVE] = rest;
+    if (above !== NONE) this.#links[8 * above + BELOW] = rest;
     return rest;
   }
 
   /** Merges with free neighbours. */
   free(address: number): void {
-    const slot = this.#slotOf(address);
-    const found = this.#table[slot]!;
-    if (found === 0) this.#throwMisuse(address);
-    this.#leave(slot);
-    let node = found - 1;
-    const above = this.#links[4 * node + 1]!;
-    if (above !== NONE && this.#state[above] === 0) this.#absorb(node, above);
-    const below = this.#links[4 * node]!;
-    if (below !== NONE && this.#state[below] === 0) {
+    let node = this.#live.take(address / this.#granule);
+    if (node < 0) this.#throwMisuse(address);
+    const above = this.#links[8 * node + ABOVE]!;
+    if (above !== NONE && this.#isFree(above)) this.#absorb(node, above);
+    const below = this.#links[8 * node + BELOW]!;
+    if (below !== NONE && this.#isFree(below)) {
       this.#unlink(below);
       this.#join(below, node);
       node = below;
@@ -169,7 +173,11 @@ export class OffsetAllocator extends BaseAllocator {
     const granule = address / this.#granule;
     let isFree = false;
     for (let node = 0; node < this.#nodes; node++)
-      if (this.#state[node] === 0 && granule >= this.#start[node]! && granule < this.#start[node]! + this.#size[node]!)
+      if (
+        this.#isFree(node)
+        && granule >= this.#numbers[4 * node]!
+        && granule < this.#numbers[4 * node]! + this.#numbers[4 * node + 1]!
+      )
         isFree = true;
     throw new HeapError(isFree ? "double-free" : "wild-free", address);
   }
@@ -181,12 +189,12 @@ export class OffsetAllocator extends BaseAllocator {
   }
 
   #join(node: number, above: number): void {
-    this.#size[node] = this.#size[node]! + this.#size[above]!;
-    const next = this.#links[4 * above + 1]!;
-    this.#links[4 * node + 1] = next;
-    if (next !== NONE) this.#links[4 * next] = node;
-    this.#state[above] = 2;
-    this.#links[4 * above + 2] = this.#unused;
+    this.#numbers[4 * node + 1] = this.#numbers[4 * node + 1]! + this.#numbers[4 * above + 1]!;
+    const next = this.#links[8 * above + ABOVE]!;
+    this.#links[8 * node + ABOVE] = next;
+    if (next !== NONE) this.#links[8 * next + BELOW] = node;
+    this.#links[8 * above + PREVIOUS] = UNUSED;
+    this.#links[8 * above + NEXT] = this.#unused;
     this.#unused = above;
   }
 
@@ -195,9 +203,9 @@ export class OffsetAllocator extends BaseAllocator {
     const node = this.#nodeAt(address);
     requireRequest(size, 0);
     const granules = Math.max(Math.ceil(size / this.#granule), 1);
-    const now = this.#size[node]!;
-    const above = this.#links[4 * node + 1]!;
-    const room = above !== NONE && this.#state[above] === 0 ? this.#size[above]! : 0;
+    const now = this.#numbers[4 * node + 1]!;
+    const above = this.#links[8 * node + ABOVE]!;
+    const room = above !== NONE && this.#isFree(above) ? this.#numbers[4 * above + 1]! : 0;
     if (granules > now + room) return this.move(address, now * this.#granule, size);
     if (granules !== now && room > 0) this.#absorb(node, above);
     this.#cutBack(node, granules);
@@ -206,108 +214,62 @@ export class OffsetAllocator extends BaseAllocator {
 
   /** The range's granules. */
   usableSize(address: number): number {
-    return this.#size[this.#nodeAt(address)]! * this.#granule;
+    return this.#numbers[4 * this.#nodeAt(address) + 1]! * this.#granule;
   }
 
   /** Exact. */
   owns(address: number): boolean {
-    return this.#table[this.#slotOf(address)] !== 0;
+    return this.#live.find(address / this.#granule) >= 0;
   }
 
   #nodeAt(address: number): number {
-    const found = this.#table[this.#slotOf(address)]!;
-    if (found === 0) this.#throwMisuse(address);
-    return found - 1;
+    const node = this.#live.find(address / this.#granule);
+    return node < 0 ? this.#throwMisuse(address) : node;
   }
 
-  #hash(granule: number): number {
-    const low = granule >>> 0;
-    return (Math.imul(low ^ ((granule - low) / 2 ** 32), 0x9e3779b1) >>> 12) & (this.#table.length - 1);
+  #isFree(node: number): boolean {
+    return this.#links[8 * node + PREVIOUS]! >= NONE;
   }
 
-  /** The slot of the live range that starts at an address, or the empty slot where it would be. */
-  #slotOf(address: number): number {
-    const granule = address / this.#granule;
-    const mask = this.#table.length - 1;
-    for (let slot = this.#hash(granule); ; slot = (slot + 1) & mask) {
-      const node = this.#table[slot]!;
-      if (node === 0 || this.#start[node - 1]! === granule) return slot;
-    }
-  }
-
-  #enter(node: number): void {
-    if (++this.#live * 2 > this.#table.length) {
-      const old = this.#table;
-      this.#table = new Int32Array(old.length * 2);
-      for (const found of old)
-        if (found !== 0) this.#table[this.#slotOf(this.#start[found - 1]! * this.#granule)] = found;
-    }
-    this.#table[this.#slotOf(this.#start[node]! * this.#granule)] = node + 1;
-  }
-
-  /** Empties a slot and closes the gap, so that no tombstones are needed. */
-  #leave(slot: number): void {
-    const table = this.#table;
-    const mask = table.length - 1;
-    this.#live--;
-    let gap = slot;
-    table[gap] = 0;
-    for (let at = (slot + 1) & mask; table[at] !== 0; at = (at + 1) & mask) {
-      const home = this.#hash(this.#start[table[at]! - 1]!);
-      if (((at - home) & mask) < ((at - gap) & mask)) continue;
-      table[gap] = table[at]!;
-      table[at] = 0;
-      gap = at;
-    }
+  #isLive(node: number): boolean {
+    return this.#links[8 * node + PREVIOUS]! === LIVE;
   }
 
   #newNode(): number {
     const node = this.#unused;
     if (node !== NONE) {
-      this.#unused = this.#links[4 * node + 2]!;
+      this.#unused = this.#links[8 * node + NEXT]!;
       return node;
     }
-    if (this.#nodes === this.#state.length) this.#growTable();
+    if (this.#nodes * 8 === this.#links.length) {
+      const numbers = new Float64Array(4 * Math.max(64, Math.ceil(this.#nodes * 1.25)));
+      numbers.set(this.#numbers);
+      this.#numbers = numbers;
+      this.#links = new Int32Array(numbers.buffer);
+    }
     return this.#nodes++;
   }
 
-  #growTable(): void {
-    const length = Math.max(64, Math.ceil(this.#nodes * 1.25));
-    const start = new Float64Array(length);
-    const size = new Float64Array(length);
-    const state = new Uint8Array(length).fill(2);
-    const links = new Int32Array(4 * length);
-    start.set(this.#start);
-    size.set(this.#size);
-    state.set(this.#state);
-    links.set(this.#links);
-    this.#start = start;
-    this.#size = size;
-    this.#state = state;
-    this.#links = links;
-  }
-
   #link(node: number): void {
-    const bin = Math.min(binDown(this.#size[node]!), BINS - 1);
+    const bin = Math.min(binDown(this.#numbers[4 * node + 1]!), BINS - 1);
     const first = this.#heads[bin]!;
-    this.#state[node] = 0;
-    this.#links[4 * node + 2] = first;
-    this.#links[4 * node + 3] = NONE;
-    if (first !== NONE) this.#links[4 * first + 3] = node;
+    this.#links[8 * node + NEXT] = first;
+    this.#links[8 * node + PREVIOUS] = NONE;
+    if (first !== NONE) this.#links[8 * first + PREVIOUS] = node;
     this.#heads[bin] = node;
     this.#bits[1 + (bin >>> 5)] = this.#bits[1 + (bin >>> 5)]! | (1 << bin);
     this.#bits[0] = this.#bits[0]! | (1 << (bin >>> 5));
   }
 
   #unlink(node: number): void {
-    const next = this.#links[4 * node + 2]!;
-    const before = this.#links[4 * node + 3]!;
-    if (next !== NONE) this.#links[4 * next + 3] = before;
+    const next = this.#links[8 * node + NEXT]!;
+    const before = this.#links[8 * node + PREVIOUS]!;
+    if (next !== NONE) this.#links[8 * next + PREVIOUS] = before;
     if (before !== NONE) {
-      this.#links[4 * before + 2] = next;
+      this.#links[8 * before + NEXT] = next;
       return;
     }
-    const bin = Math.min(binDown(this.#size[node]!), BINS - 1);
+    const bin = Math.min(binDown(this.#numbers[4 * node + 1]!), BINS - 1);
     this.#heads[bin] = next;
     if (next !== NONE) return;
     const bits = this.#bits[1 + (bin >>> 5)]! & ~(1 << bin);
@@ -320,7 +282,7 @@ export class OffsetAllocator extends BaseAllocator {
     const last = this.#chunks.list.at(-1);
     const end = last === undefined ? NONE : Math.floor((last.address + last.bytes) / this.#granule);
     const tail = this.#nodeEndingAt(end);
-    const lacking = tail === NONE || this.#state[tail] === 1 ? granules : granules - this.#size[tail]!;
+    const lacking = tail === NONE || this.#isLive(tail) ? granules : granules - this.#numbers[4 * tail + 1]!;
     if (lacking < granules && this.#extend(lacking, end)) return true;
     return this.#extend(granules, end);
   }
@@ -336,16 +298,16 @@ export class OffsetAllocator extends BaseAllocator {
     const from = isNew ? Math.ceil(chunk.address / unit) : lastEnd;
     if (end <= from) return false;
     const node = this.#newNode();
-    this.#start[node] = from;
-    this.#size[node] = end - from;
-    this.#links[4 * node] = NONE;
-    this.#links[4 * node + 1] = NONE;
+    this.#numbers[4 * node] = from;
+    this.#numbers[4 * node + 1] = end - from;
+    this.#links[8 * node + BELOW] = NONE;
+    this.#links[8 * node + ABOVE] = NONE;
     const below = isNew ? NONE : this.#nodeEndingAt(from);
     if (below !== NONE) {
-      this.#links[4 * below + 1] = node;
-      this.#links[4 * node] = below;
+      this.#links[8 * below + ABOVE] = node;
+      this.#links[8 * node + BELOW] = below;
     }
-    if (below === NONE || this.#state[below] === 1) this.#link(node);
+    if (below === NONE || this.#isLive(below)) this.#link(node);
     else {
       this.#unlink(below);
       this.#join(below, node);
@@ -357,13 +319,17 @@ export class OffsetAllocator extends BaseAllocator {
   /** The node whose range ends there, or none. Slow: looks at all, which growing can afford. */
   #nodeEndingAt(end: number): number {
     for (let node = 0; node < this.#nodes; node++)
-      if (this.#state[node] !== 2 && this.#start[node]! + this.#size[node]! === end) return node;
+      if (
+        this.#links[8 * node + PREVIOUS]! !== UNUSED
+        && this.#numbers[4 * node]! + this.#numbers[4 * node + 1]! === end
+      )
+        return node;
     return NONE;
   }
 
   /** A snapshot. */
   stats(): HeapStats {
-    const tables = this.#state.length * 33 + (this.#table.length + this.#heads.length + this.#bits.length) * 4;
+    const tables = (this.#links.length + this.#heads.length + this.#bits.length) * 4 + this.#live.bytes;
     return this.measure(this.#chunks.bytes, tables, this.#chunks.calls);
   }
 
@@ -372,28 +338,28 @@ export class OffsetAllocator extends BaseAllocator {
     let live = 0;
     let free = 0;
     for (let node = 0; node < this.#nodes; node++) {
-      const state = this.#state[node]!;
-      if (state === 2) continue;
-      if (state === 1) live++;
-      else free++;
-      requireInvariant(
-        state === 0 || this.#table[this.#slotOf(this.#start[node]! * this.#granule)] === node + 1,
-        node,
-        "a live range can be found",
-      );
-      const above = this.#links[4 * node + 1]!;
+      if (this.#isLive(node)) {
+        live++;
+        requireInvariant(this.#live.find(this.#numbers[4 * node]!) === node, node, "a live range can be found");
+      } else if (this.#isFree(node)) free++;
+      else continue;
+      const above = this.#links[8 * node + ABOVE]!;
       if (above === NONE) continue;
-      requireInvariant(this.#start[node]! + this.#size[node]! === this.#start[above]!, node, "neighbours touch");
-      requireInvariant(this.#links[4 * above] === node, node, "neighbours know each other");
-      requireInvariant(state === 1 || this.#state[above] === 1, node, "no two free ranges touch");
+      requireInvariant(
+        this.#numbers[4 * node]! + this.#numbers[4 * node + 1]! === this.#numbers[4 * above]!,
+        node,
+        "neighbours touch",
+      );
+      requireInvariant(this.#links[8 * above + BELOW] === node, node, "neighbours know each other");
+      requireInvariant(this.#isLive(node) || this.#isLive(above), node, "no two free ranges touch");
     }
-    requireInvariant(live === this.#live, live, "live ranges are counted");
+    requireInvariant(live === this.#live.count, live, "live ranges are counted");
     for (let bin = 0; bin < BINS; bin++) {
       const bit = (this.#bits[1 + (bin >>> 5)]! & (1 << bin)) !== 0;
       requireInvariant(bit === (this.#heads[bin] !== NONE), bin, "a bin's bit is set exactly where it holds a range");
-      for (let node = this.#heads[bin]!; node !== NONE; node = this.#links[4 * node + 2]!) {
-        requireInvariant(--free >= 0 && this.#state[node] === 0, node, "a bin holds free ranges, each once");
-        requireInvariant(binDown(this.#size[node]!) === bin, node, "a range is in the bin of its size");
+      for (let node = this.#heads[bin]!; node !== NONE; node = this.#links[8 * node + NEXT]!) {
+        requireInvariant(--free >= 0 && this.#isFree(node), node, "a bin holds free ranges, each once");
+        requireInvariant(binDown(this.#numbers[4 * node + 1]!) === bin, node, "a range is in the bin of its size");
       }
     }
     requireInvariant(free === 0, free, "every free range is in a bin");
@@ -402,7 +368,8 @@ export class OffsetAllocator extends BaseAllocator {
   /** In the order of the nodes. */
   walk(visit: (address: number, bytes: number) => void): void {
     for (let node = 0; node < this.#nodes; node++)
-      if (this.#state[node] === 1) visit(this.#start[node]! * this.#granule, this.#size[node]! * this.#granule);
+      if (this.#isLive(node))
+        visit(this.#numbers[4 * node]! * this.#granule, this.#numbers[4 * node + 1]! * this.#granule);
   }
 
   /** Every range is free again: gives them back one by one. */
