@@ -9,14 +9,12 @@
 import { MAX_SHEETS } from "../pages/mappings.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import { VmmError } from "../errors.ts";
+import { TableMap } from "../tables/table-map.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** The entry of a page that faults on every access though its region exists. */
 export const GUARD_PAGE = -2;
-
-/** Pages under one folder: 1 GiB. */
-const FOLDER_PAGES: number = TABLE_PAGES * TABLE_PAGES;
 
 /** The 512 pages under one page table of a space. */
 export class Sheet {
@@ -100,13 +98,12 @@ export class SheetRegistry {
 
 /** The sheets of one space by address. */
 export class SheetMap {
-  readonly #folders: Map<number, (Sheet | null)[]> = new Map();
+  readonly #sheets: TableMap<Sheet> = new TableMap();
   #last: Sheet | null = null;
-  #count = 0;
 
   /** Sheets in the map. */
   get count(): number {
-    return this.#count;
+    return this.#sheets.count;
   }
 
   /** The sheet of a page, null if there is none. The last sheet is tried first. */
@@ -116,78 +113,42 @@ export class SheetMap {
       const entry = vpn - last.base;
       if (entry >= 0 && entry < TABLE_PAGES) return last;
     }
-    const folder = this.#folders.get(Math.floor(vpn / FOLDER_PAGES));
-    if (folder === undefined) return null;
-    const sheet = folder[folderEntry(vpn)] ?? null;
+    const sheet = this.#sheets.get(Math.floor(vpn / TABLE_PAGES));
     if (sheet !== null && sheet.sharers === null) this.#last = sheet;
     return sheet;
   }
 
   /** Puts a sheet at the table-aligned page `base`. */
   set(base: Vpn, sheet: Sheet): void {
-    const number = Math.floor(base / FOLDER_PAGES);
-    let folder = this.#folders.get(number);
-    if (folder === undefined) {
-      folder = new Array<Sheet | null>(TABLE_PAGES).fill(null);
-      this.#folders.set(number, folder);
-    }
-    const at = folderEntry(base);
-    if ((folder[at] ?? null) === null) this.#count++;
-    folder[at] = sheet;
+    this.#sheets.set(base / TABLE_PAGES, sheet);
   }
 
   /** Takes the sheet at `base` out of the map and returns it. */
   take(base: Vpn): Sheet | null {
-    const folder = this.#folders.get(Math.floor(base / FOLDER_PAGES));
-    if (folder === undefined) return null;
-    const at = folderEntry(base);
-    const sheet = folder[at] ?? null;
-    if (sheet === null) return null;
-    folder[at] = null;
-    this.#count--;
+    const sheet = this.#sheets.take(base / TABLE_PAGES);
     if (this.#last === sheet) this.#last = null;
     return sheet;
   }
 
   /** Calls `visit` with every sheet that has pages in `[start, end)`, ascending, and the first page of the sheet in this space. */
   forEach(start: Vpn, end: Vpn, visit: (sheet: Sheet, base: Vpn) => void): void {
-    const first = Math.floor(start / FOLDER_PAGES);
-    const last = Math.floor((end - 1) / FOLDER_PAGES);
-    if (last - first < this.#folders.size) {
-      for (let number = first; number <= last; number++) this.#visitFolder(number, start, end, visit);
-      return;
-    }
-    const numbers = [...this.#folders.keys()].sort((a, b) => a - b);
-    for (const number of numbers) if (number >= first && number <= last) this.#visitFolder(number, start, end, visit);
+    this.#sheets.forEach(Math.floor(start / TABLE_PAGES), Math.ceil(end / TABLE_PAGES), (sheet, number) => {
+      visit(sheet, number * TABLE_PAGES);
+    });
   }
 
   /** Moves the sheets of a table-aligned range to another map, telling each its new place. O(sheets). */
   moveTo(into: SheetMap, start: Vpn, pages: number, target: Vpn, placed: (sheet: Sheet, base: Vpn) => void): void {
-    const sheets: Sheet[] = [];
-    this.forEach(start, start + pages, (sheet) => sheets.push(sheet));
-    for (const sheet of sheets) {
-      this.take(sheet.base);
-      const base = sheet.base + (target - start);
-      into.set(base, sheet);
-      placed(sheet, base);
-    }
     this.#last = null;
     into.#last = null;
+    this.#sheets.moveTo(
+      into.#sheets,
+      start / TABLE_PAGES,
+      pages / TABLE_PAGES,
+      target / TABLE_PAGES,
+      (sheet, number) => {
+        placed(sheet, number * TABLE_PAGES);
+      },
+    );
   }
-
-  #visitFolder(number: number, start: Vpn, end: Vpn, visit: (sheet: Sheet, base: Vpn) => void): void {
-    const folder = this.#folders.get(number);
-    if (folder === undefined) return;
-    const base = number * FOLDER_PAGES;
-    const from = Math.max(0, Math.floor((start - base) / TABLE_PAGES));
-    const to = Math.min(TABLE_PAGES, Math.ceil((end - base) / TABLE_PAGES));
-    for (let at = from; at < to; at++) {
-      const sheet = folder[at] ?? null;
-      if (sheet !== null) visit(sheet, base + at * TABLE_PAGES);
-    }
-  }
-}
-
-function folderEntry(vpn: Vpn): number {
-  return Math.floor(vpn / TABLE_PAGES) & (TABLE_PAGES - 1);
 }

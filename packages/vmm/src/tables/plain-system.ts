@@ -50,10 +50,7 @@ export class PlainTranslationSystem implements TranslationSystem, TableStructure
     pages: number,
     plan: FlushSink,
   ): boolean {
-    for (let at = 0; at < pages; at += TABLE_PAGES) {
-      const table = from.detach(fromStart + at);
-      if (table !== null) to.attach(toStart + at, table);
-    }
+    from.moveTo(to, fromStart, pages, toStart);
     plan.invalidateSpace();
     return true;
   }

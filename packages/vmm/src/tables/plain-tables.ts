@@ -2,7 +2,7 @@
  * Translations in plain memory, for spaces that no processor walks: `SpaceMemory` reads them, tests act as the processor through {@link PlainTables.use}.
  *
  * ```
- *  floor(vpn / 512) → table { frames: 512 numbers, states: 512 words, or one 2M leaf }
+ *  floor(vpn / 512) → table (table-map.ts) { frames: 512 numbers, states: 512 words, or one 2M leaf }
  * ```
  * Tables take no frames. They can be moved and shared whole, so users of {@link TableStructure} work without a machine too.
  */
@@ -11,6 +11,7 @@ import type { EntrySink, FlushSink, TranslationTables } from "../ports.ts";
 import { DIRTY, PRESENT } from "../rights.ts";
 import { NO_FRAME, TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { PlainTable, STATE_MASK } from "./plain-table.ts";
+import { TableMap } from "./table-map.ts";
 
 /** The translations of one space. */
 export class PlainTables implements TranslationTables {
@@ -20,7 +21,7 @@ export class PlainTables implements TranslationTables {
   frame: Pfn = NO_FRAME;
   /** Counts the 2M leaves that became single translations, in all spaces. */
   readonly #counts: { splits: number };
-  readonly #tables: Map<number, PlainTable> = new Map();
+  readonly #tables: TableMap<PlainTable> = new TableMap();
   #lastNumber = NaN;
   #last: PlainTable | null = null;
 
@@ -159,17 +160,22 @@ export class PlainTables implements TranslationTables {
 
   /** Takes the table of a table-aligned page out, whole; null if there is none. */
   detach(start: Vpn): PlainTable | null {
-    const number = Math.floor(start / TABLE_PAGES);
-    const table = this.#tables.get(number) ?? null;
-    this.#tables.delete(number);
     this.#forget();
-    return table;
+    return this.#tables.take(start / TABLE_PAGES);
   }
 
   /** Puts a whole table at a table-aligned page. */
   attach(start: Vpn, table: PlainTable): void {
-    this.#tables.set(Math.floor(start / TABLE_PAGES), table);
+    this.#tables.set(start / TABLE_PAGES, table);
     this.#forget();
+  }
+
+  /** Moves the tables of a table-aligned range to other tables, where nothing is. */
+  moveTo(into: PlainTables, start: Vpn, pages: number, target: Vpn): void {
+    this.#forget();
+    into.#forget();
+    const first = start / TABLE_PAGES;
+    this.#tables.moveTo(into.#tables, first, pages / TABLE_PAGES, target / TABLE_PAGES, () => undefined);
   }
 
   /** The table of a table-aligned page, made if there is none. */
@@ -179,14 +185,14 @@ export class PlainTables implements TranslationTables {
 
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
-    for (const [number, table] of this.#tables) {
+    this.#tables.forEach(-Infinity, Infinity, (table, number) => {
       let used = 0;
       for (const state of table.states) if (state !== 0) used++;
       if (used !== table.used)
         throw new VmmError("invariant", "A table's count of translations is wrong.", { number, used });
       if (used > 0 && table.leaf !== 0)
         throw new VmmError("invariant", "A table has a 2M leaf and single translations.", { number, used });
-    }
+    });
   }
 
   #forget(): void {
@@ -196,7 +202,7 @@ export class PlainTables implements TranslationTables {
 
   #find(number: number): PlainTable | null {
     if (number === this.#lastNumber) return this.#last;
-    const table = this.#tables.get(number) ?? null;
+    const table = this.#tables.get(number);
     if (table === null) return null;
     this.#lastNumber = number;
     this.#last = table;
@@ -215,22 +221,12 @@ export class PlainTables implements TranslationTables {
 
   /** Visits what is present of a range. With `plan`, 2M leaves that reach beyond the range are split first; without, they are visited whole. */
   #visit(start: Vpn, end: Vpn, plan: FlushSink | null, visitor: Visitor): void {
-    const first = Math.floor(start / TABLE_PAGES);
-    const last = Math.floor((end - 1) / TABLE_PAGES);
-    if (last - first < this.#tables.size) {
-      for (let number = first; number <= last; number++) this.#visitTable(number, start, end, plan, visitor);
-      return;
-    }
-    const numbers = [...this.#tables.keys()]
-      .filter((number) => number >= first && number <= last)
-      .sort((a, b) => a - b);
-    for (const number of numbers) this.#visitTable(number, start, end, plan, visitor);
+    this.#tables.forEach(Math.floor(start / TABLE_PAGES), Math.ceil(end / TABLE_PAGES), (table, number) => {
+      this.#visitTable(table, number * TABLE_PAGES, start, end, plan, visitor);
+    });
   }
 
-  #visitTable(number: number, start: Vpn, end: Vpn, plan: FlushSink | null, visitor: Visitor): void {
-    const table = this.#find(number);
-    if (table === null) return;
-    const base = number * TABLE_PAGES;
+  #visitTable(table: PlainTable, base: Vpn, start: Vpn, end: Vpn, plan: FlushSink | null, visitor: Visitor): void {
     const from = Math.max(0, start - base);
     const to = Math.min(TABLE_PAGES, end - base);
     if (table.leaf !== 0) {
