@@ -40,7 +40,7 @@ function start(): { program: TracedProgram; cpu: NaiveCpu } {
 
 describe("a traced program", () => {
   test("is laid out by what the trace does with its pages", () => {
-    expect(layoutOf(trace, trace.vpns)).toEqual({
+    expect(layoutOf(trace, trace.vpns)).toMatchObject({
       filePages: 3,
       regions: [
         { firstPage: 0, pages: 1, vpn: 16, stored: true, fetched: false, filePage: -1 },

@@ -4,6 +4,8 @@ import { wholeNumber, wordsOf } from "../options.ts";
 import { failCheck, print } from "../output.ts";
 import { parseRamSize } from "../ram-size.ts";
 import { isClean, reportText } from "../replay/report.ts";
+import { TLB_NAMES, parsePageSizes } from "../replay/page-size.ts";
+import type { PageSizes } from "../replay/page-size.ts";
 import { replay } from "../replay/replay.ts";
 
 interface ReplayOptions {
@@ -13,6 +15,8 @@ interface ReplayOptions {
   readonly swap: string;
   readonly swapFolder?: string;
   readonly cpus: number;
+  readonly pages: PageSizes;
+  readonly tlb: string;
   readonly json?: boolean;
 }
 
@@ -40,6 +44,13 @@ export function registerReplay(program: Command): void {
     )
     .option("--swap-folder <folder>", "where the swap file is made (default: the folder for temporary files)")
     .option("--cpus <n>", "logical processors", wholeNumber("--cpus", 1, MOST_CPUS), 1)
+    .option(
+      "--pages <size>",
+      "4K, or 2M: memory and code in aligned units of 2 MiB, in 2M pages as far as --ram has room for whole ones",
+      parsePageSizes,
+      "4K",
+    )
+    .option("--tlb <name>", `TLBs of the processors: ${TLB_NAMES.join(", ")}`, TLB_NAMES[0])
     .option("--json", "print one JSON document")
     .action(async (traces: string[], options: ReplayOptions) => {
       const report = await replay({
@@ -50,6 +61,8 @@ export function registerReplay(program: Command): void {
         swap: wordsOf(options.swap),
         swapFolder: options.swapFolder ?? null,
         cpus: options.cpus,
+        pages: options.pages,
+        tlb: options.tlb,
       });
       print(
         options.json,

@@ -9,7 +9,7 @@ import { complaintOf, UsageError } from "../output.ts";
 import { PAGE_BYTES } from "./page-contents.ts";
 import { KilledProgram } from "./traced-program.ts";
 import type { TracedProgram } from "./traced-program.ts";
-import type { LayoutRegion } from "./trace-layout.ts";
+import type { LayoutMapping } from "./trace-layout.ts";
 
 /** Records that a process runs before another one gets its processor. */
 export const SLICE_RECORDS = 16384;
@@ -41,7 +41,7 @@ export class ReplayProcess {
     this.#backing =
       program.layout.filePages === 0 ? null : backingOf(program, join(folder, `program-${space.asid}.bin`));
     const file = this.#backing === null ? null : stack.vmm.openFile(this.#backing);
-    for (const region of program.layout.regions) this.#map(region, file);
+    for (const mapping of program.layout.mappings) this.#map(mapping, file);
   }
 
   /** Pages compared as a whole. */
@@ -80,8 +80,8 @@ export class ReplayProcess {
     }
   }
 
-  #map(region: LayoutRegion, file: FileObject | null): void {
-    const { vpn, pages, stored, fetched, filePage } = region;
+  #map(mapping: LayoutMapping, file: FileObject | null): void {
+    const { vpn, pages, stored, fetched, filePage } = mapping;
     const rights = READ + (stored ? WRITE : 0) + (fetched ? EXECUTE : 0);
     const source = stored || file === null ? {} : { object: file, offset: filePage * PAGE_BYTES };
     const place = { address: vpn * PAGE_BYTES, bytes: pages * PAGE_BYTES, placement: "fixed-new" } as const;

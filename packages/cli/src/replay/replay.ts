@@ -4,7 +4,7 @@
  *     traces ─► programs ─► processes on a stack (machine, frames, tables, manager, swap) ─► audit, whole pages, audit
  */
 import { basename } from "node:path";
-import { PhysicalMap } from "@pagewright/machine";
+import { PhysicalMap, ROOMY_TLB } from "@pagewright/machine";
 import { audit, createStack } from "@pagewright/stack";
 import type { AuditReport, Stack } from "@pagewright/stack";
 import { REAL_PAGES } from "../data.ts";
@@ -16,7 +16,10 @@ import { Progress } from "../progress.ts";
 import { framesOf } from "../ram-size.ts";
 import type { RamSize } from "../ram-size.ts";
 import { breathe, temporaryFolder } from "../temporary.ts";
+import { KernelMisses } from "./kernel-misses.ts";
 import { managerPolicyOf } from "./manager-policy.ts";
+import { tlbOf } from "./page-size.ts";
+import type { PageSizes } from "./page-size.ts";
 import { PageContents } from "./page-contents.ts";
 import { ReplayProcess } from "./process.ts";
 import type { ReplayReport } from "./report.ts";
@@ -38,6 +41,10 @@ export interface ReplayRequest {
   /** Folder for the swap file and the programs' files, or null for the system's. */
   readonly swapFolder: string | null;
   readonly cpus: number;
+  /** `2M`: 2M pages wherever they fit; `4K`, as without it: none. */
+  readonly pages?: PageSizes;
+  /** Name of the processors' TLBs; the machine's roomy ones without it. */
+  readonly tlb?: string;
 }
 
 /** Milliseconds between two looks at signals and the terminal. */
@@ -57,6 +64,7 @@ interface Replay {
   readonly stack: Stack;
   readonly tiers: SwapTiers;
   readonly processes: readonly ReplayProcess[];
+  readonly kernel: KernelMisses;
 }
 
 /**
@@ -90,7 +98,7 @@ export async function replay(request: ReplayRequest): Promise<ReplayReport> {
 async function setUp(request: ReplayRequest): Promise<Replay> {
   const map = new PhysicalMap(readFirmwareMap(request.map));
   const contents = new PageContents(readInput(REAL_PAGES));
-  const programs = request.traces.map((path, number) => programOf(path, contents, number));
+  const programs = request.traces.map((path, number) => programOf(path, contents, number, request.pages));
   const pages = sumOf(programs, ({ trace }) => trace.vpns.length);
   const frames = framesOf(request.ram, pages);
   const folder = temporaryFolder(request.swapFolder ?? undefined);
@@ -100,19 +108,24 @@ async function setUp(request: ReplayRequest): Promise<Replay> {
     ? { compressed: { limitFrames: Math.floor(frames * POOL_SHARE), slots: pages } }
     : {};
   const settings = { residentLimit: frames, swap: tiers.stores, ...policy, ...compressed };
-  const stack = createStack({ map, cpus: request.cpus, ...settings });
+  const { tlb = ROOMY_TLB.name } = request;
+  const largePages = request.pages === "2M" ? "always" : "never";
+  const translationBuffers = tlbOf(tlb);
+  const stack = createStack({ map, cpus: request.cpus, largePages, translationBuffers, ...settings });
   if (frames > stack.pmm.freeFrames)
     throw new UsageError(`--ram ${request.ram.text}: ${frames} frames, but the machine has ${stack.pmm.freeFrames}`);
+  const kernel = new KernelMisses(stack);
+  for (const cpu of stack.machine.cpus) cpu.faultHandler = kernel;
   const processes = programs.map((program, number) => new ReplayProcess(stack, program, number % request.cpus, folder));
   const name = request.traces.map(nameOfTrace).join("+");
-  return { name, request, machine: map.firmware.name, programs, frames, stack, tiers, processes };
+  return { name, request, machine: map.firmware.name, programs, frames, stack, tiers, processes, kernel };
 }
 
-function programOf(path: string, contents: PageContents, number: number): TracedProgram {
+function programOf(path: string, contents: PageContents, number: number, sizes: PageSizes = "4K"): TracedProgram {
   const trace = decodePageTrace(readInput(path), path);
   if (trace.vpns.length > MAX_PAGES)
     throw new UsageError(`${path}: ${trace.vpns.length} pages, more than ${MAX_PAGES}`);
-  return new TracedProgram(trace, contents, number);
+  return new TracedProgram(trace, contents, number, sizes);
 }
 
 function nameOfTrace(path: string): string {
@@ -198,7 +211,7 @@ type Checked = Pick<ReplayReport, "loadsChecked" | "fetchesChecked" | "mismatche
 type Speed = Pick<ReplayReport, "seconds" | "recordsPerSecond">;
 
 /** What the layers counted; taken before whole pages are verified, which faults them in again. */
-function figuresOf({ name, request, machine, programs, frames, stack, tiers }: Replay): Figures {
+function figuresOf({ name, request, machine, programs, frames, stack, tiers, kernel }: Replay): Figures {
   const { stats } = stack.vmm;
   const pmm = stack.pmm.stats();
   return {
@@ -217,13 +230,14 @@ function figuresOf({ name, request, machine, programs, frames, stack, tiers }: R
     writebacks: stats.writebacks,
     swap: { in: stats.swapIns, out: stats.swapOuts },
     swapStores: stack.vmm.swapTiers(),
-    tlb: translationsOf(stack),
+    tlb: { name: request.tlb ?? ROOMY_TLB.name, ...translationsOf(stack), kernelMisses: kernel.misses },
+    largePages: { pages: request.pages ?? "4K", ...stack.vmm.large.stats() },
     overheadFrames: pmm.usedFrames - stack.vmm.residentPages,
     zones: pmm.zones.map(({ name, node, frames, freeFrames }) => ({ name, node, frames, freeFrames })),
   };
 }
 
-function translationsOf(stack: Stack): ReplayReport["tlb"] {
+function translationsOf(stack: Stack): Pick<ReplayReport["tlb"], "hits" | "misses"> {
   const figures = stack.machine.cpus.map((cpu) => cpu.stats());
   return {
     hits: sumOf(figures, ({ dataHits, codeHits }) => dataHits + codeHits),

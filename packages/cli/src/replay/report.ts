@@ -1,5 +1,6 @@
 /** What a replay found, as a JSON document and as a short text. */
 import type { SwapTierStats } from "@pagewright/vmm";
+import type { LargePageStats } from "@pagewright/vmm";
 import { grouped, textTable } from "../output.ts";
 
 /** Frames of one zone of the machine. */
@@ -42,7 +43,15 @@ export interface ReplayReport {
   readonly swap: { readonly in: number; readonly out: number };
   /** What became of each store: slots, transfers, failures; compressed memory and the store behind it are one. */
   readonly swapStores: readonly SwapTierStats[];
-  readonly tlb: { readonly hits: number; readonly misses: number };
+  /** Of all processors' TLBs. A miss is a walk of the page tables; `kernelMisses` of them are the kernel's, while it serves faults. */
+  readonly tlb: {
+    readonly name: string;
+    readonly hits: number;
+    readonly misses: number;
+    readonly kernelMisses: number;
+  };
+  /** Whether 2M pages were used, and what became of them: filled by faults, refused for lack of a block, assembled, split. */
+  readonly largePages: { readonly pages: "4K" | "2M" } & LargePageStats;
   /** Frames beyond the limit: page tables, windows, stock. */
   readonly overheadFrames: number;
   readonly zones: readonly ZoneReport[];
@@ -59,7 +68,7 @@ export function isClean(report: ReplayReport): boolean {
 
 /** Returns the report as a short text. */
 export function reportText(report: ReplayReport): string {
-  const { faults, swap, tlb, audit } = report;
+  const { faults, swap, tlb, audit, largePages: large } = report;
   const hitRate = (100 * tlb.hits) / Math.max(1, tlb.hits + tlb.misses);
   const rows: [string, string][] = [
     ["trace", `${report.trace}: ${grouped(report.pages)} pages on ${report.map}`],
@@ -71,13 +80,19 @@ export function reportText(report: ReplayReport): string {
     ["faults", `${grouped(faults.minor)} minor, ${grouped(faults.major)} major`],
     ["evictions", `${grouped(report.evictions)}, ${grouped(report.writebacks)} written back`],
     ["swap", `${grouped(swap.out)} pages out, ${grouped(swap.in)} in`],
-    ["TLB hits", `${hitRate.toFixed(3)} % of ${grouped(tlb.hits + tlb.misses)} look-ups`],
+    ["TLB hits", `${hitRate.toFixed(3)} % of ${grouped(tlb.hits + tlb.misses)} look-ups (${tlb.name})`],
+    ["TLB misses", `${grouped(tlb.misses - tlb.kernelMisses)} of programs, ${grouped(tlb.kernelMisses)} of the kernel`],
+    ...(large.pages === "2M" ? [["2M pages", largeText(large)] as [string, string]] : []),
     ...report.zones.map((zone): [string, string] => ["zone", zoneText(zone)]),
     ["overhead", `${grouped(report.overheadFrames)} frames for page tables, windows and stock`],
     ["host time", `${report.seconds.toFixed(3)} s, ${speedText(report)}`],
     ["audit", audit.ok ? `clean: ${grouped(audit.checked)} facts checked` : `FAILED: ${audit.problems.join("; ")}`],
   ];
   return textTable(rows);
+}
+
+function largeText({ faults, fallbacks, collapses, splits }: ReplayReport["largePages"]): string {
+  return `${grouped(faults)} filled, ${grouped(collapses)} assembled, ${grouped(splits)} split; ${grouped(fallbacks)} faults found no room`;
 }
 
 function zoneText({ name, node, frames, freeFrames }: ZoneReport): string {

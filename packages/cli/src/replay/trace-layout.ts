@@ -48,9 +48,14 @@ export interface LayoutRegion {
   readonly filePage: number;
 }
 
+/** What is mapped for a program: pages `[vpn, vpn + pages)`, anonymous or from `filePage` of its file on. */
+export type LayoutMapping = Omit<LayoutRegion, "firstPage">;
+
 /** Every region of a program, by ascending address. */
 export interface TraceLayout {
   readonly regions: readonly LayoutRegion[];
+  /** What is mapped: the regions themselves, or, where memory comes in units, more than these. */
+  readonly mappings: readonly LayoutMapping[];
   /** Pages that are read from the file. */
   readonly filePages: number;
 }
@@ -62,9 +67,11 @@ const STORED = 2;
  * Returns the regions of a traced program; one pass over its records.
  *
  * @param places - Page numbers at which it is run; see {@link placesOf}.
+ * @param asData - Whether pages that are only loaded from are anonymous memory too, stored to before the trace begins, rather than pages of a file.
  */
-export function layoutOf(trace: PageTrace, places: Float64Array): TraceLayout {
+export function layoutOf(trace: PageTrace, places: Float64Array, asData: boolean = false): TraceLayout {
   const uses = usesOf(trace);
+  if (asData) for (let page = 0; page < uses.length; page++) if (uses[page] === 0) uses[page] = STORED;
   const regions: LayoutRegion[] = [];
   let filePages = 0;
   for (let page = 0; page < uses.length;) {
@@ -76,7 +83,7 @@ export function layoutOf(trace: PageTrace, places: Float64Array): TraceLayout {
     if (!stored) filePages += pages;
     page += pages;
   }
-  return { regions, filePages };
+  return { regions, mappings: regions, filePages };
 }
 
 function usesOf(trace: PageTrace): Uint8Array {

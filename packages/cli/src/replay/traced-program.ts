@@ -13,6 +13,8 @@ import { FETCH, STORE } from "../page-trace.ts";
 import type { PageTrace } from "../page-trace.ts";
 import { PAGE_BYTES, PAGE_WORDS } from "./page-contents.ts";
 import type { PageContents } from "./page-contents.ts";
+import { inUnits } from "./page-size.ts";
+import type { PageSizes } from "./page-size.ts";
 import { layoutOf, placesOf } from "./trace-layout.ts";
 import type { TraceLayout } from "./trace-layout.ts";
 
@@ -70,11 +72,12 @@ export class TracedProgram {
    *
    * @param trace - At most {@link MAX_PAGES} pages.
    * @param salt - Makes the stamps of this program differ from those of the others, 0 … 2^32 − 1.
+   * @param sizes - With `2M`, the program's memory comes in aligned units of 2 MiB, and all but its code is anonymous.
    */
-  constructor(trace: PageTrace, contents: PageContents, salt: number) {
+  constructor(trace: PageTrace, contents: PageContents, salt: number, sizes: PageSizes = "4K") {
     this.trace = trace;
     const places = placesOf(trace.vpns);
-    this.layout = layoutOf(trace, places);
+    this.layout = sizes === "2M" ? inUnits(layoutOf(trace, places, true)) : layoutOf(trace, places);
     this.#contents = contents;
     this.#salt = salt;
     this.#expected = new Uint32Array(trace.vpns.length * PAGE_WORDS);
