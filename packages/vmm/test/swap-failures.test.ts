@@ -1,0 +1,209 @@
+import { expect, test } from "vitest";
+
+import {
+  FENCE_AFTER,
+  MemorySwap,
+  PAGE_SIZE,
+  PlainMemory,
+  SpaceMemory,
+  Vmm,
+  type AddressSpace,
+  type SwapStore,
+} from "@pagewright/vmm";
+import { CompressedPool, StripedSwap } from "@pagewright/vmm/swap";
+
+import { spaceOf } from "./kit/rig.ts";
+
+const FRAMES = 8;
+const PAGES = 32;
+
+interface World {
+  readonly vmm: Vmm;
+  readonly space: AddressSpace;
+  readonly bytes: SpaceMemory;
+  readonly at: number;
+}
+
+function world(...swap: SwapStore[]): World {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: FRAMES, swap, readAhead: 0 });
+  const space = spaceOf(vmm);
+  return { vmm, space, bytes: new SpaceMemory(space), at: Number(space.map({ bytes: PAGES * PAGE_SIZE })) };
+}
+
+/** Stores to pages until one cannot be stored to; returns how many. */
+function fill({ bytes, at }: World): number {
+  for (let page = 0; page < PAGES; page++) if (!bytes.store32(at + page * PAGE_SIZE, page + 1)) return page;
+  return PAGES;
+}
+
+/** What a load of each of the first `pages` pages comes to: `right`, `wrong`, or the fault. */
+function outcomes({ bytes, at }: World, pages: number): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (let page = 0; page < pages; page++) {
+    const value = bytes.load32(at + page * PAGE_SIZE);
+    const outcome = value === page + 1 ? "right" : value >= 0 ? "wrong" : bytes.fault;
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** A store in memory whose transfers go through a hook. */
+function hooked(
+  slots: number,
+  hooks: { write?: (slot: number) => "full" | "failed" | null; read?: (slot: number, into: Uint8Array) => boolean },
+): SwapStore {
+  const store = new MemorySwap(slots);
+  return {
+    slots,
+    write: (slot, from) => hooks.write?.(slot) ?? store.write(slot, from),
+    read: (slot, into) => {
+      const outcome = store.read(slot, into);
+      return hooks.read?.(slot, into) === false ? "failed" : outcome;
+    },
+    discard: (slot) => {
+      store.discard(slot);
+    },
+  };
+}
+
+test("swap full: who needs one more frame has no memory, and nothing is lost; with room again all goes on", () => {
+  const it = world(new MemorySwap(10));
+  const stored = fill(it);
+  expect(stored).toBe(FRAMES + 10);
+  expect(it.bytes.fault).toBe("no-memory");
+  it.vmm.check();
+  expect(it.space.unmap(it.at, 4 * PAGE_SIZE)).toBe("ok");
+  for (let page = 4; page < stored; page++) expect(it.bytes.load32(it.at + page * PAGE_SIZE)).toBe(page + 1);
+  expect(it.bytes.store32(it.at + stored * PAGE_SIZE, stored + 1)).toBe(true);
+  it.vmm.check();
+});
+
+test("disk full: the next store takes what the first has no room for", () => {
+  let room = 5;
+  const it = world(hooked(64, { write: () => (room-- > 0 ? null : "full") }), new MemorySwap(64));
+  expect(fill(it)).toBe(PAGES);
+  expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, bad: 0 }, { fenced: false }]);
+  it.vmm.check();
+});
+
+test("a slot that cannot be written is never used again, and its page goes elsewhere", () => {
+  const bad = new Set([0, 3, 4]);
+  const tried: number[] = [];
+  const it = world(
+    hooked(64, {
+      write: (slot) => {
+        tried.push(slot);
+        return bad.has(slot) ? "failed" : null;
+      },
+    }),
+  );
+  expect(fill(it)).toBe(PAGES);
+  for (let round = 0; round < 4; round++) expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
+  for (const slot of bad) expect(tried.filter((each) => each === slot).length).toBe(1);
+  expect(it.vmm.swapTiers()).toMatchObject([{ bad: 3, failedWrites: 3, fenced: false }]);
+  it.vmm.check();
+});
+
+test("read error: a bus error on that page alone, for good", () => {
+  let lost = -1;
+  const it = world(
+    hooked(64, {
+      read: (slot) => {
+        if (lost < 0) lost = slot;
+        return slot !== lost;
+      },
+    }),
+  );
+  fill(it);
+  expect(outcomes(it, PAGES)).toEqual(
+    new Map([
+      ["bus", 1],
+      ["right", PAGES - 1],
+    ]),
+  );
+  expect(outcomes(it, PAGES).get("bus")).toBe(1);
+  expect(it.vmm.swapTiers()).toMatchObject([{ failedReads: 1, fenced: false }]);
+  expect(it.vmm.stats.ioErrors).toBe(1);
+  it.vmm.check();
+});
+
+test("checksum mismatch: a bus error on that page alone; no byte of another page is ever seen", () => {
+  const other = new MemorySwap(64);
+  let exchanged = false;
+  const it = world(
+    hooked(64, {
+      read: (slot, into) => {
+        if (!exchanged && slot === 5) other.read(0, into); // what the device has under a wrong number
+        exchanged ||= slot === 5;
+        return true;
+      },
+    }),
+  );
+  other.write(0, new Uint8Array(PAGE_SIZE).fill(0x5a));
+  fill(it);
+  expect(outcomes(it, PAGES)).toEqual(
+    new Map([
+      ["right", PAGES - 1],
+      ["bus", 1],
+    ]),
+  );
+  expect(it.vmm.swapTiers()).toMatchObject([{ mismatches: 1, failedReads: 0 }]);
+  it.vmm.check();
+});
+
+test("a device that is gone is fenced: its pages are bus errors, all others stay right, and the next store serves", () => {
+  let gone = false;
+  const it = world(hooked(64, { write: () => (gone ? "failed" : null), read: () => !gone }), hooked(64, {}));
+  fill(it);
+  const onDevice = it.vmm.swapTiers()[0]?.used ?? 0;
+  gone = true;
+  const counts = outcomes(it, PAGES);
+  expect(counts.get("wrong")).toBeUndefined();
+  expect(counts.get("bus")).toBe(onDevice);
+  expect(counts.get("right")).toBe(PAGES - onDevice);
+  expect(it.vmm.core.swap?.fenced).toEqual([0]);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true }, { fenced: false }]);
+  const more = Number(it.space.map({ bytes: PAGES * PAGE_SIZE }));
+  for (let page = 0; page < PAGES; page++) expect(it.bytes.store32(more + page * PAGE_SIZE, page + 500)).toBe(true);
+  for (let page = 0; page < PAGES; page++) expect(it.bytes.load32(more + page * PAGE_SIZE)).toBe(page + 500);
+  expect(it.vmm.swapTiers()[0]?.failedWrites).toBeLessThanOrEqual(FENCE_AFTER);
+  it.vmm.check();
+});
+
+test("one of two striped devices fails: only slots of its own are lost", () => {
+  let gone = false;
+  const device = hooked(32, { read: () => !gone, write: () => (gone ? "failed" : null) });
+  const it = world(new StripedSwap([new MemorySwap(32), device]), new MemorySwap(64));
+  fill(it);
+  gone = true;
+  const counts = outcomes(it, PAGES);
+  expect(counts.get("wrong")).toBeUndefined();
+  expect(counts.get("bus")).toBeLessThanOrEqual(PAGES / 2);
+  expect(counts.get("right")).toBeGreaterThanOrEqual(PAGES / 2);
+  it.vmm.check();
+});
+
+test("compressed memory that is full, over a disk that is full: what was stored is all there", () => {
+  const memory = new PlainMemory(64);
+  const pool = new CompressedPool({
+    frames: memory,
+    window: memory,
+    limitFrames: 2,
+    below: new MemorySwap(6),
+    slots: 6,
+  });
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: FRAMES, swap: [pool] });
+  const space = spaceOf(vmm);
+  const it = { vmm, space, bytes: new SpaceMemory(space), at: Number(space.map({ bytes: PAGES * PAGE_SIZE })) };
+  const stored = fill(it);
+  expect(stored).toBe(FRAMES + 6);
+  expect(it.bytes.fault).toBe("no-memory");
+  for (let page = 0; page < FRAMES; page++) it.bytes.load32(it.at + (stored - 1 - page) * PAGE_SIZE);
+  vmm.check();
+  pool.check();
+  space.unmap(it.at, PAGE_SIZE);
+  for (let page = 1; page < stored; page++) expect(it.bytes.load32(it.at + page * PAGE_SIZE)).toBe(page + 1);
+  vmm.check();
+});
