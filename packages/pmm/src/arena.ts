@@ -106,6 +106,8 @@ export const GROUP_HANDED = 3;
 export const GROUP_SPLITTING = 4;
 /** A worker joins its whole blocks. */
 export const GROUP_JOINING = 5;
+/** A worker makes frames in use of a taken 1G page. */
+export const GROUP_BREAKING = 6;
 
 /** Frames that may be claimed in the block. */
 export function countOf(word: number): number {
@@ -143,8 +145,8 @@ export function bitCount(word: number): number {
 export const EPOCH = 0;
 /** Dense groups in use. */
 export const GROUPS_USED = 1;
-/** Workers 0 … n − 1 that were ever attached. */
-export const WORKERS_USED = 2;
+/** Clients that were named at run time, by any worker. */
+export const CLIENTS_NAMED = 2;
 /** Free frames in the blocks, per zone. */
 export const ZONE_FREE = 64;
 /** In-use frames per rank. */

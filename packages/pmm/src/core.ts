@@ -1,5 +1,5 @@
 /* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
-import { Arena, EPOCH, PINNED, RANK_USED } from "./arena.ts";
+import { Arena, CLIENTS_NAMED, EPOCH, PINNED, RANK_USED } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
 import type { PmmErrorCode } from "./errors.ts";
@@ -16,6 +16,9 @@ import type { Pfn } from "./units.ts";
 import { updateSegments, zonesOf } from "./zone.ts";
 import type { Zone } from "./zone.ts";
 
+/** Most clients: owners are 16 bits. */
+const CLIENT_LIMIT = 65_535;
+
 /** The parts that share one worker's view. */
 export class Core {
   readonly share: PmmShare;
@@ -28,8 +31,7 @@ export class Core {
   readonly giver: Giver;
   readonly tables: FrameTables;
   readonly plug: Plug;
-  /** Client names; a client's number is its place + 1. */
-  readonly clients: string[];
+  readonly #clients = new Map<string, number>();
   #epoch: number;
   #short = false;
 
@@ -51,7 +53,7 @@ export class Core {
     this.giver = new Giver(this.arena, this.blocks, worker);
     this.tables = new FrameTables(share.tables);
     this.plug = new Plug(this.arena, this.blocks, this.zones);
-    this.clients = [...share.clients];
+    share.clients.forEach((name, index) => this.#clients.set(name, index + 1));
   }
 
   /** Reads what other workers plugged in since the last look. One load where nothing changed. */
@@ -145,9 +147,21 @@ export class Core {
     return drained;
   }
 
+  /** The number of a client: a new one for a new name, which no other worker gives to another. Throws `no-table` after 65535. */
+  clientNumber(name: string): number {
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known;
+    const number = this.share.clients.length + 1 + Atomics.add(this.arena.control, CLIENTS_NAMED, 1);
+    if (number > CLIENT_LIMIT) throw new PmmError("no-table", `There is room for ${CLIENT_LIMIT} clients`);
+    this.#clients.set(name, number);
+    return number;
+  }
+
   /** The name of a client number, undefined for 0. */
   clientName(client: number): string | undefined {
-    return client === 0 ? undefined : (this.clients[client - 1] ?? `client ${client}`);
+    if (client === 0) return undefined;
+    for (const [name, number] of this.#clients) if (number === client) return name;
+    return `client ${client}`;
   }
 
   /** An error about a frame, with its zone and owner. */

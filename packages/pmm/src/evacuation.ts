@@ -6,6 +6,7 @@
 import { DOOMED, ISOLATED, LEAVING, PINNED, STACKED, TAKEN, GRANT_HEAD, WIRED } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
+import { clearFlags, setFlags } from "./marks.ts";
 import { useOf } from "./misuse.ts";
 import { ASKED_TO_DRAIN } from "./page-stacks.ts";
 import type { EvacuationPlan } from "./ports.ts";
@@ -172,21 +173,18 @@ export class Evacuation implements EvacuationPlan {
 
   /** Marks a frame, or a 2M block that lies inside the run, as leaving. */
   #mark(frame: number): void {
-    const { state } = this.#core.arena;
-    const use = useOf(this.#core.arena, frame);
+    const { arena } = this.#core;
+    const use = useOf(arena, frame);
     const isInside = frame >= this.#stretch.from && frame + BLOCK_FRAMES <= this.#stretch.to;
-    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && isInside))
-      state[frame] = state[frame]! | LEAVING;
+    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && isInside)) setFlags(arena, frame, LEAVING);
   }
 
   /** Takes a mark away; a block that has a doomed frame inside keeps it. */
   #unmark(frame: number): void {
-    const { state } = this.#core.arena;
-    const use = useOf(this.#core.arena, frame);
-    const isDoomed = use === "taken-2M" && state.subarray(frame, frame + BLOCK_FRAMES).includes(DOOMED);
-    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && !isDoomed)) {
-      state[frame] = state[frame]! & ~LEAVING;
-    }
+    const { arena } = this.#core;
+    const use = useOf(arena, frame);
+    const isDoomed = use === "taken-2M" && arena.state.subarray(frame, frame + BLOCK_FRAMES).includes(DOOMED);
+    if (use === "taken" || use === "taken-low" || (use === "taken-2M" && !isDoomed)) clearFlags(arena, frame, LEAVING);
   }
 
   /** Isolates free frames: whole runs where the blocks allow, else one by one. */

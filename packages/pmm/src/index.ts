@@ -32,6 +32,7 @@ export type { BalloonOptions } from "./balloon.ts";
 export { PmmService } from "./service.ts";
 export type { Census, Obstacle, OrderStats } from "./census.ts";
 export type { FrameUse } from "./misuse.ts";
+export type { FrameFacts } from "./facts.ts";
 export type { EvacuationProgress, EvacuationRefusal, EvacuationStart, RangeEvacuation } from "./evacuations.ts";
 export type { Retirement } from "./retirement.ts";
 export { BootAllocator } from "./boot-allocator.ts";

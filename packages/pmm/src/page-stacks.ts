@@ -26,12 +26,14 @@ export const ASKED_TO_DRAIN = 1;
 export const REFILL_INTENT = 2;
 /** Block + 1 that the worker frees frames to, 0 for none. */
 export const DRAIN_INTENT = 3;
-/** What the worker does to a run of frames: 0 nothing, 1 reserves its blocks, 2 claims and marks it. */
+/** What the worker does to a run of frames: 0 nothing, 1 reserves its blocks, 2 claims and marks it, 3 makes frames of a taken block. */
 export const RUN_PHASE = 4;
 /** The run's first dense frame. */
 export const RUN_FROM = 5;
 /** One past the run's last dense frame. */
 export const RUN_TO = 6;
+/** The state byte that the head of a taken block gets when its frames are made. */
+export const RUN_BYTE = 7;
 /** Claimed bits of each of the block's 16 words. */
 export const REFILL_MASKS = 8;
 

@@ -10,6 +10,7 @@ import {
   DOOMED_2M,
   FULL,
   GROUP_HANDED,
+  GROUP_BREAKING,
   GROUP_JOINING,
   GROUP_SPLIT,
   GROUP_SPLITTING,
@@ -34,8 +35,9 @@ import {
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOf, groupOfBlock, TOP_BITS } from "./layout.ts";
-import { ATTACHED, DRAIN_INTENT, REFILL_INTENT, REFILL_MASKS, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
+import { DRAIN_INTENT, REFILL_INTENT, REFILL_MASKS, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { putRun } from "./runs.ts";
+import { breakBlock, breakGroup } from "./splitting.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
 import { coverOf } from "./word-runs.ts";
 
@@ -77,6 +79,8 @@ function endGroups(core: Core, dead: number): void {
         arena.bits.fill(-1, first * BLOCK_WORDS, (first + GROUP_BLOCKS) * BLOCK_WORDS);
       }
       blocks.finishSplit(group);
+    } else if (mode === GROUP_BREAKING + dead * 256) {
+      breakGroup(arena, group, dead);
     } else if (mode === GROUP_JOINING + dead * 256) {
       blocks.unjoin(group, first + GROUP_BLOCKS);
     } else if (mode === GROUP_HANDED + dead * 256) {
@@ -88,9 +92,16 @@ function endGroups(core: Core, dead: number): void {
 
 /** A run that was being claimed: what was claimed is free again. */
 function endRun(core: Core, dead: number): void {
-  if (word(core, dead, RUN_PHASE) !== 2) return;
+  const phase = word(core, dead, RUN_PHASE);
   const { arena } = core;
   const from = word(core, dead, RUN_FROM);
+  if (phase === 3) {
+    const state = Atomics.load(arena.blocks, from >>> 9);
+    if (modeOf(state) === HANDED || (modeOf(state) === RESERVED && ownerOf(state) === dead)) {
+      breakBlock(arena, from >>> 9, dead);
+    }
+  }
+  if (phase !== 2) return;
   const to = word(core, dead, RUN_TO);
   for (let block = from >>> 9; block <= (to - 1) >>> 9; block += 1) {
     const begin = Math.max(from, block * BLOCK_FRAMES);
@@ -262,9 +273,4 @@ export function usedIn(core: Core, block: number): number {
     if (arena.state[frame] !== 1 && arena.state[frame] !== 2) present += 1;
   }
   return present - countOf(state);
-}
-
-/** True while a worker is attached. */
-export function isAttached(core: Core, worker: number): boolean {
-  return word(core, worker, ATTACHED) === 1;
 }

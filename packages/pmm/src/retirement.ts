@@ -14,18 +14,22 @@ import {
   TAKEN_DOOMED,
 } from "./arena.ts";
 import type { Core } from "./core.ts";
+import { changeByte, isTakenByte, setFlags } from "./marks.ts";
 import { useOf } from "./misuse.ts";
 import { ASKED_TO_DRAIN } from "./page-stacks.ts";
 import { claimRun } from "./runs.ts";
-import { GROUP_FRAMES } from "./units.ts";
+import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
 /** What became of a frame that should retire. */
 export type Retirement =
   /** It is retired now. */
   | { readonly retired: true }
-  /** It is in use: move what `moves` names (the frame, or the head of the block around it) and give it back. */
-  | { readonly retired: false; readonly reason: "in-use"; readonly moves: readonly Pfn[] }
+  /**
+   * It is in use: move what `moves` names (the frame, or the head of the block around it) and give it back. Inside a 2M or 1G page it is enough to `split`
+   * that (`order` is its order) and to move the frame alone.
+   */
+  | { readonly retired: false; readonly reason: "in-use"; readonly moves: readonly Pfn[]; readonly order?: number }
   /** It is on the page stack of another worker, which was asked to drain; try again. */
   | { readonly retired: false; readonly reason: "stacked"; readonly worker: number }
   /** It was taken before the zones existed, and so cannot be moved. */
@@ -36,7 +40,6 @@ const TRIES = 1000;
 
 /** Retires a dense frame that is RAM, or marks it to retire when given back. */
 export function retireFrame(core: Core, frame: number): Retirement {
-  const { state } = core.arena;
   for (let turn = 0; turn < TRIES; turn += 1) {
     const use = useOf(core.arena, frame);
     switch (use) {
@@ -48,16 +51,16 @@ export function retireFrame(core: Core, frame: number): Retirement {
         return askToDrain(core, frame);
       case "taken":
       case "taken-low":
-        state[frame] = TAKEN_DOOMED + (state[frame]! & 7 & ~LEAVING);
+        if (!doom(core, frame)) continue;
         return { retired: false, reason: "in-use", moves: [core.arena.pfnOf(frame)] };
       case "taken-2M":
       case "inside-2M":
-        return doomInside(core, frame, frame - (frame & 511));
+        return doomInside(core, frame, frame - (frame & (BLOCK_FRAMES - 1)), ORDER_2M);
       case "taken-1G":
       case "inside-1G":
-        return doomInside(core, frame, frame - (frame & (GROUP_FRAMES - 1)));
+        return doomInside(core, frame, frame - (frame & (GROUP_FRAMES - 1)), ORDER_1G);
       case "granted":
-        state[frame] = state[frame]! | LEAVING;
+        changeByte(core.arena, frame, (code) => code | LEAVING);
         return { retired: false, reason: "in-use", moves: [grantHead(core, frame)] };
       case "isolated":
         return noteRetired(core, frame);
@@ -85,16 +88,27 @@ function askToDrain(core: Core, frame: number): Retirement {
   return { retired: false, reason: "stacked", worker };
 }
 
+/** Marks a frame in use to be retired when it is given back; false if it was given back meanwhile. */
+function doom(core: Core, frame: number): boolean {
+  const before = changeByte(core.arena, frame, (code) =>
+    isTakenByte(code) ? TAKEN_DOOMED + (code & 7 & ~LEAVING) : code,
+  );
+  return isTakenByte(before);
+}
+
 /** Marks a frame of a taken block, and the block's head so that giving it back looks inside. */
-function doomInside(core: Core, frame: number, head: number): Retirement {
-  const { state } = core.arena;
-  const code = state[head]!;
+function doomInside(core: Core, frame: number, head: number, order: number): Retirement {
+  const { arena } = core;
   if (frame !== head) {
-    state[frame] = DOOMED;
-    state[head] = code | LEAVING;
-  } else if ((code & ~7) === TAKEN_2M) state[head] = code - TAKEN_2M + DOOMED_2M;
-  else if ((code & ~7) === TAKEN_1G) state[head] = code - TAKEN_1G + DOOMED_1G;
-  return { retired: false, reason: "in-use", moves: [core.arena.pfnOf(head)] };
+    arena.state[frame] = DOOMED;
+    setFlags(arena, head, LEAVING);
+  } else {
+    changeByte(arena, head, (code) => {
+      if ((code & ~7) === TAKEN_2M) return code - TAKEN_2M + DOOMED_2M;
+      return (code & ~7) === TAKEN_1G ? code - TAKEN_1G + DOOMED_1G : code;
+    });
+  }
+  return { retired: false, reason: "in-use", moves: [arena.pfnOf(head)], order };
 }
 
 function grantHead(core: Core, frame: number): Pfn {

@@ -7,6 +7,8 @@ import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { startEmptying, startOffline } from "./evacuations.ts";
 import type { EvacuationRefusal, EvacuationStart } from "./evacuations.ts";
+import { factsOf } from "./facts.ts";
+import type { FrameFacts } from "./facts.ts";
 import { useOf } from "./misuse.ts";
 import type { FrameUse } from "./misuse.ts";
 import { ASKED_TO_DRAIN } from "./page-stacks.ts";
@@ -114,6 +116,11 @@ export class PmmService implements SpecialFrames, FramePressure {
     return useOf(this.core.arena, this.core.arena.frameOf(pfn));
   }
 
+  /** All that is known of a frame: use, zone, page around it, owner, users. O(1), for any frame number. */
+  factsOf(pfn: Pfn): FrameFacts {
+    return factsOf(this.core, pfn);
+  }
+
   /** Moves this worker's stacked frames to the shared blocks; returns how many. A worker that goes idle calls it. */
   drain(): number {
     Atomics.store(this.core.arena.workers, this.core.arena.areaOf(this.worker) + ASKED_TO_DRAIN, 0);
@@ -135,11 +142,12 @@ export class PmmService implements SpecialFrames, FramePressure {
     recount(this.core);
   }
 
-  /** The number of a client, for `TakeWishes.owner`; a new name gets the next number, known to this worker only. */
+  /**
+   * The number of a client, for `TakeWishes.owner`. A new name gets a number that no other worker gives out; other workers see it as `client N`, so declare the
+   * names that all know when making the allocator.
+   */
   client(name: string): number {
-    const known = this.core.clients.indexOf(name);
-    if (known >= 0) return known + 1;
-    return this.core.clients.push(name);
+    return this.core.clientNumber(name);
   }
 
   /** The client that owns a taken frame; undefined if nobody does or no table is kept. */

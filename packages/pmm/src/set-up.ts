@@ -1,5 +1,5 @@
 /* From options to state: sizes, buffers, ranges, marks. */
-import { Arena, WORKERS_USED } from "./arena.ts";
+import { Arena } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
 import { geometryOf, layoutOf } from "./layout.ts";
@@ -88,7 +88,6 @@ export function newShare(options: PmmOptions): PmmShare {
   options.boot?.takeForState(stateFrames(layout.bytes));
   const buffer = shared ? new SharedArrayBuffer(layout.bytes) : new ArrayBuffer(layout.bytes);
   const arena = new Arena(layout, buffer);
-  Atomics.store(arena.control, WORKERS_USED, geometry.workers);
   const zones = zonesOf(arena);
   const plug = new Plug(arena, new Blocks(arena), zones);
   for (const range of ranges) plug.add(range, options.boot?.taken ?? []);

@@ -3,10 +3,12 @@ import {
   blockWord,
   classOf,
   DOOMED,
+  DOOMED_1G,
+  DOOMED_2M,
   FULL,
+  GROUP_BREAKING,
   GROUP_HANDED,
   GROUP_SPLIT,
-  GROUP_SPLITTING,
   HANDED,
   LEAVING,
   modeOf,
@@ -17,10 +19,11 @@ import {
   TAKEN_2M,
   TAKEN_DOOMED,
 } from "./arena.ts";
+import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS } from "./layout.ts";
-import { RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
+import { RUN_BYTE, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
@@ -30,12 +33,15 @@ export function splitTaken(core: Core, pfn: Pfn, order: number): void {
   if (frame < 0 || (order !== ORDER_2M && order !== ORDER_1G)) throw core.misuse(pfn, frame, order);
   const isBlock = order === ORDER_2M;
   const code = core.arena.state[frame]!;
-  if ((code & ~(PINNED | LEAVING)) !== (isBlock ? TAKEN_2M : TAKEN_1G)) throw core.misuse(pfn, frame, order);
+  const kind = code & ~(PINNED | LEAVING);
+  const isDoomed = kind === (isBlock ? DOOMED_2M : DOOMED_1G);
+  if (!isDoomed && kind !== (isBlock ? TAKEN_2M : TAKEN_1G)) throw core.misuse(pfn, frame, order);
   const frames = isBlock ? BLOCK_FRAMES : GROUP_FRAMES;
   const next = takeInside(core, frame, frames, code);
+  const area = core.arena.areaOf(core.worker);
+  core.arena.workers[area + RUN_BYTE] = isDoomed ? TAKEN_DOOMED + (code & PINNED) : next;
   if (isBlock) splitBlock(core, frame / BLOCK_FRAMES);
   else splitGroup(core, frame / GROUP_FRAMES);
-  core.arena.state[frame] = next;
   const owner = core.tables.ownerOf(frame);
   if (core.tables.any) for (let at = frame + 1; at < frame + frames; at += 1) core.tables.taken(at, owner);
 }
@@ -55,31 +61,47 @@ function takeInside(core: Core, head: number, frames: number, code: number): num
   return next;
 }
 
-/** HANDED ──▶ RESERVED ──▶ FULL. The run's intent makes a death in between give all 512 frames back. */
+/** HANDED ──▶ RESERVED ──▶ FULL. The run's intent lets a recovery go on where a death stopped it: see `breakBlock`. */
 function splitBlock(core: Core, block: number): void {
   const { arena, worker } = core;
   const area = arena.areaOf(worker);
-  const word = Atomics.load(arena.blocks, block);
-  if (modeOf(word) !== HANDED) throw new PmmError("broken-invariant", "A taken block is not handed out");
+  if (modeOf(Atomics.load(arena.blocks, block)) !== HANDED) {
+    throw new PmmError("broken-invariant", "A taken block is not handed out");
+  }
   arena.workers[area + RUN_FROM] = block * BLOCK_FRAMES;
   arena.workers[area + RUN_TO] = (block + 1) * BLOCK_FRAMES;
-  Atomics.store(arena.workers, area + RUN_PHASE, 2);
-  Atomics.store(arena.blocks, block, blockWord(BLOCK_FRAMES, RESERVED, classOf(word), worker));
-  arena.bits.fill(0, block * BLOCK_WORDS, (block + 1) * BLOCK_WORDS);
-  Atomics.store(arena.blocks, block, blockWord(0, FULL, classOf(word), 0));
+  Atomics.store(arena.workers, area + RUN_PHASE, 3);
+  breakBlock(arena, block, worker);
   Atomics.store(arena.workers, area + RUN_PHASE, 0);
 }
 
-/** GROUP_HANDED ──▶ GROUP_SPLITTING ──▶ GROUP_SPLIT with 512 blocks in which nothing is free. */
+/** Makes of a handed block one in which nothing is free, for a worker. Nobody else changes it meanwhile; done twice it does no harm. */
+export function breakBlock(arena: Arena, block: number, worker: number): void {
+  arena.state[block * BLOCK_FRAMES] = arena.workers[arena.areaOf(worker) + RUN_BYTE]!;
+  const cls = classOf(Atomics.load(arena.blocks, block));
+  Atomics.store(arena.blocks, block, blockWord(BLOCK_FRAMES, RESERVED, cls, worker));
+  arena.bits.fill(0, block * BLOCK_WORDS, (block + 1) * BLOCK_WORDS);
+  Atomics.store(arena.blocks, block, blockWord(0, FULL, cls, 0));
+}
+
+/** GROUP_HANDED ──▶ GROUP_BREAKING ──▶ GROUP_SPLIT with blocks in which nothing is free. */
 function splitGroup(core: Core, group: number): void {
   const { arena, worker } = core;
   const at = group * GROUP_WORDS;
-  if ((Atomics.load(arena.groups, at) & 255) !== GROUP_HANDED)
+  if ((Atomics.load(arena.groups, at) & 255) !== GROUP_HANDED) {
     throw new PmmError("broken-invariant", "A taken group is not handed out");
-  Atomics.store(arena.groups, at, GROUP_SPLITTING + worker * 256);
+  }
+  Atomics.store(arena.groups, at, GROUP_BREAKING + worker * 256);
+  breakGroup(arena, group, worker);
+}
+
+/** Ends what `splitGroup` of a worker began: done twice it does no harm. */
+export function breakGroup(arena: Arena, group: number, worker: number): void {
   const first = group * GROUP_BLOCKS;
+  arena.state[group * GROUP_FRAMES] = arena.workers[arena.areaOf(worker) + RUN_BYTE]!;
   arena.bits.fill(0, first * BLOCK_WORDS, (first + GROUP_BLOCKS) * BLOCK_WORDS);
-  for (let block = first; block < first + GROUP_BLOCKS; block += 1)
+  for (let block = first; block < first + GROUP_BLOCKS; block += 1) {
     Atomics.store(arena.blocks, block, blockWord(0, FULL, 0, 0));
-  Atomics.store(arena.groups, at, GROUP_SPLIT);
+  }
+  Atomics.store(arena.groups, group * GROUP_WORDS, GROUP_SPLIT);
 }

@@ -1,6 +1,7 @@
-/* Wired frames: neither given back nor moved until unwired. The state byte carries the flag, so it costs no table. */
+/* Wired frames: neither given back nor moved until unwired, by any worker. The state byte carries the flag, so it costs no table. */
 import { WIRED } from "./arena.ts";
 import type { Core } from "./core.ts";
+import { clearFlags, isTakenByte, setFlags } from "./marks.ts";
 import { useOf } from "./misuse.ts";
 import type { Pfn } from "./units.ts";
 
@@ -15,16 +16,16 @@ function takenFrame(core: Core, pfn: Pfn): number {
 /** Wires a taken frame, or a taken block by its first frame. False if it was wired. */
 export function wire(core: Core, pfn: Pfn): boolean {
   const frame = takenFrame(core, pfn);
-  const code = core.arena.state[frame]!;
-  core.arena.state[frame] = code | WIRED;
+  const code = setFlags(core.arena, frame, WIRED);
+  if (!isTakenByte(code)) throw core.misuse(pfn, frame, 0);
   return (code & WIRED) === 0;
 }
 
 /** Ends what `wire` began. False if it was not wired. */
 export function unwire(core: Core, pfn: Pfn): boolean {
   const frame = takenFrame(core, pfn);
-  const code = core.arena.state[frame]!;
-  core.arena.state[frame] = code & ~WIRED;
+  const code = clearFlags(core.arena, frame, WIRED);
+  if (!isTakenByte(code)) throw core.misuse(pfn, frame, 0);
   return (code & WIRED) !== 0;
 }
 

@@ -151,7 +151,7 @@ test("faulty frames retire: free at once, used when given back, and stay retired
   const block = pmm.take({ ...any, order: ORDER_2M });
   expect(pmm.retire(4096 + 2000)).toEqual({ retired: true });
   expect(pmm.retire(used)).toEqual({ retired: false, reason: "in-use", moves: [used] });
-  expect(pmm.retire(block + 7)).toEqual({ retired: false, reason: "in-use", moves: [block] });
+  expect(pmm.retire(block + 7)).toEqual({ retired: false, reason: "in-use", moves: [block], order: ORDER_2M });
   pmm.give(used);
   pmm.give(block, ORDER_2M);
   const list = pmm.retiredFrames();

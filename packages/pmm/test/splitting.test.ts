@@ -93,3 +93,16 @@ test("a worker may split what another has taken, and others give the frames", ()
   maker.check();
   expect(maker.freeFrames).toBe(1024);
 });
+
+test("a frame of a 1G page retires when the page is split and the frame alone is given back", () => {
+  const pmm = new Pmm({ ranges: [range(262144, 2 * 262144)] });
+  const page = pmm.take(GROUP);
+  expect(pmm.retire(page + 1000)).toEqual({ retired: false, reason: "in-use", moves: [page], order: 18 });
+  expect(pmm.retire(page)).toEqual({ retired: false, reason: "in-use", moves: [page], order: 18 });
+  pmm.split(page, 18);
+  pmm.give(page + 1000);
+  pmm.give(page);
+  expect(pmm.retiredFrames()).toEqual([page, page + 1000]);
+  expect(pmm.useOf(page + 1)).toBe("taken");
+  pmm.check();
+});
