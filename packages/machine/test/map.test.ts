@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  badFramesOfText,
   firmwareMapFromJson,
   firmwareMapOf,
   LAYER,
@@ -193,4 +194,30 @@ test("memory that two NUMA ranges name counts once, for the first", () => {
     [0, 0x300, 0],
     [0x300, 0x400, 1],
   ]);
+});
+
+test("what a memory test found bad is faulty in the map: listed within its range, or splitting it where it is much", () => {
+  const affinity = [0, 1].map((node) => ({
+    node,
+    base: node * 2 ** 28,
+    end: (node + 1) * 2 ** 28,
+    hotPluggable: false,
+    nonVolatile: false,
+  }));
+  const map = new PhysicalMap(firmwareMapOf([entry(0, 2 ** 29)], { affinity }));
+  const log = `badram=0x00123000,0xfffff000,0x18690000,0xffff0000
+Memory failure: 0x10001: recovery action for clean LRU page: Recovered
+Memory failure: 0x999999: not in this machine
+memmap=16M$0x1c000000`;
+  const nodes = map.markFaulty(badFramesOfText(log, map.endOfRam()));
+  expect(nodes).toHaveLength(4);
+  map.check();
+  const sixteen = Array.from({ length: 16 }, (_, at) => 0x18690 + at);
+  expect(map.frameRanges()).toMatchObject([
+    { start: 0, end: 0x10000, node: 0, faulty: [0x123] },
+    { start: 0x10000, end: 0x1c000, node: 1, faulty: [0x10001, ...sixteen] },
+    { start: 0x1d000, end: 0x20000, node: 1, faulty: [] },
+  ]);
+  for (const node of nodes) map.remove(node);
+  expect(map.frameRanges().every(({ faulty }) => faulty.length === 0)).toBe(true);
 });

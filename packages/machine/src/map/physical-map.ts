@@ -5,7 +5,8 @@
  * Invariant: the flat view is sorted, its regions are disjoint and non-empty.
  */
 import { invariant, MachineError } from "../errors.ts";
-import { typeName } from "../firmware/entry.ts";
+import type { FrameSpan } from "../firmware/bad-memory.ts";
+import { E820_UNUSABLE, typeName } from "../firmware/entry.ts";
 import type { FirmwareEntry } from "../firmware/entry.ts";
 import { firmwareMapFromJson } from "../firmware/json.ts";
 import type { FirmwareJsonOptions } from "../firmware/json.ts";
@@ -20,7 +21,7 @@ import { traitsOf } from "./region.ts";
 import type { MmioDevice, Region, RegionKind, RegionTraits } from "./region.ts";
 import type { Names } from "../system/names.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
-import { hexOf, PHYSICAL_LIMIT } from "../units.ts";
+import { addressOf, hexOf, PHYSICAL_LIMIT } from "../units.ts";
 import type { PhysAddr } from "../units.ts";
 
 /** Called after every change of the map. */
@@ -117,6 +118,23 @@ export class PhysicalMap implements Snapshotted<MapTreeState> {
     const node = this.#push(start, end, traits, priority);
     this.#changed();
     return node;
+  }
+
+  /**
+   * Marks the RAM among frames as faulty: what BadRAM patterns, memory tests and kernel messages name (see `badFramesOfText`). It
+   * keeps its node; frames that are no RAM stay what they are. Returns the nodes added, for {@link PhysicalMap.remove}.
+   */
+  markFaulty(spans: readonly FrameSpan[], owner = "bad memory"): MapNode[] {
+    const added = spans.flatMap(({ start, end }) =>
+      this.overlapping(addressOf(start), addressOf(end))
+        .filter((region) => region.kind === "ram")
+        .map(({ start: from, end: to, node, hotPluggable }) => {
+          const traits = traitsOf("faulty", owner, { node, hotPluggable, e820: E820_UNUSABLE });
+          return this.#push(Math.max(from, addressOf(start)), Math.min(to, addressOf(end)), traits, LAYER.faulty);
+        }),
+    );
+    if (added.length > 0) this.#changed();
+    return added;
   }
 
   /** Adds a node made by hand (a container, an alias, a subtree); offsets are relative to address 0. */
