@@ -71,6 +71,16 @@ export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
 export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";
+export type { Rates } from "./statistics/rates.ts";
+export type {
+  MemoryReport,
+  NodeReport,
+  ObjectReport,
+  PolicyReport,
+  SpaceReport,
+  SystemReport,
+} from "./statistics/report.ts";
+export type { PageCount } from "./statistics/page-count.ts";
 export { PAGE_1G, PAGE_2M, type PageSize } from "./large/blocks.ts";
 export { LargePages, type LargePageStats, type LargePageUse } from "./large/large-pages.ts";
 export { Collapser, MAX_MISSING } from "./large/collapser.ts";

@@ -52,6 +52,8 @@ import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
 import { GUARD_PAGE } from "./space/sheet.ts";
 import { AddressSpace } from "./space/space.ts";
+import { RateMeter, type Rates } from "./statistics/rates.ts";
+import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
 import type { SwapTierStats } from "./swap/tier.ts";
@@ -148,6 +150,8 @@ export class Vmm {
   readonly migrator: Migrator;
   readonly #special: SpecialFrames | null;
   readonly #background: Background;
+  readonly #rates: RateMeter;
+  readonly #nodeOf: (pfn: Pfn) => number;
   readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
   writeExecuteWarnings = 0;
@@ -188,6 +192,8 @@ export class Vmm {
       outOfMemory: options.outOfMemory ?? null,
     });
     this.#background = new Background(this.core);
+    this.#rates = new RateMeter(this.core.clock, this.core.stats);
+    this.#nodeOf = options.nodeOf ?? ((): number => -1);
     this.large = new LargePages(this.core, options.largePages ?? "advise");
     this.faults = new FaultHandler(this.core, this.large);
     this.faults.faultAround = faultAround;
@@ -350,9 +356,37 @@ export class Vmm {
     return this.core.refaults.stats();
   }
 
-  /** How idle and how often used the resident pages are, as far as harvests have seen. */
-  accessHistogram(): AccessHistogram {
-    return this.core.idleness.histogram();
+  /**
+   * How idle and how often used the resident pages are, as far as harvests have seen: reclaim makes them as it needs them, {@link sampleAccesses} at any time.
+   * Of one space's private pages where one is given.
+   */
+  accessHistogram(space?: AddressSpace): AccessHistogram {
+    if (space === undefined) return this.core.idleness.histogram();
+    const own = new Set<number>();
+    space.sheets.forEach(space.low, space.high, (sheet) => {
+      for (const page of sheet.anons) if (page >= 0) own.add(page);
+    });
+    return this.core.idleness.histogram((page) => own.has(page));
+  }
+
+  /** Gathers the accessed bits of all pages: what was used since the last time counts as used, everything else as idle for one more. O(tables + pages). */
+  sampleAccesses(): void {
+    this.core.reclaimer.harvest();
+  }
+
+  /** Pages that were used within the last `samples` harvests, see {@link sampleAccesses}: the working set of that time. */
+  usedPages(samples: number): number {
+    return this.core.idleness.usedWithin(samples);
+  }
+
+  /** Everything that is known of the memory now: system, spaces, objects, nodes, policy. O(pages). */
+  report(): MemoryReport {
+    return reportOf(this.core, this.commit.charged, this.#nodeOf);
+  }
+
+  /** Faults by kind, pages fetched and written, per second of the clock, since this was last asked. */
+  rates(): Rates {
+    return this.#rates.sample();
   }
 
   /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */

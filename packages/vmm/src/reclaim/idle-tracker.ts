@@ -7,6 +7,10 @@ const UNTRACKED = 0xffff;
 /** Frequencies are 8-bit fractions: 255 is "used at every harvest". */
 const ALWAYS = 255;
 
+function everyPage(): boolean {
+  return true;
+}
+
 /** How many pages are how idle, and how many are used how often. */
 export interface AccessHistogram {
   /** Pages by the number of harvests since they were last seen used: 0, 1, 2–3, 4–7, … 128 and more. */
@@ -76,15 +80,22 @@ export class IdleTracker {
     return age === UNTRACKED ? -1 : Math.min(age, MAX_AGE);
   }
 
-  /** Counts all pages. O(slots). */
-  histogram(): AccessHistogram {
+  /** Pages that were seen used within the last `harvests` harvests, or came in since: an estimate of the working set. O(slots). */
+  usedWithin(harvests: number): number {
+    let pages = 0;
+    for (const age of this.#age) if (age < harvests || age === MAX_AGE + 1) pages++;
+    return pages;
+  }
+
+  /** Counts the pages for which `counts` holds, all by default. O(slots). */
+  histogram(counts: (slot: number) => boolean = everyPage): AccessHistogram {
     const idle = new Array<number>(9).fill(0);
     const frequency = new Array<number>(8).fill(0);
     let neverUsed = 0;
     let pages = 0;
     for (let slot = 0; slot < this.#age.length; slot++) {
       const age = this.idleFor(slot);
-      if (age < 0) continue;
+      if (age < 0 || !counts(slot)) continue;
       pages++;
       if (this.#used[slot] === 0) neverUsed++;
       const idleBucket = 32 - Math.clz32(age);

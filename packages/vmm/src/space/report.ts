@@ -1,5 +1,6 @@
 /** What a space's regions hold, counted page by page: the figures behind an smaps-like text. */
 import { rightsText } from "../rights.ts";
+import { isDirty } from "../statistics/page-count.ts";
 import { PAGE_SIZE, TABLE_PAGES, addressOf } from "../units.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
@@ -41,13 +42,15 @@ export function emptyUsage(): UsageReport {
   };
 }
 
-/** Counts a region's pages. O(pages). Dirty bits that only the tables know are not counted. */
+/**
+ * Counts a region's pages. O(pages). Private pages count where the space has them, translated or not; an object's where the space has a translation, so that
+ * the proportional shares of all spaces sum up to the pages in frames that somebody maps.
+ */
 export function usageOfRegion(space: AddressSpace, region: Region): UsageReport {
   const { core } = space.vmm;
   const { pages, sharing, tables } = core;
   const usage = emptyUsage();
   usage.virtualPages = region.pages;
-  if (region.locked !== "none") usage.lockedPages = region.pages;
   for (let vpn = region.start; vpn < region.end; vpn++) {
     const anon = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
     const page = anon >= 0 ? anon : (region.object?.pages.get(region.indexOf(vpn)) ?? -1);
@@ -56,11 +59,13 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
       if (pages.swap[page]! >= 0) usage.swappedPages++;
       continue;
     }
+    if (anon < 0 && space.tables.query(vpn) === 0) continue;
     const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : sharing.usersOf(page));
     usage.residentPages++;
     usage.proportionalPages += 1 / sharers;
     if (sharers === 1) usage.uniquePages++;
-    if (pages.has(page, 1)) usage.dirtyPages++;
+    if (region.locked !== "none") usage.lockedPages++;
+    if (isDirty(core, page)) usage.dirtyPages++;
     const leaf = tables.large?.pagesAt(space.tables, vpn) ?? 1;
     if (leaf === TABLE_PAGES) usage.in2MPages++;
     else if (leaf > TABLE_PAGES) usage.in1GPages++;
@@ -71,7 +76,7 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
 /** Counts all pages of a space. */
 export function usageOfSpace(space: AddressSpace): UsageReport {
   const total = emptyUsage();
-  for (const region of space.regions.within(space.low, space.high)) add(total, usageOfRegion(space, region));
+  for (const region of space.regions.within(space.low, space.high)) addUsage(total, usageOfRegion(space, region));
   return total;
 }
 
@@ -91,7 +96,8 @@ export function usageText(space: AddressSpace): string {
   return lines.join("\n");
 }
 
-function add(total: UsageReport, usage: UsageReport): void {
+/** Adds one report to another. */
+export function addUsage(total: UsageReport, usage: UsageReport): void {
   total.virtualPages += usage.virtualPages;
   total.residentPages += usage.residentPages;
   total.proportionalPages += usage.proportionalPages;

@@ -1,0 +1,84 @@
+/** Rates by the clock, idle pages and access frequencies, the text in the manner of smaps. */
+import { expect, test } from "vitest";
+
+import { ManualClock, MemorySwap, PAGE_SIZE, PlainMemory, READ, SpaceMemory, Vmm } from "@pagewright/vmm";
+
+import { rigOf, spaceOf } from "../kit/rig.ts";
+
+test("faults and transfers per second are what happened, divided by the time on the clock", () => {
+  const clock = new ManualClock();
+  const memory = new PlainMemory(100);
+  const vmm = new Vmm({
+    frames: memory,
+    window: memory,
+    swap: [new MemorySwap(100)],
+    residentLimit: 20,
+    clock,
+    readAhead: 0,
+  });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 60 * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < 60; page++) bytes.store32(at + page * PAGE_SIZE, page);
+  expect(vmm.rates()).toMatchObject({ seconds: 0, minorFaults: 0, pagesWritten: 0 });
+  clock.advance(2_000_000_000);
+  expect(vmm.rates()).toMatchObject({
+    seconds: 2,
+    minorFaults: 30,
+    zeroFaults: 30,
+    majorFaults: 0,
+    pagesWritten: 20,
+    evictions: 20,
+  });
+  const before = vmm.stats.majorFaults;
+  for (let page = 0; page < 30; page++) bytes.load32(at + page * PAGE_SIZE);
+  const major = vmm.stats.majorFaults - before;
+  clock.advance(500_000_000);
+  expect(major).toBeGreaterThan(0);
+  expect(vmm.rates()).toMatchObject({ seconds: 0.5, majorFaults: major * 2, pagesFetched: major * 2, minorFaults: 0 });
+  clock.advance(1_000_000_000);
+  expect(vmm.rates()).toMatchObject({ seconds: 1, majorFaults: 0, pagesFetched: 0, evictions: 0 });
+});
+
+test("samples tell hot pages, pages used once and pages never used apart, by space too, without any shortage", () => {
+  const { vmm, cpu } = rigOf();
+  const [busy, still] = [spaceOf(vmm), spaceOf(vmm)];
+  const idle = Number(still.map({ bytes: 8 * PAGE_SIZE }));
+  still.populateNow(idle, 8 * PAGE_SIZE, 2);
+  const at = Number(busy.map({ bytes: 32 * PAGE_SIZE }));
+  busy.activate(0);
+  cpu.setCpl(3);
+  for (let page = 0; page < 32; page++) cpu.store32(at + page * PAGE_SIZE, 1);
+  vmm.sampleAccesses();
+  for (let sample = 0; sample < 12; sample++) {
+    for (let page = 0; page < 10; page++) cpu.load32(at + page * PAGE_SIZE);
+    vmm.sampleAccesses();
+  }
+  expect(vmm.usedPages(1)).toBe(10);
+  expect(vmm.usedPages(64)).toBe(40);
+  const hot = vmm.accessHistogram(busy);
+  expect(hot.pages).toBe(32);
+  expect(hot.idle[0]).toBe(10); // Used at the last sample.
+  expect(hot.idle[4]).toBe(22); // 8 to 15 samples ago.
+  expect(hot.frequency[7] ?? 0).toBe(0); // "At every sample" takes more of them.
+  expect((hot.frequency[6] ?? 0) + (hot.frequency[5] ?? 0)).toBe(10);
+  expect(hot.neverUsed).toBe(0);
+  expect(vmm.accessHistogram(still)).toMatchObject({ pages: 8, neverUsed: 8 });
+  vmm.check();
+});
+
+test("the text has a paragraph for each region, with what is in frames, shared, locked and dirty", () => {
+  const memory = new PlainMemory(100);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 8 * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < 4; page++) bytes.store8(at + page * PAGE_SIZE, 1);
+  space.lock(at, 2 * PAGE_SIZE);
+  space.protect(at + 6 * PAGE_SIZE, 2 * PAGE_SIZE, READ);
+  const text = space.usageText();
+  expect(text.split("\n").filter((line) => line.includes("anonymous")).length).toBe(3);
+  expect(text).toMatch(/locked\s+8 KiB/);
+  expect(text).toMatch(/dirty\s+8 KiB/);
+  expect(space.usage()).toMatchObject({ virtualPages: 8, residentPages: 4, lockedPages: 2, dirtyPages: 4 });
+});
