@@ -127,6 +127,15 @@ class Walker {
     }
   }
 
+  /** Changes some entries, invalidates one page alone, and accesses that: nothing older than the INVLPG may be seen there. */
+  changeAndInvalidate(): void {
+    for (let count = this.#random.below(4); count > 0; count--) this.change();
+    const va = this.#address();
+    cpuOf(this.machine).invlpg(va);
+    this.access(va);
+    this.access(va);
+  }
+
   #tables(): Uint8Array {
     const bytes = new Uint8Array(TABLES * FRAME);
     this.machine.memory.readBytes(FIRST_TABLE * FRAME, bytes);
@@ -134,10 +143,9 @@ class Walker {
   }
 
   /** Does one access and compares it with the walk. */
-  access(): void {
+  access(va: VirtAddr = this.#address()): void {
     const { machine } = this;
     const cpu = cpuOf(machine);
-    const va = this.#address();
     const kind = this.#pick([ACCESS_READ, ACCESS_WRITE, ACCESS_FETCH]);
     const user = this.#random.chance(0.5);
     const ac = this.#random.chance(0.2);
@@ -196,6 +204,7 @@ describe.each(CASES)("accesses through random tables: $name", (one) => {
           walker.changeMany();
           for (let access = 0; access < 60; access++) walker.access();
         }
+        for (let round = 0; round < 400; round++) walker.changeAndInvalidate();
         walker.machine.check();
       }
     },
