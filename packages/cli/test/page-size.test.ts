@@ -42,7 +42,7 @@ test("with --pages 2M neighbouring memory is mapped in units, and the file follo
 function largeTrace(): string {
   const vpns = Array.from({ length: 2600 }, (_, page) => (page < 600 ? 0x40000 + page : 0x80000 + page));
   const records = Array.from({ length: 8000 }, (_, at) => {
-    const page = (at * 13) % 2600;
+    const page = (at * 17) % 2600;
     return [page, page < 600 ? 0 : at % 3 === 0 ? 2 : 1, 1] as const;
   });
   const path = join(folder, "large.pgt");

@@ -87,6 +87,8 @@ export class FrameLedger {
 
 /** A frame source that enters what it hands out and gets back. */
 export class LedgerFrames implements FrameSource {
+  /** See the FrameSource port of vmm: where the source has it. */
+  readonly split?: NonNullable<FrameSource["split"]>;
   readonly #frames: FrameSource;
   readonly #ledger: FrameLedger;
 
@@ -94,6 +96,7 @@ export class LedgerFrames implements FrameSource {
   constructor(frames: FrameSource, ledger: FrameLedger) {
     this.#frames = frames;
     this.#ledger = ledger;
+    if (frames.split !== undefined) this.split = (pfn, order) => frames.split?.(pfn, order);
   }
 
   /** See the FrameSource port of vmm. */
@@ -107,11 +110,6 @@ export class LedgerFrames implements FrameSource {
   give(pfn: Pfn, order: number = 0): void {
     this.#frames.give(pfn, order);
     this.#ledger.given(pfn, 2 ** order);
-  }
-
-  /** See the FrameSource port of vmm. */
-  split(pfn: Pfn, order: number): void {
-    this.#frames.split?.(pfn, order);
   }
 
   /** See the FrameSource port of vmm. */

@@ -17,6 +17,8 @@ import { NO_FRAME, type Pfn } from "../units.ts";
 export class FrameReserve implements FrameSource, FramePressure {
   /** Frames that only reclaim may take. */
   readonly frames: number;
+  /** See {@link FrameSource.split}: where the source has it. */
+  readonly split?: NonNullable<FrameSource["split"]>;
   readonly #source: FrameSource & FramePressure;
   /** Frames that may be taken before the source is asked for its count again. */
   #credit = 0;
@@ -28,6 +30,7 @@ export class FrameReserve implements FrameSource, FramePressure {
       throw new VmmError("out-of-range", "A reserve has at least one frame.", { frames });
     this.#source = source;
     this.frames = frames;
+    if (source.split !== undefined) this.split = (pfn, order) => source.split?.(pfn, order);
   }
 
   /** See {@link FramePressure.freeFrames}: what everybody may take. */
