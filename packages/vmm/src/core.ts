@@ -151,6 +151,8 @@ export class Core implements PlanTarget {
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
   readonly #idle: Change[] = [];
+  /** Changes that have begun and not ended, where others can run in between. */
+  readonly #open: Change[] = [];
   #policySlots = 0;
   #tracked = 1024;
   #objectNumber = 0;
@@ -214,13 +216,29 @@ export class Core implements PlanTarget {
   begin(space: AddressSpace | null): Change {
     const change = this.#idle.pop() ?? new Change(this);
     change.enter(space);
+    if (this.interleaving !== null) this.#open.push(change);
     return change;
+  }
+
+  /** See {@link PlanTarget.settle}. Only where others can run in the middle of a change is there more than one plan with anything in it. */
+  settle(plan: FlushPlan): void {
+    if (this.interleaving === null) return;
+    for (;;) {
+      const other = this.#open.find((change) => change.plan !== plan && change.plan.isPending);
+      if (other === undefined) return;
+      other.plan.flush();
+    }
+  }
+
+  #close(change: Change): void {
+    if (this.interleaving !== null) this.#open.splice(this.#open.indexOf(change), 1);
+    this.#idle.push(change);
   }
 
   /** Completes the change's plan and keeps the change for later. */
   end(change: Change): void {
     change.plan.complete();
-    this.#idle.push(change);
+    this.#close(change);
   }
 
   /**
@@ -232,7 +250,7 @@ export class Core implements PlanTarget {
     const isScarce = framePressure !== null && framePressure.level() !== "none";
     if (isScarce || !change.setsAllFree) change.plan.complete();
     else change.plan.completeLater(start, end);
-    this.#idle.push(change);
+    this.#close(change);
   }
 
   /**

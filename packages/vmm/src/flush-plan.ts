@@ -32,6 +32,8 @@ export interface PlanTarget {
   readonly quarantine: Quarantine | null;
   /** Other processors may run now. */
   yieldPoint(reason: "invalidate"): void;
+  /** Invalidates what other plans under way have still to: a page whose frame is about to go may have lost its translations through one of them. */
+  settle(plan: FlushPlan): void;
 }
 
 /** Pages to invalidate and frames to give back afterwards. Reusable: after {@link complete} it is empty. */
@@ -113,7 +115,12 @@ export class FlushPlan implements FlushSink {
     this.#frames[this.#frameCount++] = pfn;
   }
 
-  /** Invalidates on all processors; the frames stay in the plan. */
+  /** Whether anything waits for invalidation. */
+  get isPending(): boolean {
+    return this.#pages > 0 || this.#full.length > 0;
+  }
+
+  /** Invalidates on all processors, also for whoever was interrupted on the way to it; the frames stay in the plan. */
   flush(): void {
     const tlb = this.#target.tlb;
     if (this.#pages > 0 || this.#full.length > 0) this.#target.yieldPoint("invalidate");
@@ -123,6 +130,7 @@ export class FlushPlan implements FlushSink {
     }
     this.#full.length = 0;
     this.#pages = 0;
+    this.#target.settle(this);
   }
 
   /**
@@ -143,6 +151,7 @@ export class FlushPlan implements FlushSink {
     if (tlb.quiesced() >= tlb.ticket())
       this.complete(); // Nobody was left anything.
     else {
+      this.#target.settle(this);
       quarantine.hold(asid, start, end, this.#frames.slice(0, this.#frameCount));
       this.#frameCount = 0;
     }
@@ -169,7 +178,7 @@ export class FlushPlan implements FlushSink {
 
   /** Invalidates on all processors, then gives the frames back. */
   complete(): void {
-    if (this.#pages > 0 || this.#full.length > 0) this.flush();
+    if (this.isPending || this.#frameCount > 0) this.flush();
     if (this.#frameCount === 0) return;
     const count = this.#frameCount;
     this.#frameCount = 0;
