@@ -28,14 +28,20 @@ const trace = { ...whole, records: whole.records.subarray(0, RECORDS) };
 
 for (const durable of [true, false]) {
   const server = await LocalRedis.start(program, durable ? [] : ["--appendonly", "no"]);
+  try {
+    console.log(durable ? "with an append-only file:" : "without persistence:");
+    await runOn(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Runs the program with its pages in a server, which is killed and restarted in the middle, and prints what that cost. */
+async function runOn(server: LocalRedis): Promise<void> {
   const swap = await RedisSwap.open({ url: server.url, slots: trace.vpns.length });
   const memory = new PlainMemory(2 * FRAMES);
-  const vmm = new Vmm({
-    frames: memory,
-    window: memory,
-    swap: [swap, new MemorySwap(trace.vpns.length)],
-    residentLimit: FRAMES,
-  });
+  const stores = [swap, new MemorySwap(trace.vpns.length)];
+  const vmm = new Vmm({ frames: memory, window: memory, swap: stores, residentLimit: FRAMES });
   const space = vmm.createSpace();
   if (space === null) throw new Error("no frame for the tables");
   const half = Math.floor(trace.records.length / 2);
@@ -47,12 +53,10 @@ for (const durable of [true, false]) {
   });
   await vmm.settled();
   vmm.check();
-  console.log(durable ? "with an append-only file:" : "without persistence:");
   console.log(`  killed and restarted after ${half} of ${run.records} accesses: ${run.wrong} loads were wrong`);
   const lost =
     run.lost.size === 0 ? "no page" : run.lost.size <= inServer ? "only pages that were in the server" : "more";
   console.log(`  lost: ${lost}; the server is ${vmm.swapTiers()[0]?.fenced === true ? "fenced" : "in use"}`);
   space.destroy();
   await swap.close();
-  await server.stop();
 }
