@@ -1,4 +1,7 @@
-/** One, then two workers on one shared heap: thread-local work, and a producer whose blocks are all freed by a consumer. */
+/**
+ * One, then two workers on one shared heap: thread-local work, and a producer whose blocks are all freed by a consumer; beside it what handing numbers over
+ * costs without a heap. Processor time of the busier worker, for each allocation or free of the pair.
+ */
 import { once } from "node:events";
 import { spawnTs } from "@pagewright/tooling/worker";
 import { SharedHeap } from "@pagewright/heap/shared";
@@ -25,9 +28,12 @@ async function run(modes: readonly string[]): Promise<number[]> {
 
 const [one = 0] = await run(["local"]);
 const two = await run(["local", "local"]);
-const pair = await run(["producer", "consumer"]);
+const [producer = 0, consumer = 0] = await run(["producer", "consumer"]);
+const pair = Math.max(producer, consumer);
+const [bare = 0] = await run(["bare"]);
+const bareTwo = Math.max(...(await run(["bare", "bare"])));
+const handOver = Math.max(...(await run(["sender", "receiver"])));
 const scaling = (2 * one) / Math.max(...two);
-const remote = Math.max(...pair) / one;
 const lines = [
   { bench: "heap/shared", metric: "local, one worker", value: one, unit: "ns/event" },
   {
@@ -40,11 +46,28 @@ const lines = [
   },
   {
     bench: "heap/shared",
-    metric: "all frees remote",
-    value: Math.max(...pair),
+    metric: "two workers without a heap",
+    value: bareTwo,
+    unit: "ns/event",
+    ratioTo: "one worker's rate",
+    ratio: (2 * bare) / bareTwo,
+  },
+  {
+    bench: "heap/shared",
+    metric: "all frees remote, hand-over included",
+    value: pair,
     unit: "ns/event",
     ratioTo: "local",
-    ratio: remote,
+    ratio: pair / one,
+  },
+  { bench: "heap/shared", metric: "hand-over without a heap", value: handOver, unit: "ns/event" },
+  {
+    bench: "heap/shared",
+    metric: "all frees remote",
+    value: pair - handOver,
+    unit: "ns/event",
+    ratioTo: "local",
+    ratio: (pair - handOver) / one,
   },
 ];
 for (const line of lines) console.log(JSON.stringify(line));

@@ -7,7 +7,7 @@ interface Job {
   readonly buffer: SharedArrayBuffer;
   readonly ring: SharedArrayBuffer;
   readonly gate: SharedArrayBuffer;
-  readonly mode: "local" | "producer" | "consumer";
+  readonly mode: "local" | "producer" | "consumer" | "sender" | "receiver" | "bare";
   readonly count: number;
   readonly events: number;
 }
@@ -25,41 +25,80 @@ function local(n: number): void {
     blocks[slot] = heap.allocate(24 + (at & 127));
   }
 }
-const MASK = 2047;
+/** Blocks on their way from the producer to the consumer at most. */
+const ROOM = 2048;
+/** Words of the two counters, how many were sent and received, and of the first block: each in a cache line of its own. */
+const SENT = 0;
+const RECEIVED = 16;
+const FIRST = 32;
+const BATCH = 256;
 let position = 0;
-// The other side's counter is looked at only when what was seen of it is used up.
+let seen = 0;
+
+/** Says how far this side is, and waits until the other one is at `goal`. */
+function meet(own: number, other: number, goal: number): number {
+  Atomics.store(slots, own, position);
+  Atomics.notify(slots, own);
+  for (let at = Atomics.load(slots, other); ; at = Atomics.load(slots, other)) {
+    if (at >= goal) return at;
+    Atomics.wait(slots, other, at, 1);
+  }
+}
+function send(address: number): void {
+  if (position - seen >= ROOM) seen = meet(SENT, RECEIVED, position - ROOM + BATCH);
+  slots[FIRST + (position++ & (ROOM - 1))] = address;
+  if ((position & (BATCH - 1)) === 0) Atomics.store(slots, SENT, position);
+}
+function receive(n: number, left: number): number {
+  if (position >= seen) seen = meet(RECEIVED, SENT, position + Math.min(BATCH, left));
+  const address = slots[FIRST + (position++ & (ROOM - 1))]!;
+  if ((position & (BATCH - 1)) === 0) Atomics.store(slots, RECEIVED, position);
+  return n + address;
+}
+function finish(own: number): void {
+  Atomics.store(slots, own, position);
+  Atomics.notify(slots, own);
+}
 function produce(n: number): void {
-  let room = Atomics.load(slots, 1) + MASK;
-  for (let at = 0; at < n; at++, position++) {
-    if ((position & 63) === 0) Atomics.store(slots, 0, position);
-    while (position >= room) {
-      Atomics.store(slots, 0, position);
-      Atomics.wait(slots, 1, room - MASK, 1);
-      room = Atomics.load(slots, 1) + MASK;
-    }
+  for (let at = 0; at < n; at++) {
     let address = heap.allocate(24 + (at & 127));
     while (address === -1) {
       heap.flush();
       address = heap.allocate(24 + (at & 127));
     }
-    slots[2 + (position & MASK)] = address;
+    send(address);
   }
-  Atomics.store(slots, 0, position);
+  finish(SENT);
 }
 function consume(n: number): void {
-  let ready = Atomics.load(slots, 0);
-  for (let at = 0; at < n; at++, position++) {
-    if ((position & 63) === 0) Atomics.store(slots, 1, position);
-    while (position >= ready) {
-      Atomics.store(slots, 1, position);
-      Atomics.wait(slots, 0, ready, 1);
-      ready = Atomics.load(slots, 0);
-    }
-    heap.free(slots[2 + (position & MASK)]!);
-  }
-  Atomics.store(slots, 1, position);
+  for (let at = 0; at < n; at++) heap.free(receive(0, n - at));
+  finish(RECEIVED);
 }
-const work = { local, producer: (n: number) => produce(n / 2), consumer: (n: number) => consume(n / 2) }[mode];
+// The same without a heap: what handing a number from one worker to another costs.
+function sendOnly(n: number): void {
+  for (let at = 0; at < n; at++) send(24 + (at & 127));
+  finish(SENT);
+}
+let sum = 0;
+function receiveOnly(n: number): void {
+  for (let at = 0; at < n; at++) sum = receive(sum & 255, n - at);
+  finish(RECEIVED);
+}
+/** Work of the same kind on a private array: how far the machine itself scales. */
+function bare(n: number): void {
+  for (let at = 0; at < n; at++) {
+    const slot = (at * 7) & 255;
+    blocks[slot] = (blocks[slot]! ^ at) + blocks[(at * 13) & 255]!;
+  }
+}
+const work = {
+  local,
+  bare,
+  producer: (n: number) => produce(n / 2),
+  consumer: (n: number) => consume(n / 2),
+  sender: (n: number) => sendOnly(n / 2),
+  receiver: (n: number) => receiveOnly(n / 2),
+}[mode];
 for (let at = 0; at < 20; at++) work(20_000);
 Atomics.add(start, 0, 1);
 while (Atomics.load(start, 0) < count) Atomics.wait(start, 0, 1, 1);

@@ -94,7 +94,8 @@ export class SharedLayout {
     this.pages = pages;
     this.#slotWords = OUTGOING + slots * RING_WORDS;
     this.bits = first + HEADER_WORDS + slots * this.#slotWords;
-    const records = this.bits + Math.ceil(pages / 32);
+    // A record is two cache lines, which no two workers write to.
+    const records = Math.ceil((this.bits + Math.ceil(pages / 32)) / SLAB_WORDS) * SLAB_WORDS;
     this.records = words.subarray(records, records + pages * SLAB_WORDS);
     this.base = Math.ceil(((records + pages * SLAB_WORDS) * 4) / 4096) * 4096;
   }
