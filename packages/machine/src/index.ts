@@ -44,6 +44,7 @@ export { frameRangesOf } from "./map/frame-ranges.ts";
 export type { FrameRange, FrameRangeOptions } from "./map/frame-ranges.ts";
 export { flatten } from "./map/node.ts";
 export type { AliasOf, MapNode } from "./map/node.ts";
+export type { MapNodeState, MapTreeState } from "./map/node-book.ts";
 export { LAYER, PhysicalMap, physicalMapFromJson } from "./map/physical-map.ts";
 export type { MapListener } from "./map/physical-map.ts";
 export { printFlat, printTree } from "./map/printout.ts";
@@ -66,7 +67,7 @@ export { Translator } from "./cpu/translator.ts";
 export { WiredControl } from "./cpu/wired-control.ts";
 export type { CpuState } from "./cpu/cpu-state.ts";
 export { Adversary, ETERNAL_TLB } from "./cpu/adversary.ts";
-export type { AdversaryOptions, EntryChange, StaleUse } from "./cpu/adversary.ts";
+export type { AdversaryOptions, AdversaryState, EntryChange, StaleUse } from "./cpu/adversary.ts";
 export { Mmu } from "./cpu/mmu.ts";
 export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu-ports.ts";
 export {
@@ -99,23 +100,26 @@ export { Machine } from "./machine.ts";
 export type { MachineOptions, TimingOptions } from "./machine.ts";
 
 export { VirtualClock } from "./system/clock.ts";
+export type { ClockState } from "./system/clock.ts";
 export { CostMeter } from "./system/cost-meter.ts";
 export type { CostMeterOptions, CostStats } from "./system/cost-meter.ts";
 export { DEFAULT_COSTS, uniformDistances } from "./system/costs.ts";
 export type { Costs, Distances } from "./system/costs.ts";
 export type { CpuEvent, CpuTrace, EventSink, MachineEvent } from "./system/events.ts";
 export { Interrupts } from "./system/interrupts.ts";
-export type { InterruptStats } from "./system/interrupts.ts";
+export type { InterruptsState, InterruptStats, PendingInterrupt } from "./system/interrupts.ts";
 export { LastLevelCache } from "./system/last-level-cache.ts";
-export type { CacheShape, CacheStats } from "./system/last-level-cache.ts";
+export type { CacheShape, CacheState, CacheStats } from "./system/last-level-cache.ts";
 export { MtrrGuard } from "./system/mtrr-guard.ts";
-export type { CacheGuard } from "./system/mtrr-guard.ts";
+export type { CacheGuard, MtrrProgress } from "./system/mtrr-guard.ts";
 export { SeededRandom } from "./system/random.ts";
 export { Scheduler } from "./system/scheduler.ts";
-export type { SchedulerStats, Task } from "./system/scheduler.ts";
+export type { SchedulerState, SchedulerStats, Task } from "./system/scheduler.ts";
 export { restoreSnapshot, snapshotObstacle, takeSnapshot } from "./system/snapshot.ts";
 export type { MachineSnapshot } from "./system/snapshot.ts";
-export type { Snapshotted } from "./system/snapshotted.ts";
+export { MemoryImage } from "./system/memory-image.ts";
+export type { MemoryImageState } from "./system/memory-image.ts";
+export type { Pieces, Snapshotted } from "./system/snapshotted.ts";
 export { Parts } from "./system/parts.ts";
 export { Names } from "./system/names.ts";
 export { Stepper } from "./system/stepper.ts";
@@ -123,23 +127,25 @@ export { Stepper } from "./system/stepper.ts";
 export { eccVerdict } from "./faults/ecc.ts";
 export type { EccVerdict } from "./faults/ecc.ts";
 export { FaultyRam } from "./faults/faulty-ram.ts";
-export type { MachineCheck, MachineCheckHandler } from "./faults/faulty-ram.ts";
+export type { FaultyRamState, MachineCheck, MachineCheckHandler } from "./faults/faulty-ram.ts";
 export { Scrubber } from "./faults/scrubber.ts";
+export type { ScrubberState } from "./faults/scrubber.ts";
 export { Balloon } from "./hotplug/balloon.ts";
+export type { BalloonState } from "./hotplug/balloon.ts";
 export { BlockMemoryDevice } from "./hotplug/block-memory.ts";
-export type { BlockMemoryOptions } from "./hotplug/block-memory.ts";
+export type { BlockMemoryOptions, BlockMemoryState } from "./hotplug/block-memory.ts";
 export { DIMM_GRANULE, DimmSlots } from "./hotplug/dimms.ts";
-export type { Dimm, HotplugHandler } from "./hotplug/dimms.ts";
+export type { Dimm, DimmSlotsState, HotplugHandler } from "./hotplug/dimms.ts";
 export { ACCESS_NJ, RANK_WATTS, RankPower, WAKE_NS } from "./power/rank-power.ts";
-export type { RankState, RankStats } from "./power/rank-power.ts";
+export type { RankSnapshot, RankState, RankStats } from "./power/rank-power.ts";
 
 export { AddressClaims } from "./map/claims.ts";
-export type { AddressWindow, Claim, ClaimTraits, SpaceWish } from "./map/claims.ts";
+export type { AddressWindow, Claim, ClaimsState, ClaimTraits, SpaceWish } from "./map/claims.ts";
 
 export { IoPorts, PORT_LIMIT } from "./devices/io-ports.ts";
-export type { PortDevice, PortRange } from "./devices/io-ports.ts";
+export type { IoPortsState, PortDevice, PortRange } from "./devices/io-ports.ts";
 export { IsaDma, programIsaDma } from "./devices/isa-dma.ts";
-export type { IsaDirection, IsaTransfer } from "./devices/isa-dma.ts";
+export type { IsaDirection, IsaDmaState, IsaTransfer } from "./devices/isa-dma.ts";
 export { BusMaster, DESCRIPTOR_BYTES, DESCRIPTOR_LAST, writeScatterGatherList } from "./devices/bus-master.ts";
 export type { BusTransfer, MemorySegment } from "./devices/bus-master.ts";
 export { MemoryMedium } from "./devices/block-medium.ts";
@@ -148,14 +154,16 @@ export { BlockDevice, DEFAULT_DISK } from "./devices/block-device.ts";
 export type {
   BlockCompletion,
   BlockDeviceOptions,
+  BlockDeviceState,
   BlockOperation,
   BlockRequest,
   BlockStatus,
+  InjectedFailure,
 } from "./devices/block-device.ts";
 export { Framebuffer } from "./devices/framebuffer.ts";
-export type { FramebufferStats } from "./devices/framebuffer.ts";
+export type { FramebufferState, FramebufferStats } from "./devices/framebuffer.ts";
 export { LINE_BYTES, WriteCombiner } from "./devices/write-combining.ts";
-export type { BurstSink, WriteCombiningStats } from "./devices/write-combining.ts";
+export type { BurstSink, WriteCombinerState, WriteCombiningStats } from "./devices/write-combining.ts";
 export type { Time } from "./devices/time.ts";
 export { BAR, COMMAND, CONFIG, CONFIG_BYTES, ConfigSpace } from "./devices/pci-config.ts";
 export { PciFunction } from "./devices/pci-function.ts";
@@ -163,13 +171,20 @@ export type { Bar, BarSpec, IoBarSpec, MemoryBarSpec, PciIdentity } from "./devi
 export { BRIDGE_GRANULE, BRIDGE_IO_GRANULE, PciBridge } from "./devices/pci-bridge.ts";
 export type { BridgeWindowKind } from "./devices/pci-bridge.ts";
 export { PciBus } from "./devices/pci-bus.ts";
-export type { PciAddress, PciNode } from "./devices/pci-bus.ts";
+export type { PciAddress, PciNode, PciNodeState, PciState } from "./devices/pci-bus.ts";
 export { PROBE_VALUE, probeBar, probeBars, windowsFor, writeBar } from "./devices/pci-probe.ts";
 export type { ConfigAccess, ProbedBar } from "./devices/pci-probe.ts";
 export { PciResources } from "./devices/pci-assign.ts";
-export type { Assignment } from "./devices/pci-assign.ts";
+export type { Assignment, PciResourcesState } from "./devices/pci-assign.ts";
 export { MARCH_C_MINUS, MarchTest, MOVING_INVERSIONS } from "./memory-test/march.ts";
-export type { MarchAlgorithm, MarchElement, MarchOperation, MemoryFault, WordMemory } from "./memory-test/march.ts";
+export type {
+  MarchAlgorithm,
+  MarchElement,
+  MarchOperation,
+  MarchState,
+  MemoryFault,
+  WordMemory,
+} from "./memory-test/march.ts";
 
 export {
   combineTypes,
@@ -181,10 +196,10 @@ export {
 } from "./mtrr/memory-type.ts";
 export type { MemoryType } from "./mtrr/memory-type.ts";
 export { MtrrManager, patFor } from "./mtrr/manager.ts";
-export type { MtrrClaim, MtrrGrant, MtrrOutcome, MtrrRefusal } from "./mtrr/manager.ts";
+export type { MtrrClaim, MtrrGrant, MtrrManagerState, MtrrOutcome, MtrrRefusal } from "./mtrr/manager.ts";
 export { Pat, PAT_LINUX, PAT_RESET } from "./mtrr/pat.ts";
 export { isBlock, maskOf, MtrrRegisters } from "./mtrr/registers.ts";
-export type { TypedRange, VariableRange } from "./mtrr/registers.ts";
+export type { MtrrState, TypedRange, VariableRange } from "./mtrr/registers.ts";
 export { registersOf, reportMtrrs, validateMtrrs } from "./mtrr/report.ts";
 export type { MtrrRegisterReport, MtrrReport, MtrrSetReport, MtrrSetsReport, RealMtrrReport } from "./mtrr/report.ts";
 export { mtrrNeeds, synthesiseMtrrs } from "./mtrr/synthesis.ts";

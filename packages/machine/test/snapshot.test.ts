@@ -1,6 +1,9 @@
 import {
+  IoPorts,
   isMachineError,
   MIB,
+  PciBus,
+  PciFunction,
   printFlat,
   restoreSnapshot,
   SeededRandom,
@@ -10,9 +13,9 @@ import {
   takeSnapshot,
   traitsOf,
 } from "@pagewright/machine";
-import type { Machine, MachineSnapshot } from "@pagewright/machine";
+import type { Machine, MachineSnapshot, MemoryImageState } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
-import type { MemoryImageState } from "../src/system/memory-image.ts";
+
 import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
 function prepared(): { machine: Machine; step: (index: number) => void } {
@@ -171,6 +174,31 @@ describe("snapshots", () => {
     restoreSnapshot(machine, snapshot);
     expect(machine.memory.read(0x1000, 4)).toBe(1);
     expect(machine.memory.read(0x2000, 4)).toBe(0x05050505);
+  });
+
+  test("a PCI function's ports come back, whether the port space is a part or not", () => {
+    for (const attached of [true, false]) {
+      const machine = ramMachine(MIB);
+      const ports = new IoPorts();
+      if (attached) machine.attach("ports", ports);
+      const bus = machine.attach("pci", new PciBus(machine.map, ports));
+      const device = { readPort: (port: number) => port, writePort: () => undefined };
+      const uart = new PciFunction({ name: "uart", vendor: 1, device: 1, classCode: 0x070000 }, [
+        { kind: "io", size: 8, device },
+      ]);
+      bus.plug(uart, 1);
+      uart.writeConfig(0x10, 4, 0xc000);
+      uart.writeConfig(0x04, 2, 1);
+      const snapshot = takeSnapshot(machine);
+      uart.writeConfig(0x10, 4, 0xd000);
+      expect([ports.read(0xc003, 1), ports.read(0xd003, 1)]).toEqual([0xff, 3]);
+      restoreSnapshot(machine, snapshot);
+      expect([ports.read(0xc003, 1), ports.read(0xd003, 1)]).toEqual([3, 0xff]);
+      bus.check();
+      ports.check();
+      uart.writeConfig(0x04, 2, 0);
+      expect(ports.read(0xc003, 1)).toBe(0xff);
+    }
   });
 
   test("the map comes back with the machine", () => {

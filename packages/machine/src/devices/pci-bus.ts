@@ -260,7 +260,10 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
     };
   }
 
-  /** Snapshotted: map and ports are restored before. Functions plugged in since are taken out; one that is missing throws. */
+  /**
+   * Snapshotted: the map is restored before, and so are the ports if they are a part (those of BARs are put back in any case).
+   * Functions plugged in since are taken out; one that is missing throws `snapshot-mismatch`.
+   */
   restoreState(state: PciState): void {
     state.nodes.forEach(({ name }, at) => {
       const here = this.#nodes[at]?.unit.identity.name ?? "nothing";
@@ -271,6 +274,8 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
         });
     });
     for (const { unit } of this.#nodes.splice(state.nodes.length)) unit.onChange = () => undefined;
+    for (const range of this.#portRanges.values())
+      if (this.#ports.rangeAt(range.start) === range) this.#ports.release(range);
     this.#windows.clear();
     this.#portRanges.clear();
     this.#configAddress = state.configAddress;
@@ -281,9 +286,12 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
       barsOf(unit).forEach((bar, number) => {
         const where = mapped[number] ?? -1;
         if (where < 0) return;
-        const range = bar.spec.kind === "io" ? this.#ports.rangeAt(where) : null;
         if (bar.spec.kind !== "io") this.#windows.set(bar, this.#map.nodeOf(where));
-        else if (range !== null) this.#portRanges.set(bar, range);
+        else {
+          const { size, device } = bar.spec;
+          const range = this.#ports.rangeAt(where) ?? this.#ports.claim(where, size, unit.identity.name, device, where);
+          this.#portRanges.set(bar, range);
+        }
       });
     });
   }
