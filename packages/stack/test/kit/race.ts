@@ -30,7 +30,7 @@ const POISON = 0x07070707;
 const FIRST_TAG = 8;
 
 /** Large enough to keep everything, small enough to be looked through often. */
-const KEEPS_ALL: TlbGeometry = {
+export const KEEPS_ALL: TlbGeometry = {
   name: "keeps all",
   data: { "4K": { sets: 64, ways: 8 }, "2M": { sets: 2, ways: 2 }, "1G": { sets: 1, ways: 1 } },
   code: { "4K": { sets: 2, ways: 2 }, "2M": { sets: 1, ways: 1 } },
