@@ -8,7 +8,9 @@
  * | `memmap=size#start` | marks ACPI data |
  * | `memmap=size$start` | marks reserved |
  * | `memmap=size!start` | marks persistent memory (type 12) |
- * | `memmap=size%start-old+new` | turns type `old` there into `new`; without `-old` any type; without `+new` removes it |
+ * | `memmap=size%start-old+new` | turns type `old` there into `new`; without `+new` removes it |
+ * | `memmap=size%start+new` | marks as `new` what was nothing before, too (what is marked with a higher number stays so) |
+ * | `memmap=size%start` | removes what is there |
  * | `mem=size`, `memmap=size` | forgets usable memory from `size` on |
  *
  * Numbers are decimal, or hex with `0x`, with a suffix K, M, G, T, P or E; several `memmap` values may be joined by commas.
@@ -69,6 +71,7 @@ export function memoryWordOf(word: string): MemoryWord {
   if (size === 0n) refuse(word);
   if (sign === undefined) return { kind: "limit", size };
   const start = scaled(startDigits, startSuffix);
+  if (sign === "%" && from === undefined && to !== undefined) return { kind: "add", start, size, type: Number(to) };
   if (sign === "%")
     return {
       kind: "retype",

@@ -229,6 +229,10 @@ describe("memmap= words", () => {
       [0n, 2n ** 30n, 1],
       [2n ** 31n, 2n ** 31n, 1],
     ]);
+    expect(apply("memmap=1G%8G+7")).toEqual([
+      [0n, 2n ** 32n, 1],
+      [2n ** 33n, 2n ** 30n, 7],
+    ]);
     expect(apply("memmap=1G%1G-2+7")).toEqual([[0n, 2n ** 32n, 1]]);
   });
 
