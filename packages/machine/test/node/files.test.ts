@@ -79,3 +79,31 @@ test("non-volatile memory survives a power cycle and the process; RAM does not",
   }).toThrow("0xff");
   second.close();
 });
+
+test("a snapshot holds a disk's file, and restoring writes back what differs", () => {
+  const medium = new FileMedium(join(folder, "disk"), 16 * 1024);
+  const time = { now: 0 };
+  const disk = new BlockDevice(medium, time, { latency: 1, nsPerByte: 0 });
+  const put = (block: number, value: number): void => {
+    disk.submit("write", block, new Uint8Array(512).fill(value));
+    disk.submit("flush");
+    time.now += 10;
+    disk.poll();
+  };
+  const at = (block: number): number => {
+    const into = new Uint8Array(512);
+    medium.read(block * 512, into);
+    return into[511] ?? -1;
+  };
+  put(3, 1);
+  const snapshot = structuredClone(disk.saveState());
+  expect([...snapshot.medium.keys()]).toEqual([0]);
+  put(3, 2);
+  put(20, 3);
+  disk.restoreState(snapshot);
+  expect([at(3), at(20)]).toEqual([1, 0]);
+  put(20, 4);
+  expect(disk.saveState(snapshot).medium.get(0)).toBe(snapshot.medium.get(0));
+  disk.check();
+  medium.close();
+});
