@@ -104,6 +104,29 @@ export const tlbControlSuite: readonly ConformanceCase<TlbFixture>[] = [
     },
   },
   {
+    name: "what was left for later is done by all when it is settled",
+    run(make) {
+      const fixture = entered(make);
+      const frame = fixture.repoint();
+      const pages = Float64Array.of(fixture.page);
+      if (!fixture.control.later(fixture.asid, pages, 1)) fixture.control.shootdown(fixture.asid, pages, 1);
+      const ticket = fixture.control.ticket();
+      fixture.control.settle();
+      claim(fixture.control.quiesced() >= ticket, "nobody owes anything");
+      for (let cpu = 0; cpu < fixture.cpus; cpu++) same(fixture.reach(cpu), frame, `frame of processor ${cpu}`);
+    },
+  },
+  {
+    name: "a shootdown because tables are set free may name no page, and everybody goes by the tables",
+    run(make) {
+      const fixture = entered(make);
+      const frame = fixture.repoint();
+      fixture.control.shootdown(fixture.asid, new Float64Array(0), 0, true);
+      fixture.control.shootdown(fixture.asid, Float64Array.of(fixture.page), 1, true);
+      for (let cpu = 0; cpu < fixture.cpus; cpu++) same(fixture.reach(cpu), frame, `frame of processor ${cpu}`);
+    },
+  },
+  {
     name: "a retired space is reached by no processor",
     run(make) {
       const fixture = entered(make);
