@@ -42,6 +42,8 @@ export class StructureCaches {
   table: Pfn = 0;
   /** After a find: rights accumulated down to it. */
   rights = 0;
+  /** Whether the CPU has none of them. */
+  declare readonly absent: boolean;
   /** By level: the first entry. */
   declare private readonly starts: Int32Array;
   /** By level: sets − 1. */
@@ -85,6 +87,7 @@ export class StructureCaches {
       this.ways[level] = ways;
       entries += sets * ways;
     }
+    this.absent = entries === 0;
     this.directoryMask = this.masks[2]!;
     this.directoryWays = this.ways[2]!;
     this.keys = new Float64Array(entries).fill(NaN);

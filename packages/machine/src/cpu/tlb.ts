@@ -50,12 +50,10 @@ export class Tlb {
   declare private readonly lru: boolean;
   declare private readonly recentData: Int32Array;
   declare private readonly recentCode: Int32Array;
-  /** The page that the last find did not find, until the next fill: its set need not be searched again. */
+  /** The page that the last find found in no array, until the next fill: none need be searched again. */
   private missed: Vpn = NaN;
   private has2 = false;
   private has1 = false;
-  declare private array: TlbArray;
-  private entry = -1;
 
   /** Creates an empty TLB whose first level is mirrored by `views`. */
   constructor(geometry: TlbGeometry, views: readonly [FastView, FastView]) {
@@ -73,7 +71,6 @@ export class Tlb {
     this.lru = lru;
     this.recentData = new Int32Array(this.data4.sets).fill(-1);
     this.recentCode = new Int32Array(this.code4.sets).fill(-1);
-    this.array = this.data4;
   }
 
   /** Looks `vpn` up for `asid`; returns one of the FOUND_ constants and sets `pfn` and `flags`. */
@@ -83,8 +80,6 @@ export class Tlb {
     if (entry >= 0) {
       array.touch(entry);
       if (this.lru) this.noteRecent(vpn, fetch);
-      this.array = array;
-      this.entry = entry;
       this.pfn = array.frames[entry]!;
       this.flags = array.flags[entry]!;
       return FOUND_FIRST;
@@ -102,8 +97,6 @@ export class Tlb {
     const entry = array.find(page, asid);
     if (entry < 0) return false;
     array.touch(entry);
-    this.array = array;
-    this.entry = entry;
     this.pfn = array.frames[entry]! + (vpn - page * pages);
     this.flags = array.flags[entry]!;
     return true;
@@ -122,7 +115,10 @@ export class Tlb {
       from = this.second1;
       entry = from.find(Math.floor(vpn / PAGES_1G), asid);
     }
-    if (entry < 0) return FOUND_NOWHERE;
+    if (entry < 0) {
+      this.missed = vpn;
+      return FOUND_NOWHERE;
+    }
     from.touch(entry);
     const flags = from.flags[entry]!;
     const isPiece = from === second && ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 3;
@@ -155,8 +151,12 @@ export class Tlb {
 
   /** Takes in a translation of a 4K page: what `fill` does for it. */
   fillPage(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
+    const isNew = this.missed === vpn;
     this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
-    this.put(this.secondOf(fetch), vpn, asid, frame, flags);
+    const second = this.secondOf(fetch);
+    if (second === null) return;
+    if (isNew) second.put(second.victim(vpn), vpn, asid, frame, flags);
+    else this.put(second, vpn, asid, frame, flags);
   }
 
   private put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
@@ -179,8 +179,6 @@ export class Tlb {
     const entry = known >= 0 ? known : array.victim(page);
     if (!Number.isNaN(array.tags[entry]!)) this.dropViews();
     array.put(entry, page, asid, piece, flags);
-    this.array = array;
-    this.entry = entry;
     this.pfn = piece + (vpn - page * pages);
     this.flags = flags;
   }
@@ -195,23 +193,8 @@ export class Tlb {
       if (!Number.isNaN(gone)) this.dropSlot(gone & FAST_MASK, fetch);
     }
     array.put(entry, vpn, asid, frame, flags);
-    this.array = array;
-    this.entry = entry;
     this.pfn = frame;
     this.flags = flags;
-  }
-
-  /** Sets flag bits of the entry found or filled last (and of the second level's, if it holds the page). */
-  addFlags(vpn: Vpn, asid: number, bits: number): void {
-    this.array.flags[this.entry] = this.array.flags[this.entry]! | bits;
-    this.flags |= bits;
-    const level = (this.flags >>> FLAG_LEVEL_SHIFT) & 3;
-    const whole = level === 3 && this.second1 !== null;
-    const array = whole ? this.second1 : this.shared;
-    if (array === null) return;
-    const page = whole ? Math.floor(vpn / PAGES_1G) : level === 1 ? vpn : Math.floor(vpn / PAGES_2M) + SIZE_2M;
-    const entry = array.find(page, asid);
-    if (entry >= 0) array.flags[entry] = array.flags[entry]! | bits;
   }
 
   /** Whether pages of this size may have shortcuts: under LRU only 4K pages, since use within a large page is not seen. */
