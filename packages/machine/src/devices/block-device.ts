@@ -52,7 +52,7 @@ export const DEFAULT_DISK: { readonly latency: number; readonly nsPerByte: numbe
 export interface BlockDeviceOptions {
   /** Bytes of a block, a power of two. Default 512. */
   readonly blockBytes?: number;
-  /** Requests that may be under way at once. Default 32. */
+  /** Requests that may be under way at once. Default 32: what native command queuing of Serial ATA has. */
   readonly queueDepth?: number;
   /** Time of a request before its first byte, ns. Default 50,000: {@link DEFAULT_DISK}. */
   readonly latency?: number;
