@@ -1,5 +1,8 @@
-/** How costs grow: a fault with the number of spaces (not at all), a clone with its pages (in proportion), an eviction with the sharers of the page (in proportion). */
-import { READ, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
+/**
+ * How costs grow: a fault with the number of spaces (not at all), a clone with its pages (in proportion), an eviction with the sharers of the page, and sharing with the page
+ * tables (both in proportion).
+ */
+import { READ, TRANSFER_UNIT, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
 
 import { PAGE, eachAlone, figure, mapped, plainRig, quickest, spaceOf } from "./rig.ts";
 
@@ -55,6 +58,25 @@ function evictionWith(sharers: number): number {
   return ns / 256;
 }
 
+/** A range of so many page tables, one page of each in a frame, appears in another space through the same tables. */
+function sharingOf(tables: number): number {
+  const vmm = plainRig(4096);
+  const object = vmm.createAnonymous(tables * TRANSFER_UNIT);
+  const space = spaceOf(vmm);
+  const at = mapped(space, { bytes: tables * TRANSFER_UNIT, alignment: TRANSFER_UNIT, object, shared: true });
+  for (let page = 0; page < tables; page++) space.fault(at + page * TRANSFER_UNIT, WRITE + USER);
+  return quickest(
+    20,
+    () => spaceOf(vmm),
+    (other) => {
+      if (space.share(at, tables * TRANSFER_UNIT, other, at) !== at) throw new Error("not shared");
+    },
+    (other) => {
+      other.destroy();
+    },
+  );
+}
+
 /** Measures each size, the smallest once before to warm up; every figure beside that of the smallest. */
 function grow(
   sizes: readonly [number, ...number[]],
@@ -73,6 +95,9 @@ eachAlone(import.meta.url, {
   },
   pages: () => {
     grow([1000, 10_000, 100_000], (size) => `clone, pages: ${size}`, cloneOf);
+  },
+  tables: () => {
+    grow([8, 64, 512], (size) => `sharing, tables: ${size}`, sharingOf);
   },
   sharers: () => {
     grow([1, 4, 16, 64], (size) => `eviction, sharers: ${size}`, evictionWith);
