@@ -36,7 +36,6 @@ async function rate(count: number, burst: number): Promise<Rate> {
   const operations = (await Promise.all(answers)).reduce((total, each) => total + each, 0);
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpuBefore);
-  pmm.recount();
   pmm.check();
   return { wall: operations / seconds, cpu: operations / ((user + system) / 1e6) };
 }

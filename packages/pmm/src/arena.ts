@@ -25,6 +25,7 @@ import {
   hintMaps,
   stackWords,
   TOP_MASK,
+  TURN,
   GROUP_GIB,
   GROUP_NODE,
   groupOf,
@@ -147,6 +148,8 @@ export const EPOCH = 0;
 export const GROUPS_USED = 1;
 /** Clients that were named at run time, by any worker. */
 export const CLIENTS_NAMED = 2;
+/** Not 0 when a death may have left sums wrong; see counts.ts. */
+export const COUNTS_OFF = 3;
 /** Free frames in the blocks, per zone. */
 export const ZONE_FREE = 64;
 /** In-use frames per rank. */
@@ -257,6 +260,21 @@ export class Arena {
   /** First number of a page stack's tallies. */
   tallyOf(worker: number, stack: number): number {
     return worker * this.workerTallies + stack * 2;
+  }
+
+  /** Says that a worker begins to change blocks and the sums over them, or has done both. See counts.ts. */
+  turn(worker: number): void {
+    this.workers[worker * this.workerWords + TURN]! += 1;
+  }
+
+  /** Sets a word of a worker's header. */
+  intend(worker: number, word: number, value: number): void {
+    this.workers[worker * this.workerWords + word] = value;
+  }
+
+  /** A worker's turn: odd while blocks and sums may not agree. */
+  turnOf(worker: number): number {
+    return Atomics.load(this.workers, worker * this.workerWords + TURN);
   }
 
   /** The mode of a group, without the worker that works on it. */

@@ -36,7 +36,7 @@ import {
 } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { HintMap } from "./hint-map.ts";
-import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOfBlock } from "./layout.ts";
+import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOfBlock, TAKING } from "./layout.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 
 /** The steps on blocks and groups that workers share. */
@@ -106,7 +106,7 @@ export class Blocks {
     return Atomics.or(this.#bits, bitWord, mask) & mask;
   }
 
-  /** Takes a whole block in `[from, end)` by its hint: its number, or −1. */
+  /** Takes a whole block in `[from, end)` by its hint: its number, or −1. The caller writes the state byte, then clears `TAKING`. */
   takeWhole(from: number, end: number, worker: number): number {
     let block = this.#whole.next(from, end);
     while (block >= 0) {
@@ -116,6 +116,7 @@ export class Blocks {
         block = this.#whole.next(block + 1, end);
         continue;
       }
+      this.#arena.intend(worker, TAKING, block + 1);
       const next = blockWord(BLOCK_FRAMES, HANDED, classOf(word), worker);
       if (Atomics.compareExchange(this.#words, block, word, next) === word) {
         if (this.#ranked) this.#useRank(block, BLOCK_FRAMES);
@@ -192,12 +193,13 @@ export class Blocks {
     Atomics.store(this.#groups, group * GROUP_WORDS, GROUP_SPLIT);
   }
 
-  /** Takes a whole group, or joins the whole blocks of one; `[from, end)` are groups. Its number, or −1. */
+  /** Takes a whole group, or joins the whole blocks of one; `[from, end)` are groups. Its number, or −1. The caller goes on as above. */
   takeGroup(from: number, end: number, worker: number): number {
     const map = this.#arena.wholeGroups;
     const handed = GROUP_HANDED + worker * 256;
     for (let group = map.next(from, end); group >= 0; group = map.next(group + 1, end)) {
       const at = group * GROUP_WORDS;
+      this.#arena.intend(worker, TAKING, -1 - group);
       if (Atomics.compareExchange(this.#groups, at, GROUP_WHOLE, handed) === GROUP_WHOLE) {
         if (this.#ranked) this.#useRanks(group, BLOCK_FRAMES);
         return group;
@@ -258,6 +260,7 @@ export class Blocks {
       this.unjoin(group, block);
       return false;
     }
+    this.#arena.intend(worker, TAKING, -1 - group);
     Atomics.store(this.#groups, at, GROUP_HANDED + worker * 256);
     if (this.#ranked) this.#useRanks(group, BLOCK_FRAMES);
     return true;

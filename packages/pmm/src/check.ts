@@ -18,6 +18,7 @@ import {
   WHOLE,
 } from "./arena.ts";
 import type { Core } from "./core.ts";
+import { settleCounts } from "./counts.ts";
 import { PmmError } from "./errors.ts";
 import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_NODE, GROUP_WORDS } from "./layout.ts";
 import { useOf } from "./misuse.ts";
@@ -36,6 +37,7 @@ interface Counts {
 /** Throws `broken-invariant` with the first sentence that does not hold. Cost: O(frames of split groups). */
 export function checkAll(core: Core): void {
   core.refresh();
+  settleCounts(core);
   const { arena } = core;
   const zeros = (): number[] => core.zones.map(() => 0);
   const counts: Counts = { free: zeros(), retired: zeros(), present: zeros(), stacked: 0 };

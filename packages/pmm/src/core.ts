@@ -1,6 +1,7 @@
 /* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
-import { Arena, CLIENTS_NAMED, EPOCH, PINNED, RANK_USED } from "./arena.ts";
+import { Arena, CLIENTS_NAMED, EPOCH, PINNED, RANK_USED, RETIRED } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
+import { settleCounts } from "./counts.ts";
 import { PmmError } from "./errors.ts";
 import type { PmmErrorCode } from "./errors.ts";
 import { misuseOf } from "./misuse.ts";
@@ -52,7 +53,7 @@ export class Core {
     this.taker = new Taker(arena, blocks, stacks, zones, homeNode, share.distances, borrow);
     this.giver = new Giver(this.arena, this.blocks, worker);
     this.tables = new FrameTables(share.tables);
-    this.plug = new Plug(this.arena, this.blocks, this.zones);
+    this.plug = new Plug(this.arena, this.blocks, this.zones, worker);
     share.clients.forEach((name, index) => this.#clients.set(name, index + 1));
   }
 
@@ -120,6 +121,7 @@ export class Core {
     if (name !== undefined) {
       const zone = this.zones.find((each) => each.name === name);
       if (zone === undefined) throw new PmmError("bad-argument", `There is no zone ${name}`);
+      settleCounts(this);
       return zone.levelAt(zone.depotFrames + (zone.isLow ? 0 : stackedFrames(this, zone.index)));
     }
     const { min, low, high } = this.marks();
@@ -130,11 +132,15 @@ export class Core {
     return this.#short ? "low" : "none";
   }
 
-  /** Counts a frame that was in use and is retired from now on. */
-  noteRetired(frame: number): void {
+  /** Retires a frame that was in use, or claimed for that: from now on it is never used again. */
+  setRetired(frame: number): void {
+    this.arena.turn(this.worker);
+    this.arena.state[frame] = RETIRED;
     this.zoneOf(frame).addRetired(1);
-    if (!this.arena.layout.geometry.ranked) return;
-    Atomics.sub(this.arena.control, RANK_USED + this.arena.ranks[frame >>> 9]!, 1);
+    if (this.arena.layout.geometry.ranked) {
+      Atomics.sub(this.arena.control, RANK_USED + this.arena.ranks[frame >>> 9]!, 1);
+    }
+    this.arena.turn(this.worker);
   }
 
   /** Moves all frames on this worker's page stacks to the blocks; returns how many. */

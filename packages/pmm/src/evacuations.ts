@@ -165,6 +165,7 @@ function presentRuns(core: Core, { from, to, base }: Stretch): Stretch[] {
 /** Frames that are isolated become holes; retired ones are forgotten with them. */
 function unplug(core: Core, zone: Zone, from: number, to: number): void {
   const { arena } = core;
+  arena.turn(core.worker);
   let retired = 0;
   for (let frame = from; frame < to; frame += 1) {
     if (arena.state[frame] === RETIRED) retired += 1;
@@ -173,4 +174,5 @@ function unplug(core: Core, zone: Zone, from: number, to: number): void {
   arena.state.fill(HOLE, from, to);
   zone.addPresent(from - to);
   zone.addRetired(-retired);
+  arena.turn(core.worker);
 }

@@ -8,7 +8,6 @@ import {
   ISOLATED,
   LEAVING,
   PINNED,
-  RETIRED,
   TAKEN,
   TAKEN_1G,
   TAKEN_2M,
@@ -39,8 +38,7 @@ export function giveSlow(core: Core, pfn: Pfn, frame: number, order: number): nu
     throw core.error("counted", `The frame has ${core.tables.countOf(frame)} users`, pfn, frame);
   }
   if (kind === TAKEN_DOOMED) {
-    core.arena.state[frame] = RETIRED;
-    core.noteRetired(frame);
+    core.setRetired(frame);
     return -1;
   }
   if ((code & LEAVING) !== 0) {

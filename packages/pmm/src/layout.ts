@@ -35,8 +35,14 @@ export const WORKER_LIMIT = 120;
 /** Most power ranks. */
 export const RANK_LIMIT = 256;
 
-/** Words at the start of a worker's area, before its page stacks; see worker.ts. */
-export const WORKER_HEADER = 24;
+/** Words at the start of a worker's area, before its page stacks; see page-stacks.ts. */
+export const WORKER_HEADER = 27;
+/** Of a worker's header, the word that is odd while the worker changes blocks and the sums over them. */
+export const TURN = 24;
+/** Of a worker's header, the block + 1, or −1 − group, that it takes as one, until its state byte says so; else 0. */
+export const TAKING = 25;
+/** Of a worker's header, the block + 1, or −1 − group, that it gives back as one, until its word says so; else 0. */
+export const GIVING_BACK = 26;
 /** Words of a cache line of 64 bytes. */
 const LINE_WORDS = 16;
 /**

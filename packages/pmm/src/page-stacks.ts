@@ -158,6 +158,7 @@ export class PageStacks {
   drain(base: number, count: number, zone: Zone): void {
     const words = this.#words;
     const end = base + count;
+    this.#arena.turn(this.worker);
     let stray = -1;
     let drained = 0;
     let block = -1;
@@ -200,6 +201,7 @@ export class PageStacks {
     words[base] = words[base]! - count;
     this.#arena.tallies[this.#tallyOf(base) + 1]! += count;
     zone.addFree(drained);
+    this.#arena.turn(this.worker);
     if (stray >= 0) this.#strayFrame(stray);
   }
 
@@ -296,14 +298,17 @@ export class PageStacks {
     const cls = newClass < 0 ? classOf(word) : newClass;
     const room = Math.min(countOf(word), this.#limit, this.room - (words[base]! & TOP_MASK));
     const claimed = this.#chooseMasks(block, room, colour);
-    if (claimed > 0) {
-      Atomics.store(words, this.#area + REFILL_INTENT, block + 1);
-      this.#claimMasks(block, base, claimed);
+    if (claimed === 0) {
+      this.#blocks.release(block, 0, cls);
+      return 0;
     }
+    this.#arena.turn(this.worker);
+    Atomics.store(words, this.#area + REFILL_INTENT, block + 1);
+    this.#claimMasks(block, base, claimed);
     this.#blocks.release(block, claimed, cls);
-    if (claimed === 0) return 0;
     Atomics.store(words, this.#area + REFILL_INTENT, 0);
     zone.addFree(-claimed);
+    this.#arena.turn(this.worker);
     return claimed;
   }
 

@@ -37,8 +37,10 @@ export class Plug {
   readonly #arena: Arena;
   readonly #blocks: Blocks;
   readonly #zones: readonly Zone[];
+  readonly #worker: number;
 
-  constructor(arena: Arena, blocks: Blocks, zones: readonly Zone[]) {
+  constructor(arena: Arena, blocks: Blocks, zones: readonly Zone[], worker: number) {
+    this.#worker = worker;
     this.#arena = arena;
     this.#blocks = blocks;
     this.#zones = zones;
@@ -53,7 +55,9 @@ export class Plug {
     if (node < 0) throw new PmmError("no-table", `Node ${range.node} was not declared when the allocator was made`);
     const pieces = piecesOf(range);
     this.#checkRoom(pieces, node);
+    this.#arena.turn(this.#worker);
     for (const piece of pieces) this.#addPiece(piece, node, range, taken);
+    this.#arena.turn(this.#worker);
     Atomics.add(this.#arena.control, EPOCH, 1);
   }
 

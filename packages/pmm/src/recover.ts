@@ -6,8 +6,7 @@ import {
   bitCount,
   classOf,
   countOf,
-  DOOMED_1G,
-  DOOMED_2M,
+  COUNTS_OFF,
   FULL,
   GROUP_HANDED,
   GROUP_BREAKING,
@@ -18,23 +17,18 @@ import {
   GROUPS_USED,
   HANDED,
   IN_GROUP,
-  LEAVING,
   modeOf,
   ownerOf,
   PARTIAL,
-  PINNED,
-  RANK_USED,
   RESERVED,
   STACKED,
-  TAKEN_1G,
-  TAKEN_2M,
   WHOLE,
-  WIRED,
-  ZONE_FREE,
 } from "./arena.ts";
 import type { Core } from "./core.ts";
+import { settleCounts } from "./counts.ts";
 import { PmmError } from "./errors.ts";
-import { BLOCK_WORDS, GROUP_BLOCKS, GROUP_WORDS, groupOf, groupOfBlock, TOP_BITS } from "./layout.ts";
+import { isTakenByte } from "./marks.ts";
+import { BLOCK_WORDS, GIVING_BACK, GROUP_BLOCKS, GROUP_WORDS, groupOf, TAKING, TOP_BITS } from "./layout.ts";
 import { DRAIN_INTENT, REFILL_INTENT, REFILL_MASKS, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { putRun } from "./runs.ts";
 import { breakBlock, breakGroup } from "./splitting.ts";
@@ -59,6 +53,8 @@ export function recoverWorker(core: Core, dead: number): number {
   repairHints(core);
   const area = core.arena.areaOf(dead);
   core.arena.workers.fill(0, area, area + core.arena.workerWords);
+  Atomics.add(core.arena.control, COUNTS_OFF, 1);
+  settleCounts(core);
   return frames;
 }
 
@@ -83,9 +79,8 @@ function endGroups(core: Core, dead: number): void {
       breakGroup(arena, group, dead);
     } else if (mode === GROUP_JOINING + dead * 256) {
       blocks.unjoin(group, first + GROUP_BLOCKS);
-    } else if (mode === GROUP_HANDED + dead * 256) {
-      const kind = arena.state[group * GROUP_FRAMES]! & ~(PINNED | WIRED | LEAVING);
-      if (kind !== TAKEN_1G && kind !== DOOMED_1G) blocks.giveGroup(group);
+    } else if ((mode & 255) === GROUP_HANDED && neverArrived(core, dead, -1 - group, group * GROUP_FRAMES)) {
+      blocks.giveGroup(group);
     }
   }
 }
@@ -125,19 +120,23 @@ function endBlocks(core: Core, dead: number): void {
   const masks = arena.areaOf(dead) + REFILL_MASKS;
   for (let block = 0; block < used; block += 1) {
     const state = Atomics.load(arena.blocks, block);
-    if (ownerOf(state) !== dead) continue;
-    if (modeOf(state) === RESERVED) {
+    if (modeOf(state) === RESERVED && ownerOf(state) === dead) {
       if (word(core, dead, REFILL_INTENT) === block + 1) {
         for (let i = 0; i < BLOCK_WORDS; i += 1) {
           Atomics.or(arena.bits, block * BLOCK_WORDS + i, arena.workers[masks + i]!);
         }
       }
       blocks.release(block, 0, classOf(state));
-    } else if (modeOf(state) === HANDED && arena.groupMode(groupOfBlock(block)) === GROUP_SPLIT) {
-      const kind = arena.state[block * BLOCK_FRAMES]! & ~(PINNED | WIRED | LEAVING);
-      if (kind !== TAKEN_2M && kind !== DOOMED_2M) blocks.giveWhole(block);
+    } else if (modeOf(state) === HANDED && neverArrived(core, dead, block + 1, block * BLOCK_FRAMES)) {
+      blocks.giveWhole(block);
     }
   }
+}
+
+/** True for a handed block or group (`what`, as in `TAKING`) that the dead worker was just taking or giving back: not taken by its byte. */
+function neverArrived(core: Core, dead: number, what: number, head: number): boolean {
+  if (word(core, dead, TAKING) !== what && word(core, dead, GIVING_BACK) !== what) return false;
+  return !isTakenByte(core.arena.state[head]!);
 }
 
 /** Frames on its stacks, the place above each top included: a take or give may have stopped there. */
@@ -190,6 +189,7 @@ function endDrain(core: Core, dead: number): void {
     const before = Atomics.load(arena.blocks, block);
     if (modeOf(before) === HANDED || modeOf(before) === IN_GROUP) return;
     if (!reserved && modeOf(before) !== FULL) continue;
+    arena.turn(core.worker);
     const quiet = !isDrainedTo(core, block);
     let bits = 0;
     for (let i = 0; i < BLOCK_WORDS; i += 1) bits += bitCount(Atomics.load(arena.bits, block * BLOCK_WORDS + i));
@@ -197,9 +197,9 @@ function endDrain(core: Core, dead: number): void {
     const settled = quiet && !isDrainedTo(core, block) && Atomics.load(arena.blocks, block) === before;
     if (reserved) blocks.release(block, settled ? -missing : 0, classOf(before));
     else if (settled && missing > 0) blocks.countUp(block, missing);
-    if (!settled) continue;
-    if (missing > 0) core.zoneOf(block * BLOCK_FRAMES).addFree(missing);
-    return;
+    if (settled && missing > 0) core.zoneOf(block * BLOCK_FRAMES).addFree(missing);
+    arena.turn(core.worker);
+    if (settled) return;
   }
   throw new PmmError("broken-invariant", `Block ${block} came to no rest during a recovery`);
 }
@@ -229,48 +229,4 @@ function repairHints(core: Core): void {
   }
   arena.wholeGroups.repair();
   arena.joinable.repair();
-}
-
-/** Counts free frames and use per rank anew. Workers must be at rest. */
-export function recount(core: Core): void {
-  const { arena } = core;
-  const used = Atomics.load(arena.control, GROUPS_USED);
-  const free = core.zones.map(() => 0);
-  for (let group = 0; group < used; group += 1) {
-    const node = arena.nodeIndexOf(group * GROUP_FRAMES);
-    if (arena.groupMode(group) === 2) free[node] = (free[node] ?? 0) + GROUP_FRAMES;
-    if (arena.groupMode(group) !== GROUP_SPLIT) continue;
-    for (let block = group * GROUP_BLOCKS; block < (group + 1) * GROUP_BLOCKS; block += 1) {
-      const state = Atomics.load(arena.blocks, block);
-      if (modeOf(state) === HANDED) continue;
-      const zone = core.zoneOf(block * BLOCK_FRAMES).index;
-      free[zone] = (free[zone] ?? 0) + countOf(state);
-    }
-  }
-  free.forEach((frames, zone) => Atomics.store(arena.control, ZONE_FREE + zone, frames));
-  if (arena.layout.geometry.ranked) recountRanks(core, used);
-}
-
-function recountRanks(core: Core, used: number): void {
-  const { arena } = core;
-  const inUse = new Map<number, number>();
-  for (let block = 0; block < used * GROUP_BLOCKS; block += 1) {
-    const rank = arena.ranks[block]!;
-    inUse.set(rank, (inUse.get(rank) ?? 0) + usedIn(core, block));
-  }
-  for (const [rank, frames] of inUse) Atomics.store(arena.control, RANK_USED + rank, frames);
-}
-
-/** Frames of a block that are there and not free in the block. */
-export function usedIn(core: Core, block: number): number {
-  const { arena } = core;
-  const mode = arena.groupMode(groupOfBlock(block));
-  const state = Atomics.load(arena.blocks, block);
-  if (mode === 2) return 0;
-  if (mode !== GROUP_SPLIT || modeOf(state) === HANDED) return BLOCK_FRAMES;
-  let present = 0;
-  for (let frame = block * BLOCK_FRAMES; frame < (block + 1) * BLOCK_FRAMES; frame += 1) {
-    if (arena.state[frame] !== 1 && arena.state[frame] !== 2) present += 1;
-  }
-  return present - countOf(state);
 }

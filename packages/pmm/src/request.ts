@@ -1,5 +1,5 @@
 /* Special requests: which zone, which run, and why not. */
-import { GRANT_BODY, GRANT_HEAD, HOLE, LEAVING, RETIRED, STACKED } from "./arena.ts";
+import { GRANT_BODY, GRANT_HEAD, HOLE, LEAVING, STACKED } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
@@ -100,8 +100,7 @@ export function releaseRun(core: Core, start: Pfn, frames: number): void {
   const zone = core.zoneOf(from);
   for (let at = from; at < from + frames;) {
     if ((state[at]! & LEAVING) !== 0) {
-      state[at] = RETIRED;
-      core.noteRetired(at);
+      core.setRetired(at);
       at += 1;
       continue;
     }

@@ -44,7 +44,7 @@ export function retireFrame(core: Core, frame: number): Retirement {
     const use = useOf(core.arena, frame);
     switch (use) {
       case "free":
-        if (claimRun(core, frame, frame + 1, core.zoneOf(frame), RETIRED, RETIRED)) return noteRetired(core, frame);
+        if (claimRun(core, frame, frame + 1, core.zoneOf(frame), ISOLATED, ISOLATED)) return noteRetired(core, frame);
         continue;
       case "stacked":
         if (core.drainAll() > 0) continue;
@@ -76,8 +76,7 @@ export function retireFrame(core: Core, frame: number): Retirement {
 }
 
 function noteRetired(core: Core, frame: number): Retirement {
-  core.arena.state[frame] = RETIRED;
-  core.noteRetired(frame);
+  core.setRetired(frame);
   return { retired: true };
 }
 

@@ -151,6 +151,7 @@ export function claimRun(core: Core, from: number, to: number, zone: Zone, head:
   const area = arena.areaOf(core.worker);
   arena.workers[area + RUN_FROM] = from;
   arena.workers[area + RUN_TO] = to;
+  arena.turn(core.worker);
   Atomics.store(arena.workers, area + RUN_PHASE, 1);
   const last = (to - 1) >>> 9;
   let block = from >>> 9;
@@ -169,6 +170,7 @@ export function claimRun(core: Core, from: number, to: number, zone: Zone, head:
     arena.state[from] = head;
   }
   Atomics.store(arena.workers, area + RUN_PHASE, 0);
+  arena.turn(core.worker);
   return fits;
 }
 
@@ -209,6 +211,7 @@ function hasUsedBit(arena: Arena, from: number, to: number): boolean {
 
 /** Frees dense frames `[from, to)` of one zone in the blocks; returns how many. Their state bytes become `code`. */
 export function putRun(core: Core, from: number, to: number, zone: Zone, code: number): number {
+  core.arena.turn(core.worker);
   core.arena.state.fill(code, from, to);
   let freed = 0;
   for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
@@ -216,5 +219,6 @@ export function putRun(core: Core, from: number, to: number, zone: Zone, code: n
     if (core.blocks.put(word, coverOf(word, from, to), frames) === 0) freed += frames;
   }
   zone.addFree(freed);
+  core.arena.turn(core.worker);
   return freed;
 }

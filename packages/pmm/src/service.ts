@@ -7,6 +7,7 @@ import type { Core } from "./core.ts";
 import { PmmError } from "./errors.ts";
 import { startEmptying, startOffline } from "./evacuations.ts";
 import type { EvacuationRefusal, EvacuationStart } from "./evacuations.ts";
+import { settleCounts } from "./counts.ts";
 import { factsOf } from "./facts.ts";
 import type { FrameFacts } from "./facts.ts";
 import { useOf } from "./misuse.ts";
@@ -24,7 +25,7 @@ import type {
 } from "./ports.ts";
 import { sortedRanges } from "./range.ts";
 import type { FrameRange } from "./range.ts";
-import { recount, recoverWorker } from "./recover.ts";
+import { recoverWorker } from "./recover.ts";
 import { releaseRun, requestRun } from "./request.ts";
 import { retiredFrames, retireFrame } from "./retirement.ts";
 import type { Retirement } from "./retirement.ts";
@@ -132,14 +133,12 @@ export class PmmService implements SpecialFrames, FramePressure {
     return Atomics.load(this.core.arena.workers, this.core.arena.areaOf(this.worker) + ASKED_TO_DRAIN) !== 0;
   }
 
-  /** Gives back what a dead worker held and ends what it had begun; returns its stacked frames. See DESIGN.md. */
+  /**
+   * Gives back what a dead worker held and ends what it had begun; returns its stacked frames. Free counts are exact afterwards: at once if the others rest,
+   * else from the first look at them while they do. See DESIGN.md.
+   */
   recover(worker: number): number {
     return recoverWorker(this.core, worker);
-  }
-
-  /** Makes free counts exact again after a death. Workers must be at rest. */
-  recount(): void {
-    recount(this.core);
   }
 
   /**
@@ -217,6 +216,7 @@ export class PmmService implements SpecialFrames, FramePressure {
 
   /** Frames in use per rank, without a walk; 0 where use is not counted per rank. */
   usedOfRank(rank: number): number {
+    settleCounts(this.core);
     return Atomics.load(this.core.arena.control, RANK_USED + rank);
   }
 }

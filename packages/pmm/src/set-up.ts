@@ -89,7 +89,7 @@ export function newShare(options: PmmOptions): PmmShare {
   const buffer = shared ? new SharedArrayBuffer(layout.bytes) : new ArrayBuffer(layout.bytes);
   const arena = new Arena(layout, buffer);
   const zones = zonesOf(arena);
-  const plug = new Plug(arena, new Blocks(arena), zones);
+  const plug = new Plug(arena, new Blocks(arena), zones, 0);
   for (const range of ranges) plug.add(range, options.boot?.taken ?? []);
   updateSegments(arena, zones);
   return {

@@ -2,7 +2,7 @@
 import { countOf, GROUP_SPLIT, GROUP_WHOLE } from "./arena.ts";
 import { groupOfBlock, TOP_BITS, TOP_MASK } from "./layout.ts";
 import type { Core } from "./core.ts";
-import { usedIn } from "./recover.ts";
+import { settleCounts, usedIn } from "./counts.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 
 /** Frames of one zone, by state. */
@@ -109,6 +109,7 @@ function freeIn(core: Core, block: number, used: number): number {
 
 /** Free frames of the normal zones, those on page stacks included. */
 export function freeFrames(core: Core): number {
+  settleCounts(core);
   let free = 0;
   for (const zone of core.zones) if (!zone.isLow) free += zone.depotFrames + stackedFrames(core, zone.index);
   return free;
@@ -124,6 +125,7 @@ export function totalFrames(core: Core): number {
 /** A snapshot of the zones that have frames. */
 export function statsOf(core: Core): PmmStats {
   core.refresh();
+  settleCounts(core);
   const zones: ZoneStats[] = [];
   for (const zone of core.zones) {
     const frames = zone.presentFrames;

@@ -3,11 +3,11 @@
  * is in pmm.ts. The order of despair, per node from near to far: own page stack, blocks, own other page stacks; then, if
  * the taker agrees, the low zone.
  */
-import { FREE, PINNED, STACKED, TAKEN, TAKEN_1G, TAKEN_2M, TAKEN_LOW } from "./arena.ts";
+import { PINNED, STACKED, TAKEN, TAKEN_1G, TAKEN_2M, TAKEN_LOW } from "./arena.ts";
 import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
-import { GROUP_BLOCKS } from "./layout.ts";
+import { GIVING_BACK, GROUP_BLOCKS, TAKING } from "./layout.ts";
 import type { PageStacks } from "./page-stacks.ts";
 import type { TakeWishes } from "./ports.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
@@ -130,30 +130,42 @@ export class Taker {
   }
 
   #takeBlock(zone: Zone, code: number): number {
+    const { worker } = this.#stacks;
+    this.#arena.turn(worker);
     for (const { segments } of zone.places()) {
       for (const { first, end } of segments) {
-        let block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+        let block = this.#blocks.takeWhole(first, end, worker);
         if (block < 0 && this.#stacks.splitOne(first, end)) {
-          block = this.#blocks.takeWhole(first, end, this.#stacks.worker);
+          block = this.#blocks.takeWhole(first, end, worker);
         }
         if (block < 0) continue;
         this.#arena.state[block * BLOCK_FRAMES] = TAKEN_2M + code;
+        this.#arena.intend(worker, TAKING, 0);
         zone.addFree(-BLOCK_FRAMES);
+        this.#arena.turn(worker);
         return block * BLOCK_FRAMES;
       }
     }
+    this.#arena.turn(worker);
     return -1;
   }
 
   #takeGroup(zone: Zone, code: number): number {
-    for (const { first, end } of zone.segments) {
-      const from = Math.ceil(first / GROUP_BLOCKS);
-      const group = this.#blocks.takeGroup(from, Math.floor(end / GROUP_BLOCKS), this.#stacks.worker);
-      if (group < 0) continue;
-      this.#arena.state[group * GROUP_FRAMES] = TAKEN_1G + code;
-      zone.addFree(-GROUP_FRAMES);
-      return group * GROUP_FRAMES;
+    const { worker } = this.#stacks;
+    this.#arena.turn(worker);
+    for (const { segments } of zone.places()) {
+      for (const { first, end } of segments) {
+        const from = Math.ceil(first / GROUP_BLOCKS);
+        const group = this.#blocks.takeGroup(from, Math.floor(end / GROUP_BLOCKS), worker);
+        if (group < 0) continue;
+        this.#arena.state[group * GROUP_FRAMES] = TAKEN_1G + code;
+        this.#arena.intend(worker, TAKING, 0);
+        zone.addFree(-GROUP_FRAMES);
+        this.#arena.turn(worker);
+        return group * GROUP_FRAMES;
+      }
     }
+    this.#arena.turn(worker);
     return -1;
   }
 
@@ -200,25 +212,38 @@ export class Giver {
 
   /** Gives a taken 2M block back; false if another worker was faster. */
   giveBlock(frame: number, zone: Zone): boolean {
+    const block = frame / BLOCK_FRAMES;
+    this.#arena.turn(this.#worker);
+    this.#arena.intend(this.#worker, GIVING_BACK, block + 1);
     this.#arena.state[frame] = STACKED + this.#worker;
-    if (!this.#blocks.giveWhole(frame / BLOCK_FRAMES)) return false;
-    zone.addFree(BLOCK_FRAMES);
-    return true;
+    const given = this.#blocks.giveWhole(block);
+    this.#arena.intend(this.#worker, GIVING_BACK, 0);
+    return this.#count(zone, given ? BLOCK_FRAMES : 0);
   }
 
   /** Gives a taken 1G group back; false if another worker was faster. */
   giveGroup(frame: number, zone: Zone): boolean {
-    this.#arena.state[frame] = FREE;
-    if (!this.#blocks.giveGroup(frame / GROUP_FRAMES)) return false;
-    zone.addFree(GROUP_FRAMES);
-    return true;
+    const group = frame / GROUP_FRAMES;
+    this.#arena.turn(this.#worker);
+    this.#arena.intend(this.#worker, GIVING_BACK, -1 - group);
+    this.#arena.state[frame] = STACKED + this.#worker;
+    const given = this.#blocks.giveGroup(group);
+    this.#arena.intend(this.#worker, GIVING_BACK, 0);
+    return this.#count(zone, given ? GROUP_FRAMES : 0);
   }
 
   /** Frees one frame right in the blocks; false if it was free. */
   putOne(frame: number, zone: Zone): boolean {
+    this.#arena.turn(this.#worker);
     this.#arena.state[frame] = STACKED + this.#worker;
-    if (this.#blocks.put(frame >>> 5, 1 << (frame & 31), 1) !== 0) return false;
-    zone.addFree(1);
-    return true;
+    const given = this.#blocks.put(frame >>> 5, 1 << (frame & 31), 1) === 0;
+    return this.#count(zone, given ? 1 : 0);
+  }
+
+  /** Counts what became free and ends the turn; false if nothing did. */
+  #count(zone: Zone, frames: number): boolean {
+    if (frames > 0) zone.addFree(frames);
+    this.#arena.turn(this.#worker);
+    return frames > 0;
   }
 }

@@ -150,7 +150,6 @@ export class Instance {
         if (died >= 0) {
           const saviour = new Pmm({ share: this.pmm.share, worker: threads.length });
           saviour.recover(died);
-          saviour.recount();
         } else verify();
         this.pmm.check();
       },
@@ -265,7 +264,10 @@ export function threeThreads(): Explored {
 export function* takingWhole(instance: Instance, worker: number): Generator<unknown, void> {
   const block = Number(yield* instance.blocks.takeWhole(0, 4, worker));
   if (block < 0) return;
+  yield;
   instance.arena.state[block * 512] = arenaModule.TAKEN_2M;
+  yield;
+  instance.arena.intend(worker, layoutModule.TAKING, 0);
   instance.zone.addFree(-512);
 }
 
@@ -275,12 +277,21 @@ export function* takingGroup(instance: Instance, worker: number, got: number[] =
   if (group < 0) return;
   yield;
   instance.arena.state[group * unitsModule.GROUP_FRAMES] = arenaModule.TAKEN_1G;
+  yield;
+  instance.arena.intend(worker, layoutModule.TAKING, 0);
   instance.zone.addFree(-unitsModule.GROUP_FRAMES);
   got.push(group);
 }
 
 /** Gives a taken group back, as `give` of the largest order does. */
 export function* givingGroup(instance: Instance, group: number): Generator<unknown, void> {
-  instance.arena.state[group * unitsModule.GROUP_FRAMES] = arenaModule.FREE;
-  if ((yield* instance.blocks.giveGroup(group)) === true) instance.zone.addFree(unitsModule.GROUP_FRAMES);
+  const { arena } = instance;
+  arena.intend(0, layoutModule.GIVING_BACK, -1 - group);
+  yield;
+  arena.state[group * unitsModule.GROUP_FRAMES] = arenaModule.STACKED;
+  const given = yield* instance.blocks.giveGroup(group);
+  yield;
+  arena.intend(0, layoutModule.GIVING_BACK, 0);
+  yield;
+  if (given === true) instance.zone.addFree(unitsModule.GROUP_FRAMES);
 }

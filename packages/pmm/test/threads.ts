@@ -31,7 +31,6 @@ export async function stress(seed: number, rounds: number, roundMs: number): Pro
     await new Promise((resolve) => setTimeout(resolve, roundMs));
     Atomics.store(stop, 0, 1);
     await Promise.all(threads.filter((_, index) => index !== victim).map((thread) => once(thread, "exit")));
-    pmm.recount();
     pmm.check();
   }
   giveBackAll(pmm);
