@@ -136,3 +136,24 @@ test("where swap is full, copies of pages that are in frames are given up first"
     for (let page = 0; page < 48; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
   vmm.check();
 });
+
+test("dirty pages of a file that are neighbours leave in one write", () => {
+  let writes = 0;
+  class Counting extends MemoryBacking {
+    override write(offset: number, from: Uint8Array): "ok" | "full" | "failed" {
+      writes++;
+      return super.write(offset, from);
+    }
+  }
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 40 });
+  const backing = new Counting(200 * PAGE_SIZE);
+  const file = vmm.openFile(backing);
+  for (let page = 0; page < 200; page++) file.write(page * PAGE_SIZE, Uint8Array.of(page + 1));
+  expect(vmm.stats.fileWrites).toBeGreaterThanOrEqual(160);
+  expect(writes).toBeLessThan(40);
+  expect(file.sync(file.cursor())).toBe("ok");
+  const { bytes } = backing;
+  for (let page = 0; page < 200; page++) expect(bytes[page * PAGE_SIZE]).toBe((page + 1) & 255);
+  vmm.check();
+});
