@@ -62,6 +62,24 @@ describe("the audit is clean", () => {
   });
 });
 
+test("kernel memory may be 2M pages, and the kernel half maps nothing else for it", () => {
+  const { stack, space } = bench();
+  const { kernel } = stack.vmm;
+  if (kernel === null) throw new Error("no kernel half");
+  const at = kernel.map({ bytes: 2 * PAGE_2M, alignment: PAGE_2M });
+  if (typeof at !== "number") throw new Error(at);
+  const cpu = stack.enter(space);
+  cpu.setCpl(0);
+  for (let page = 0; page < 1024; page += 9) expect(cpu.store32(at + page * PAGE, page)).toBe(true);
+  expect(stack.vmm.large.stats().faults).toBe(UNITS + 2);
+  expect(audit(stack).problems).toEqual([]);
+  kernel.unmap(at + PAGE, PAGE);
+  expect([cpu.load32(at + 9 * PAGE), cpu.load32(at + PAGE)]).toEqual([9, -1]);
+  expect(audit(stack).problems).toEqual([]);
+  kernel.unmap(at, 2 * PAGE_2M);
+  expect(audit(stack).problems).toEqual([]);
+});
+
 describe("the audit finds", () => {
   test("a 4K entry that shows part of a 2M page elsewhere", () => {
     const { stack, space, base } = bench();

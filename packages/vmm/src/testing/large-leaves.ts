@@ -164,6 +164,27 @@ export const largeLeavesSuite: readonly ConformanceCase<TablesFixture>[] = [
     },
   },
   {
+    name: "tables out of the middle of a 1G leaf move as 2M leaves",
+    run(make): void {
+      const pages = TABLE_PAGES * TABLE_PAGES;
+      const { structure, large: offered } = make().system;
+      if (structure === null || offered?.sizes.includes(pages) !== true) return;
+      const { fixture, large, tables } = withLeaf(make, pages);
+      const into = fixture.system.create();
+      if (into === null || fixture.system.structure === null) return;
+      const [from, end] = [AT + TABLE_PAGES, AT + 3 * TABLE_PAGES];
+      claim(
+        fixture.system.structure.moveTables(tables, from, into, AT, 2 * TABLE_PAGES, new Plan()),
+        "there are frames for tables",
+      );
+      same([tables.query(from), tables.query(end - 1)], [0, 0], "where it was");
+      same([into.query(AT + 5), into.frame], [ALL + PRESENT, FRAME + TABLE_PAGES + 5], "where it is");
+      same([large.pagesAt(into, AT), large.pagesAt(tables, end)], [TABLE_PAGES, TABLE_PAGES], "pages of the leaves");
+      demandRun(tables, AT, from, ALL + PRESENT);
+      demandRun(tables, end, AT + pages, ALL + PRESENT);
+    },
+  },
+  {
     name: "a long random run agrees with a map",
     run(make): void {
       againstMap(make, new SeededRandom(11), 1500);
