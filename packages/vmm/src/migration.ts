@@ -13,8 +13,8 @@ import { EXECUTE, READ, RIGHTS_MASK, WRITE } from "./rights.ts";
 import type { Sheet } from "./space/sheet.ts";
 import { NO_FRAME, type Pfn } from "./units.ts";
 
-/** Why a frame cannot be vacated: a transfer goes on, no page is in it, or no other frame is there. */
-export type MigrationRefusal = "pinned" | "not-a-page" | "no-memory";
+/** Why a frame cannot be vacated: a transfer goes on, the kernel has it wired, no page is in it, or no other frame is there. */
+export type MigrationRefusal = "pinned" | "wired" | "not-a-page" | "no-memory";
 
 /** A frame that stays where it is. */
 export interface StuckFrame {
@@ -52,10 +52,23 @@ export class Migrator {
     const page = core.frameMap.pageAt(pfn);
     if (page < 0) return "not-a-page";
     if (core.pages.pins[page]! > 0) return "pinned";
+    if (this.#isWired(page)) return "wired";
     const target = core.frames.take(hints);
     if (target === NO_FRAME) return "no-memory";
     this.moveTo(page, target);
     return target;
+  }
+
+  /** Whether a locked region of the kernel's maps the page: devices and processors may have been told its address. */
+  #isWired(page: number): boolean {
+    const { mappings, pages, sheets } = this.#core;
+    if (pages.holds[page] === 0) return false;
+    for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
+      const { space, base } = sheets.get(mappings.sheetOf(at));
+      const isKernel = space.attributes !== 0;
+      if (isKernel && space.regions.find(base + mappings.entryOf(at))?.locked !== "none") return true;
+    }
+    return false;
   }
 
   /** Moves a page that is not pinned into a frame that the caller has taken. */

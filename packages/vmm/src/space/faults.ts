@@ -29,6 +29,7 @@ import {
 } from "./fault-table.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
+import { makeRoom } from "./resident-limit.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -67,6 +68,7 @@ export class FaultHandler {
     const lacking = access & ~region.rights & RIGHTS_MASK;
     if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
     if (space.isMoving) return "busy";
+    if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn)) return this.#failed("no-memory");
     const { groups, yields } = this.#core;
     groups?.begin(space.group);
     const placement = region.placement ?? space.placement;
@@ -280,7 +282,7 @@ export class FaultHandler {
 
   /** Maps neighbours of a page of an object that are in frames already, read-only and unlocked regions only. */
   #mapAround(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, object: MemoryObject): void {
-    if (region.locked !== "none" || region.writeNotify) return;
+    if (region.locked !== "none" || region.writeNotify || space.limits.residentPages !== Infinity) return;
     const core = this.#core;
     const size = this.faultAround;
     const first = Math.max(region.start, Math.floor(vpn / size) * size);

@@ -80,6 +80,8 @@ export class AddressSpace {
   mappedPages = 0;
   /** Pages of locked regions. */
   lockedPages = 0;
+  /** Where the search for a page to put out goes on, where the space has a resident limit. */
+  residentHand: Vpn = 0;
   /** Sheets whose table other spaces use too. */
   sharedTables = 0;
   /** Whether private pages are between two places: faults have to wait. */

@@ -1,0 +1,75 @@
+/** What a space may have in frames, and what the kernel has there. */
+import { expect, test } from "vitest";
+
+import { MemorySwap, PAGE_SIZE, PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
+
+import { rigOf, spaceOf } from "./kit/rig.ts";
+
+test("a space with a resident limit puts out its own pages, and no other space's", () => {
+  const memory = new PlainMemory(256);
+  const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(512)] });
+  const [small, other] = [spaceOf(vmm), spaceOf(vmm)];
+  small.limits.residentPages = 8;
+  const [at, there] = [small, other].map((space) => Number(space.map({ bytes: 64 * PAGE_SIZE })));
+  const [bytes, others] = [new SpaceMemory(small), new SpaceMemory(other)];
+  if (at === undefined || there === undefined) throw new Error("not mapped");
+  for (let page = 0; page < 64; page++) {
+    expect(others.store32(there + page * PAGE_SIZE, page)).toBe(true);
+    expect(bytes.store32(at + page * PAGE_SIZE, page + 100)).toBe(true);
+    expect(small.usage().residentPages).toBeLessThanOrEqual(8);
+  }
+  for (let page = 0; page < 64; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 100);
+  expect([small.usage().residentPages, other.usage().residentPages]).toEqual([8, 64]);
+  vmm.check();
+});
+
+test("pages that others map too only lose the limited space's translation", () => {
+  const memory = new PlainMemory(256);
+  const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(512)] });
+  const [small, other] = [spaceOf(vmm), spaceOf(vmm)];
+  const object = vmm.createAnonymous(32 * PAGE_SIZE);
+  const [at, there] = [small, other].map((space) => Number(space.map({ bytes: 32 * PAGE_SIZE, object, shared: true })));
+  if (at === undefined || there === undefined) throw new Error("not mapped");
+  for (let page = 0; page < 32; page++) new SpaceMemory(other).store32(there + page * PAGE_SIZE, page);
+  small.limits.residentPages = 4;
+  for (let page = 0; page < 32; page++) expect(new SpaceMemory(small).load32(at + page * PAGE_SIZE)).toBe(page);
+  expect(vmm.residentPages).toBe(32);
+  vmm.check();
+});
+
+test("where nothing of the space can leave, the fault is refused and nothing is lost", () => {
+  const memory = new PlainMemory(256);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 8 * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  for (let page = 0; page < 4; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+  space.limits.residentPages = 4;
+  expect(bytes.store32(at + 5 * PAGE_SIZE, 1)).toBe(false);
+  expect(bytes.fault).toBe("no-memory");
+  for (let page = 0; page < 4; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+  vmm.check();
+});
+
+test("kernel memory is swapped where its region is not wired, and wired frames refuse to move and are named", () => {
+  const { vmm, cpu, pmm } = rigOf({ residentLimit: 24, swap: [new MemorySwap(512)] });
+  const { kernel } = vmm;
+  if (kernel === null) throw new Error("no kernel space");
+  const loose = Number(kernel.map({ bytes: 64 * PAGE_SIZE }));
+  const wired = Number(kernel.map({ bytes: 4 * PAGE_SIZE, locked: "all" }));
+  for (let page = 0; page < 4; page++) expect(cpu.store32(wired + page * PAGE_SIZE, page + 500)).toBe(true);
+  kernel.tables.query(wired / PAGE_SIZE);
+  const { frame } = kernel.tables;
+  for (let page = 0; page < 64; page++) expect(cpu.store32(loose + page * PAGE_SIZE, page)).toBe(true);
+  for (let page = 0; page < 64; page++) expect(cpu.load32(loose + page * PAGE_SIZE)).toBe(page);
+  expect(vmm.stats.swapOuts).toBeGreaterThan(30);
+  const faults = vmm.stats.majorFaults + vmm.stats.minorFaults;
+  for (let page = 0; page < 4; page++) expect(cpu.load32(wired + page * PAGE_SIZE)).toBe(page + 500);
+  expect(vmm.stats.majorFaults + vmm.stats.minorFaults).toBe(faults);
+  expect(vmm.migrator.vacate(frame)).toBe("wired");
+  const start = Math.floor(frame / 512) * 512;
+  const offline = pmm.offline({ start, end: start + 512 });
+  if (offline.ok) expect(vmm.migrator.evacuate(offline.plan).stuck).toContainEqual({ pfn: frame, reason: "wired" });
+  else expect(offline.fixed.length).toBeGreaterThan(0);
+  vmm.check();
+});
