@@ -422,6 +422,7 @@ export class Vmm {
     core.quarantine?.check();
     core.idleness.check();
     core.refaults.check();
+    core.prefetcher.check();
     core.parting.check();
     core.balancer?.check();
     core.pressure.check();

@@ -34,7 +34,8 @@ class LateFile implements AsyncBackingStore {
 function rig(pages: number): { file: LateFile; vmm: Vmm; memory: PlainMemory } {
   const memory = new PlainMemory(64);
   const bytes = new Uint8Array(pages * PAGE_SIZE).map((_, at) => Math.floor(at / PAGE_SIZE) + 1);
-  return { file: new LateFile(bytes), vmm: new Vmm({ frames: memory, window: memory, residentLimit: 16 }), memory };
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 16, readAhead: 0 });
+  return { file: new LateFile(bytes), vmm, memory };
 }
 
 test("an access to a page that is not here yet is pending, and succeeds after the promise", async () => {
@@ -85,5 +86,27 @@ test("a failed read is one bus error; a failed write keeps the page dirty", asyn
   file.failing = false;
   expect(await object.sync()).toBe("ok");
   expect(file.bytes[0]).toBe(99);
+  vmm.check();
+});
+
+test("a file that is read in order is asked for pages ahead, and few accesses have to wait", async () => {
+  const memory = new PlainMemory(128);
+  const file = new LateFile(new Uint8Array(64 * PAGE_SIZE).map((_, at) => Math.floor(at / PAGE_SIZE) + 1));
+  const vmm = new Vmm({ frames: memory, window: memory, faultAround: 1 });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 64 * PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  const bytes = new SpaceMemory(space);
+  let waits = 0;
+  for (let page = 0; page < 64; page++) {
+    let value = bytes.load8(at + page * PAGE_SIZE);
+    for (; value < 0 && bytes.fault === "pending"; value = bytes.load8(at + page * PAGE_SIZE)) {
+      waits++;
+      await space.pending;
+    }
+    expect(value).toBe(page + 1);
+  }
+  expect(waits).toBeLessThan(16);
+  expect(file.reads).toBe(64);
+  expect(vmm.stats.prefetchHits).toBeGreaterThan(40);
   vmm.check();
 });

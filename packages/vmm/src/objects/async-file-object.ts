@@ -5,6 +5,7 @@
 import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { AsyncBackingStore, IoOutcome } from "../ports.ts";
+import { ReadAhead } from "../reclaim/read-ahead.ts";
 import { PAGE_SIZE } from "../units.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
 
@@ -13,6 +14,8 @@ export class AsyncFileObject extends MemoryObject {
   readonly kind = "file";
   override readonly persistent = true;
   override readonly remembers = true;
+  /** Watches the misses; null where nothing is fetched ahead. */
+  override readonly readAhead: ReadAhead | null;
   readonly #backing: AsyncBackingStore;
   readonly #reading: Map<number, Promise<void>> = new Map();
   readonly #arrived: Map<number, Uint8Array> = new Map();
@@ -24,6 +27,7 @@ export class AsyncFileObject extends MemoryObject {
   constructor(core: Core, backing: AsyncBackingStore) {
     super(core);
     this.#backing = backing;
+    this.readAhead = core.readAhead > 0 ? new ReadAhead(core.readAhead) : null;
   }
 
   /** Bytes of the file as far as known. */

@@ -10,6 +10,7 @@
  * not pay. Nothing is fetched ahead from a store whose reads do not wait.
  */
 import type { Core } from "../core.ts";
+import { invariant } from "../errors.ts";
 import { SUPPLY_PENDING, type MemoryObject } from "../objects/object.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED, PAGE_PREFETCHED } from "../pages/pages.ts";
 import type { Region } from "../space/region.ts";
@@ -137,6 +138,12 @@ export class Prefetcher {
     return done;
   }
 
+  /** Throws with the sentence of the broken invariant. */
+  check(): void {
+    const { prefetchHits, prefetchWaste, fetchedAhead } = this.#core.stats;
+    invariant(prefetchHits + prefetchWaste <= fetchedAhead, "More pages were used or wasted than were fetched ahead.");
+  }
+
   #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number): void {
     const core = this.#core;
     const { start, stride, count } = ahead;
@@ -147,9 +154,20 @@ export class Prefetcher {
       const known = object.pages.get(at);
       if (known !== NO_PAGE && core.pages.isResident(known)) continue;
       const fetched = object.obtain(at);
-      if (fetched < 0) break;
-      this.#mark(fetched, ahead);
+      if (fetched >= 0) this.#mark(fetched, ahead);
+      else if (fetched !== SUPPLY_PENDING || object.pending === null) break;
+      else void object.pending.then(() => this.#arrived(object, at, ahead));
     }
+  }
+
+  /** A page of a file that cannot answer at once has been read, or not. */
+  #arrived(object: MemoryObject, index: number, ahead: ReadAhead): void {
+    const core = this.#core;
+    if (object.isDestroyed || !core.hasSpareFrames) return;
+    const known = object.pages.get(index);
+    if (known !== NO_PAGE && core.pages.isResident(known)) return;
+    const page = object.obtain(index);
+    if (page >= 0) this.#mark(page, ahead);
   }
 
   #fetchSwap(space: AddressSpace, region: Region, vpn: Vpn, window: SwapWindow): void {
@@ -187,7 +205,8 @@ export class Prefetcher {
     pages.mark(page, PAGE_PREFETCHED);
     stats.prefetched++;
     stats.fetchedAhead++;
-    if (stream !== null) this.#streams.set(page, stream);
+    if (stream === null) this.#streams.delete(page);
+    else this.#streams.set(page, stream);
   }
 
   /** Lets clean pages go that a sequential stream has left behind, where nobody else maps them. */

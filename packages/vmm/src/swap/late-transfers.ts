@@ -91,6 +91,13 @@ export class LateTransfers {
     this.#fetches.delete(slot);
   }
 
+  /** Throws with the sentence of the broken invariant. */
+  check(): void {
+    invariant(this.#writes.size <= this.#depth, "More writes are under way than the store allows.");
+    for (const slot of this.#forgotten)
+      invariant(!this.#writes.has(slot), "A slot is read and written at once.", { slot });
+  }
+
   /** Tells the store that a slot's content is not needed; null where it need not be told. Settles in any case. */
   discard(slot: number): Promise<void> | null {
     this.forget(slot);

@@ -167,6 +167,7 @@ export class Tier {
 
   /** Walks all slots; throws with the sentence of the broken invariant. */
   check(): void {
+    this.#late?.check();
     const counts = [0, 0, 0, 0, 0];
     for (const state of this.#state) counts[state] = (counts[state] ?? 0) + 1;
     invariant(counts[USED] === this.used, "A tier's count of used slots is wrong.", { used: this.used });
