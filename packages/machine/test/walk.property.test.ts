@@ -200,11 +200,11 @@ describe.each(CASES)("accesses through random tables: $name", (one) => {
       for (let seed = 1; seed <= 2; seed++) {
         const walker = new Walker(tlb, one, seed * 7919);
         for (let entry = 0; entry < 200; entry++) walker.change();
-        for (let round = 0; round < 12; round++) {
+        for (let round = 0; round < 8; round++) {
           walker.changeMany();
           for (let access = 0; access < 60; access++) walker.access();
         }
-        for (let round = 0; round < 400; round++) walker.changeAndInvalidate();
+        for (let round = 0; round < 200; round++) walker.changeAndInvalidate();
         walker.machine.check();
       }
     },

@@ -41,27 +41,27 @@ function recorded(
 
 describe.each(KINDS)("a machine with all devices, %s", (_, options) => {
   test.each([1, 2])("property: restored, it runs on exactly as it did (seed %i)", (seed) => {
-    const { whole, snapshot, atSnapshot, events, atEnd } = recorded(seed * 7919, options, 500, 400);
+    const { whole, snapshot, atSnapshot, events, atEnd } = recorded(seed * 7919, options, 300, 250);
     for (let again = 0; again < 2; again++) {
       restoreSnapshot(whole.machine, snapshot);
       whole.check();
       expect(whole.view()).toEqual(atSnapshot);
-      expect(run(whole, 400)).toEqual(events);
+      expect(run(whole, 250)).toEqual(events);
       expect(whole.view()).toEqual(atEnd);
     }
   });
 
   test("another machine that is made alike takes the snapshot over, through a file", () => {
-    const { snapshot, events, atEnd } = recorded(11, options, 800, 400);
+    const { snapshot, events, atEnd } = recorded(11, options, 400, 250);
     const file = serialize(snapshot);
     const other = new WholeMachine(options);
     run(other, 100);
     restoreSnapshot(other.machine, deserialize(file) as MachineSnapshot);
-    expect(run(other, 400)).toEqual(events);
+    expect(run(other, 250)).toEqual(events);
     expect(other.view()).toEqual(atEnd);
     const third = new WholeMachine(options);
     restoreSnapshot(third.machine, structuredClone(snapshot));
-    expect(run(third, 400)).toEqual(events);
+    expect(run(third, 250)).toEqual(events);
   });
 });
 
