@@ -38,10 +38,8 @@ export interface StructureCacheState {
 
 /** The paging-structure caches of a CPU, by the level of the entry that they hold: 2 (PD), 3 (PDPT), 4 (PML4). */
 export class StructureCaches {
-  /** After a find: the frame of the table that the cached entry refers to. */
-  table: Pfn = 0;
-  /** After a find: rights accumulated down to it. */
-  rights = 0;
+  /** The entry that was found last. */
+  private entry = 0;
   /** Whether the CPU has none of them. */
   declare readonly absent: boolean;
   /** By level: the first entry. */
@@ -57,6 +55,8 @@ export class StructureCaches {
   declare private readonly latest: Int32Array;
   declare private readonly keys: Float64Array;
   declare private readonly frames: Float64Array;
+  /** Where the table of an entry of level 2 is kept, 0: not known. An integer at hand: from the frame it would be a look-up by a float64. */
+  declare private readonly places: Int32Array;
   declare private readonly flags: Int32Array;
   declare private readonly turns: Uint8Array;
   declare private readonly journal: Int32Array;
@@ -92,15 +92,41 @@ export class StructureCaches {
     this.directoryWays = this.ways[2]!;
     this.keys = new Float64Array(entries).fill(NaN);
     this.frames = new Float64Array(entries);
+    this.places = new Int32Array(entries);
     this.flags = new Int32Array(entries);
     this.turns = new Uint8Array(entries);
     this.journal = new Int32Array(entries);
     this.isNoted = new Uint8Array(entries);
   }
 
+  /** The frame of the table that the entry found last refers to. */
+  get table(): Pfn {
+    return this.frames[this.entry]!;
+  }
+
+  /** Rights accumulated down to it. */
+  get rights(): number {
+    return this.flags[this.entry]!;
+  }
+
+  /** Where it is kept (see `PhysicalMemory.place`), 0: not known or no memory. */
+  get place(): number {
+    return this.places[this.entry]!;
+  }
+
+  /** To be kept for the entry found last, until {@link forgetPlaces}. */
+  set place(place: number) {
+    this.places[this.entry] = place;
+  }
+
+  /** To be called when memory may be kept elsewhere. */
+  forgetPlaces(): void {
+    this.places.fill(0);
+  }
+
   /**
-   * Looks for the lowest cached entry on the way to `vpn`; returns the level of the table to read next (1–3) and sets
-   * `table` and `rights`, or 0.
+   * Looks for the lowest cached entry on the way to `vpn`; returns the level of the table to read next (1–3), which `table` and
+   * `rights` tell of, or 0.
    */
   find(vpn: Vpn, asid: number): number {
     if (this.noted === 0) return 0;
@@ -115,8 +141,7 @@ export class StructureCaches {
     const first = (page & this.directoryMask) * this.directoryWays;
     for (let entry = first; entry < first + this.directoryWays; entry++)
       if (keys[entry]! === key) {
-        this.table = this.frames[entry]!;
-        this.rights = this.flags[entry]!;
+        this.entry = entry;
         return 1;
       }
     return this.findUpper(vpn, asid);
@@ -134,8 +159,7 @@ export class StructureCaches {
     const first = this.firstOf(level, page);
     for (let entry = first; entry < first + this.ways[level]!; entry++) {
       if (keys[entry]! !== key) continue;
-      this.table = this.frames[entry]!;
-      this.rights = this.flags[entry]!;
+      this.entry = entry;
       return entry;
     }
     return -1;
@@ -159,6 +183,7 @@ export class StructureCaches {
       keys[entry] = key;
     }
     this.frames[entry] = table;
+    this.places[entry] = 0;
     this.flags[entry] = rights;
   }
 
@@ -234,6 +259,7 @@ export class StructureCaches {
     this.keys.set(state.keys);
     this.frames.set(state.frames);
     this.flags.set(state.flags);
+    this.forgetPlaces();
     this.turns.set(state.turns);
     this.isNoted.fill(1);
     this.noted = this.keys.length;

@@ -83,6 +83,7 @@ export class Walker {
     this.words = memory.host.words;
     memory.onMove(() => {
       this.words = memory.host.words;
+      structures.forgetPlaces();
     });
   }
 
@@ -131,7 +132,7 @@ export class Walker {
    */
   private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): Pfn {
     const quick = vpn < 0 ? this.upperWalk : this.lowerWalk;
-    const place = level === 1 ? this.memory.place(this.structures.table) : this.tableAbove(quick, vpn, level);
+    const place = level === 1 ? this.placeFound() : this.tableAbove(quick, vpn, level);
     if (place <= 0) return ODD;
     const above = level === 1 ? this.structures.rights : quick.rights;
     const { words } = this;
@@ -150,6 +151,16 @@ export class Walker {
     const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
     this.tlb.fillPage(vpn, this.mmu.asid, pfn, flags, fetch);
     return pfn;
+  }
+
+  /** The place of the page table that the caches have found. */
+  private placeFound(): number {
+    const { structures } = this;
+    const known = structures.place;
+    if (known !== 0) return known;
+    const place = this.memory.place(structures.table);
+    structures.place = place;
+    return place;
   }
 
   private remember(quick: QuickWalk, vpn: Vpn, level: number): void {
