@@ -2,6 +2,7 @@
 import { VmmError } from "../errors.ts";
 import type { Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
+import { EXECUTE, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { addRegion, findGap, isFree, mapRegion, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
@@ -156,6 +157,7 @@ function moveTo(
 /** Moves private pages and translations from one range to another of the same space. */
 function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn, end: Vpn, to: Vpn): void {
   const { core } = space.vmm;
+  const units = leavesOf(space, into, start, end, to);
   const change = core.begin(space);
   change.remove(start, end, from.locked !== "none");
   space.sheets.forEach(start, end, (sheet, base) => {
@@ -170,13 +172,26 @@ function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn
       const sheetTo = space.sheetFor(target);
       sheetTo.anons[target & (TABLE_PAGES - 1)] = page;
       sheetTo.used++;
-      if (page < 0 || !core.pages.isResident(page)) continue;
+      if (page < 0 || !core.pages.isResident(page) || units.has(Math.floor(target / TABLE_PAGES))) continue;
       const rights = core.pages.refs[page] === 1 ? into.rights : into.rights & ~2;
       if ((rights & 7) !== 0) core.map(space, into, sheetTo, target, page, rights, change.plan);
     }
   });
   core.end(change);
+  for (const unit of units) space.vmm.large.mapWhole(space, into, unit * TABLE_PAGES, false);
   space.dropAnons(start, end, true);
+}
+
+/** The 2M units of the target, by number, that a leaf of the source can be moved to as it is. */
+function leavesOf(space: AddressSpace, into: Region, start: Vpn, end: Vpn, to: Vpn): Set<number> {
+  const units = new Set<number>();
+  const { large } = space.vmm.core.tables;
+  const distance = to - start;
+  if (large === undefined || into.locked !== "none" || (into.rights & (READ | WRITE | EXECUTE)) === 0) return units;
+  if (Math.floor(distance / TABLE_PAGES) * TABLE_PAGES !== distance) return units;
+  for (let vpn = Math.ceil(start / TABLE_PAGES) * TABLE_PAGES; vpn + TABLE_PAGES <= end; vpn += TABLE_PAGES)
+    if (large.pagesAt(space.tables, vpn) > 1) units.add((vpn + distance) / TABLE_PAGES);
+  return units;
 }
 
 /** A second mapping of a shared object's pages: what an old size of 0 asks for. */

@@ -243,3 +243,21 @@ for (const [name, bench] of BENCHES)
     expect(bytes.load32((vpn + UNIT + 7) * PAGE_SIZE)).toBe(-1);
     vmm.check();
   });
+
+for (const [name, bench] of BENCHES)
+  test(`a 2M page that moves to a place of its alignment stays one, on ${name}`, () => {
+    const { vmm, space, bytes } = bench();
+    const vpn = mapLarge(space, 2);
+    fill(bytes, vpn, 2 * UNIT);
+    const to = (vpn - 8 * UNIT) * PAGE_SIZE;
+    const move = { address: vpn * PAGE_SIZE, bytes: 2 * PAGE_2M, newBytes: 2 * PAGE_2M, mayMove: true };
+    expect(space.remap({ ...move, target: to })).toBe(to);
+    expect([0, 1].map((unit) => leafAt(space, vpn + (unit - 8) * UNIT))).toEqual([UNIT, UNIT]);
+    demandFilled(bytes, vpn - 8 * UNIT, 2 * UNIT);
+    fill(bytes, vpn - 8 * UNIT, 2 * UNIT, 7);
+    expect(vmm.large.stats().splits).toBe(0);
+    const crooked = to - 9 * PAGE_2M + PAGE_SIZE;
+    expect(space.remap({ ...move, address: to, target: crooked })).toBe(crooked);
+    demandFilled(bytes, crooked / PAGE_SIZE, 2 * UNIT, 7);
+    vmm.check();
+  });
