@@ -3,16 +3,17 @@ import { parentPort, workerData } from "node:worker_threads";
 import { Pmm } from "../src/index.ts";
 import type { PmmShare } from "../src/index.ts";
 
-/** Takes and gives bursts until told to stop; answers with the number of operations. */
+/** Takes and gives bursts until told to stop, from shared state or, without, from an allocator of its own; answers with the number of operations. */
 interface Task {
-  readonly share: PmmShare;
+  readonly share: PmmShare | null;
   readonly worker: number;
   readonly burst: number;
   readonly control: Int32Array;
 }
 
 const { share, worker, burst, control } = workerData as Task;
-const pmm = new Pmm({ share, worker });
+const ranges = [{ start: 4096, end: 2 ** 20, node: 0, rank: 0, hotPluggable: false, faulty: [] }];
+const pmm = share === null ? new Pmm({ ranges, workers: 4 }) : new Pmm({ share, worker });
 const held = new Float64Array(burst);
 
 function round(): void {
