@@ -1,6 +1,6 @@
 import { requireInvariant } from "./allocator.ts";
 import { BINS, binOf, GROUPS, HEADS } from "./bins.ts";
-import { depthOf, HELD, HELD_BINS, MIN_WORDS, PREVIOUS_FREE, USED } from "./boundary-tags.ts";
+import { HELD, HELD_DEPTH, HELD_SIZES, MIN_WORDS, PREVIOUS_FREE, USED } from "./boundary-tags.ts";
 import type { BoundaryTags } from "./boundary-tags.ts";
 
 /** Walks all blocks, all bins and what is held back. @throws HeapError `corrupt`. */
@@ -43,10 +43,12 @@ export function checkTags(core: BoundaryTags): void {
 function checkHeld(core: BoundaryTags, held: number): void {
   const { tags, state } = core;
   let unlisted = held;
-  for (let bin = 0; bin < HELD_BINS; bin++) {
-    let block = state[HELD + 2 * bin]!;
-    for (let left = depthOf(bin) - state[HELD + 2 * bin + 1]!; left > 0; left--) {
-      const holds = binOf(tags[block]! >>> 2) === bin && (tags[block]! & USED) !== 0 && !core.isUsed(block);
+  for (let words = 0; words < HELD_SIZES; words++) {
+    let block = state[HELD + 2 * words]!;
+    const count = HELD_DEPTH - state[HELD + 2 * words + 1]!;
+    requireInvariant(count >= 0 && count <= HELD_DEPTH, count, "a few blocks of a size are held back");
+    for (let left = count; left > 0; left--) {
+      const holds = tags[block]! >>> 2 === words && (tags[block]! & USED) !== 0 && !core.isUsed(block);
       requireInvariant(holds && block !== 0, block, "a block that is held back has its size and no start");
       unlisted--;
       block = tags[block + 1]!;

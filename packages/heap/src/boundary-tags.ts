@@ -19,8 +19,8 @@ import type { Geometry, Region } from "./regions.ts";
  * Every region ends in a used header of 0 words, so that no block ever merges across its end. Word 0 is never a block: links use 0 for "none".
  * Taking and giving touch a constant number of words, whatever the heap looks like.
  *
- * In front of the bins, up to eight blocks of each exact size below 64 words, and up to two of each bin below 1024, are held back as they are given: still used to their
- * neighbours, linked through their first link word, no start in the bitmap. Most blocks that a program frees are asked for again before any neighbour is. They are let go, merged and binned, before the
+ * In front of the bins, up to eight blocks of each exact size below 64 words are held back as they are given: still used to their neighbours, linked through
+ * their first link word, no start in the bitmap. Most blocks that a program frees are asked for again before any neighbour is. They are let go, merged and binned, before the
  * heap grows, when a neighbour wants to grow into one, and when memory is given back.
  *
  * Masmano, Ripoll, Crespo, Real: TLSF: a New Dynamic Memory Allocator for Real-Time Systems (2004).
@@ -39,16 +39,13 @@ export const MAX_WORDS: number = 2 ** 29 - 1;
 /** Where a block whose header has bit 31 set keeps its size. */
 export const OWNED_SIZE = 7;
 
-/** Bins below this have blocks held back: sizes up to 1024 words. */
-export const HELD_BINS: number = 64 + 4 * 32;
-/** After the bins of free blocks, two words for each bin: the first block held back, and how many more may be. */
+/** Sizes below this are held back; each has a bin of its own, of the same number. */
+export const HELD_SIZES = 64;
+/** How many blocks of one size are held back. */
+export const HELD_DEPTH = 8;
+/** After the bins of free blocks, two words for each size: the first block held back, and how many more may be. */
 export const HELD: number = BIN_WORDS;
-const STATE_WORDS: number = HELD + 2 * HELD_BINS;
-
-/** How many blocks of a bin are held back: of larger ones, whose bins are ranges of sizes, fewer. */
-export function depthOf(bin: number): number {
-  return bin < 64 ? 8 : 2;
-}
+const STATE_WORDS: number = HELD + 2 * HELD_SIZES;
 
 /** Two-level segregated fit over an array of words that its owner holds and may replace. */
 export class BoundaryTags {
@@ -85,20 +82,20 @@ export class BoundaryTags {
    * @returns its first word, or 0 where no free block is large enough.
    */
   take(words: number): number {
-    const { state, tags } = this;
-    const bin = words < 64 ? words : binOf(words);
-    const held = HELD + 2 * bin;
-    const block = bin < HELD_BINS ? state[held]! : 0;
-    if (block === 0 || tags[block]! >>> 2 < words) return this.#takeFree(words, bin);
-    state[held] = tags[block + 1]!;
+    if (words >= HELD_SIZES) return this.#takeFree(words);
+    const held = HELD + 2 * words;
+    const { state } = this;
+    const block = state[held]!;
+    if (block === 0) return this.#takeFree(words);
+    state[held] = this.tags[block + 1]!;
     state[held + 1] = state[held + 1]! + 1;
     this.#mark(block);
     return block;
   }
 
-  #takeFree(words: number, ownBin: number): number {
+  #takeFree(words: number): number {
     const { state, tags } = this;
-    let bin = ownBin;
+    let bin = binOf(words);
     let block = state[HEADS + bin]!;
     // The bin of the size itself may hold blocks that are smaller; any later bin fits.
     if (block === 0 || tags[block]! >>> 2 < words) {
@@ -195,30 +192,28 @@ export class BoundaryTags {
     this.starts[unit >>> 5] = starts ^ (1 << unit);
     const words = this.tags[block]! >>> 2;
     // The header of a slab is below 0 and reads as a large size.
-    const bin = words < 64 ? words : binOf(words);
-    const held = HELD + 2 * bin;
-    if (bin >= HELD_BINS || this.state[held + 1]! === 0) return this.#merge(block);
+    const held = HELD + 2 * words;
+    if (words >= HELD_SIZES || this.state[held + 1]! === 0) return this.#merge(block);
     this.state[held + 1] = this.state[held + 1]! - 1;
     this.tags[block + 1] = this.state[held]!;
     this.state[held] = block;
     return words;
   }
 
-  /** Lets go of every block that is held back. @returns whether there was one. At most 8 × 60 + 2 × 128 blocks. */
+  /** Lets go of every block that is held back. @returns whether there was one. At most 8 of each of 60 sizes. */
   letGo(): boolean {
     const { state } = this;
     let any = false;
-    for (let bin = 0; bin < HELD_BINS; bin++) {
-      const held = HELD + 2 * bin;
-      // Counted, so that links that were overwritten cannot make it loop.
-      for (let left = depthOf(bin) - state[held + 1]!; left > 0; left--) {
+    for (let held = HELD; held < STATE_WORDS; held += 2) {
+      // Counted, and never more than there can be: tags that were overwritten cannot make it loop.
+      for (let left = Math.min(HELD_DEPTH - state[held + 1]!, HELD_DEPTH); left > 0; left--) {
         const block = state[held]!;
         state[held] = this.tags[block + 1]!;
         this.#merge(block);
         any = true;
       }
       state[held] = 0;
-      state[held + 1] = depthOf(bin);
+      state[held + 1] = HELD_DEPTH;
     }
     return any;
   }
@@ -312,7 +307,7 @@ export class BoundaryTags {
   reset(): void {
     const regions = this.regions.splice(0);
     this.state.fill(0);
-    for (let bin = 0; bin < HELD_BINS; bin++) this.state[HELD + 2 * bin + 1] = depthOf(bin);
+    for (let held = HELD; held < STATE_WORDS; held += 2) this.state[held + 1] = HELD_DEPTH;
     this.starts.fill(0);
     for (const { start, end, base } of regions) this.grow(start, end, base);
   }

@@ -17,7 +17,7 @@ const LARGEST = 2 ** 32 - 2 ** 16;
 
 /**
  * The general allocator: small blocks (up to 1 KiB) out of 4 KiB slabs of one size class each, larger ones out of ranges of 128-byte granules that
- * merge with their neighbours at once. All state is outside the blocks, 1/32 of the heap plus 13 KiB, so it works over any source and
+ * merge with their neighbours at once. All state is outside the blocks, 1/32 of the heap plus 41 KiB, so it works over any source and
  * nothing that is written into a block can harm it; a double or wild free is always detected.
  *
  * At most 3.5 GiB per heap; blocks are aligned to 8, from 1 KiB on to 128.
