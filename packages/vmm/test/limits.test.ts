@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { MemorySwap, PAGE_SIZE, PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
 
 import { rigOf, spaceOf } from "./kit/rig.ts";
+import { leafAt, mapLarge, plainBench } from "./large/kit.ts";
 
 test("a space with a resident limit puts out its own pages, and no other space's", () => {
   const memory = new PlainMemory(256);
@@ -34,6 +35,16 @@ test("pages that others map too only lose the limited space's translation", () =
   small.limits.residentPages = 4;
   for (let page = 0; page < 32; page++) expect(new SpaceMemory(small).load32(at + page * PAGE_SIZE)).toBe(page);
   expect(vmm.residentPages).toBe(32);
+  vmm.check();
+});
+
+test("a 2M page is no way around the limit", () => {
+  const { vmm, space, bytes } = plainBench();
+  space.limits.residentPages = 6;
+  const vpn = mapLarge(space, 1);
+  for (let page = 0; page < 40; page++) expect(bytes.store32((vpn + page) * PAGE_SIZE, page)).toBe(true);
+  for (let page = 0; page < 40; page++) expect(bytes.load32((vpn + page) * PAGE_SIZE)).toBe(page);
+  expect([vmm.residentPages, leafAt(space, vpn + 39)]).toEqual([6, 1]);
   vmm.check();
 });
 

@@ -113,6 +113,7 @@ export class Collapser {
     const region = space.regions.find(base);
     const sheet = space.sheets.get(base);
     if (region === null || sheet === null || space.isMoving || sheet.sharers !== null) return null;
+    if (space.limits.residentPages !== Infinity) return null;
     if (!this.#large.wants(region) || !canHold(region, base)) return null;
     if (region.object !== null || region.locked !== "none" || (region.rights & WRITE) === 0) return null;
     if (core.tables.large?.pagesAt(space.tables, base) !== 1 || TABLE_PAGES - sheet.used > this.#maxMissing)

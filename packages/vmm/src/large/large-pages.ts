@@ -16,7 +16,7 @@ import type { Region } from "../space/region.ts";
 import type { Sheet } from "../space/sheet.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { NO_FRAME, TABLE_PAGES, type Vpn } from "../units.ts";
-import { giveBlock, hasLeaves, hasRoom, takeBlock, zeroBlock } from "./blocks.ts";
+import { giveBlock, hasLeaves, hasRoom, mayMap, takeBlock, zeroBlock } from "./blocks.ts";
 import { enterMappings, fillObject, fillSheet, mapFrames, pageUnder } from "./leaf.ts";
 
 /** Where 2M pages are used without a request: nowhere; in regions with the advice `large`; everywhere but in regions with `no-large`. */
@@ -84,6 +84,7 @@ export class LargePages {
   ): FaultOutcome | null {
     if (present && action !== MAP_NEW)
       return action === MAP_PAGE && write && this.#makeWritable(space, region, vpn) ? "minor" : null;
+    if (space.limits.residentPages !== Infinity) return null; // It makes room for one page at a time.
     const base = Math.floor(vpn / TABLE_PAGES) * TABLE_PAGES;
     const sheet = space.sheetFor(vpn);
     if (!canHold(region, base) || sheet.sharers !== null || sheet.mapped > 0) return null;
@@ -104,7 +105,7 @@ export class LargePages {
     const pfn = this.#runUnder(region, sheet, base);
     if (pfn === NO_FRAME) return false;
     const writable = region.object === null ? this.#areOwn(sheet) : mayStoreWhole(region);
-    if (write && !writable) return false;
+    if ((write && !writable) || !mayMap(space, TABLE_PAGES)) return false;
     const change = core.begin(space);
     const rights = writable ? region.rights : region.rights & ~WRITE;
     const mapped = mapFrames(space, region, base, TABLE_PAGES, pfn, rights, change.plan);
