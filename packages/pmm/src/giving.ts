@@ -97,6 +97,8 @@ export function giveListed(
 ): void {
   const { arena } = core;
   const { state } = arena;
+  /* Borrowed, leaving and doomed frames: their bytes cannot be marked as given. Mostly there are none. */
+  let rare: Set<number> | null = null;
   for (let i = 0; i < count; i += 1) {
     const pfn = frames[i]!;
     const frame = arena.frameOf(pfn);
@@ -106,8 +108,12 @@ export function giveListed(
       state[frame] = code - TAKEN + GIVING;
       continue;
     }
-    const listedTwice = (code & ~PINNED) === GIVING;
-    if (!listedTwice && isGivable(core, frame, code)) continue;
+    const listedTwice = (code & ~PINNED) === GIVING || rare?.has(frame) === true;
+    if (!listedTwice && isGivable(core, frame, code)) {
+      if (rare === null) rare = new Set();
+      rare.add(frame);
+      continue;
+    }
     unmark(core, frames, i);
     if (listedTwice) throw core.error("double-free", "The list names the frame twice", pfn, frame);
     giveSlow(core, pfn, frame, 0);

@@ -93,3 +93,20 @@ test("a bulk give that names one frame twice throws before any is given", () => 
   pmm.giveMany(frames, 10);
   pmm.check();
 });
+
+test("a bulk give that names a borrowed frame, or one to be retired, twice throws before any is given", () => {
+  const pmm = new Pmm({ ranges: [range(0, 159), range(4096, 8192)] });
+  const wishes = { order: 0, node: -1, colour: -1, movable: 1 };
+  const doomed = pmm.take(wishes);
+  pmm.retire(doomed);
+  const rest = new Float64Array(4095);
+  pmm.takeMany(rest, 4095);
+  const borrowed = pmm.take({ ...wishes, borrow: true });
+  for (const pfn of [doomed, borrowed]) {
+    expect(codeOf(() => pmm.giveMany(Float64Array.of(rest[0]!, pfn, pfn), 3))).toBe("double-free");
+    expect([pmm.useOf(pfn), pmm.useOf(rest[0]!)]).toEqual([pfn === doomed ? "taken" : "taken-low", "taken"]);
+  }
+  pmm.giveMany(Float64Array.of(doomed, borrowed), 2);
+  expect([pmm.useOf(doomed), pmm.useOf(borrowed)]).toEqual(["retired", "free"]);
+  pmm.check();
+});
