@@ -16,11 +16,6 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
     const { quarantine } = vmm.core;
     if (quarantine !== null) quarantine.overlaps = () => false;
   },
-  "frames that live on in a clone are left to quiescent points"({ vmm }) {
-    vmm.core.endLater = (change, start, end) => {
-      change.plan.completeLater(start, end);
-    };
-  },
   "one processor of four is forgotten"({ control }) {
     const { call } = control;
     control.call = (from, targets, work) => {
@@ -80,6 +75,13 @@ export const SABOTAGES: Readonly<Record<string, Sabotage>> = {
     };
   },
 };
+
+/** Frames that live on in a clone are left to quiescent points like those that die. */
+export function leaveSharedFrames({ vmm }: Stack): void {
+  vmm.core.endLater = (change, start, end) => {
+    change.plan.completeLater(start, end);
+  };
+}
 
 /** The processor's invalidations do nothing meanwhile. */
 function deaf(stack: Stack, cpu: number, work: () => void): void {
