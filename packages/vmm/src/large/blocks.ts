@@ -4,6 +4,8 @@
  */
 import type { Core } from "../core.ts";
 import type { FrameHints } from "../ports.ts";
+import { mappedResident } from "../space/resident-limit.ts";
+import type { AddressSpace } from "../space/space.ts";
 import { NO_FRAME, PAGE_SIZE, type Pfn } from "../units.ts";
 
 /** Bytes of the pages that a program can ask for. */
@@ -19,6 +21,12 @@ const ANY: readonly FrameHints[] = [{ order: 0, node: -1, colour: -1, movable: 1
 /** Whether leaves of so many pages can be had at all: the tables have them, and the frame source splits blocks. */
 export function hasLeaves(core: Core, pages: number): boolean {
   return core.frames.split !== undefined && core.tables.large?.sizes.includes(pages) === true;
+}
+
+/** Whether a space may have so many more translations without losing others. */
+export function mayMap(space: AddressSpace, pages: number): boolean {
+  const { residentPages } = space.limits;
+  return residentPages === Infinity || mappedResident(space) + pages <= residentPages;
 }
 
 /** Whether so many more frames may hold pages without anybody's leaving. */

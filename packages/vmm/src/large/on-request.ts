@@ -11,7 +11,7 @@ import { mapRegion, unmapRange, type MapRequest } from "../space/mapping.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type VirtAddr, type Vpn } from "../units.ts";
-import { giveBlock, hasLeaves, pagesOf, takeBlock, zeroBlock, type PageSize } from "./blocks.ts";
+import { giveBlock, hasLeaves, mayMap, pagesOf, takeBlock, zeroBlock, type PageSize } from "./blocks.ts";
 import { fillObject, fillSheet, mapFrames } from "./leaf.ts";
 
 /**
@@ -27,7 +27,7 @@ export function mapLargePages(space: AddressSpace, request: MapRequest, size: Pa
   if (!hasLeaves(core, pages) || !fits || (request.type ?? 0) !== 0) return "page-size";
   if (object !== undefined && !isUntouched(object, request)) return "exists";
   const { placement } = request;
-  const blocks = takeBlocks(core, request.bytes / size, pages);
+  const blocks = mayMap(space, request.bytes / PAGE_SIZE) ? takeBlocks(core, request.bytes / size, pages) : null;
   if (blocks === null) return "no-memory";
   const at = mapRegion(space, {
     ...request,

@@ -261,3 +261,15 @@ for (const [name, bench] of BENCHES)
     demandFilled(bytes, crooked / PAGE_SIZE, 2 * UNIT, 7);
     vmm.check();
   });
+
+test("a space with a limit of its own makes room page by page, and asks in vain for more than the limit", () => {
+  const { vmm, space, bytes } = plainBench();
+  space.limits.residentPages = UNIT - 100;
+  const vpn = mapLarge(space, 2);
+  fill(bytes, vpn, 2 * UNIT);
+  expect(vmm.large.stats()).toMatchObject({ faults: 0 });
+  expect(vmm.residentPages).toBeLessThanOrEqual(UNIT - 100);
+  expect(space.map({ bytes: PAGE_2M, pageSize: PAGE_2M })).toBe("no-memory");
+  demandFilled(bytes, vpn, 2 * UNIT);
+  vmm.check();
+});
