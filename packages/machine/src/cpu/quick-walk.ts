@@ -83,9 +83,8 @@ export class QuickWalk {
     return this.tableFromUpper(vpn, this.upperAt, low, high);
   }
 
-  /** {@link table} from `from`, the frame of a table of `level` (2 or 3), on; `rights` were accumulated down to it. */
-  tableBelow(level: number, from: Pfn, rights: number, vpn: Vpn): number {
-    const place = this.memory.place(from);
+  /** {@link table} from the place of a table of `level` (2 or 3) on; `rights` were accumulated down to it. */
+  tableBelow(level: number, place: number, rights: number, vpn: Vpn): number {
     if (place <= 0) return 0;
     const low = (rights & USER_AND_WRITE) + USED;
     const high = ((rights & 8) ^ 8) << 28;

@@ -55,7 +55,7 @@ export class StructureCaches {
   declare private readonly latest: Int32Array;
   declare private readonly keys: Float64Array;
   declare private readonly frames: Float64Array;
-  /** Where the table of an entry of level 2 is kept, 0: not known. An integer at hand: from the frame it would be a look-up by a float64. */
+  /** Where the table of an entry is kept, 0: not known. An integer at hand: from the frame it would be a look-up by a float64. */
   declare private readonly places: Int32Array;
   declare private readonly flags: Int32Array;
   declare private readonly turns: Uint8Array;

@@ -153,7 +153,7 @@ export class Walker {
     return pfn;
   }
 
-  /** The place of the page table that the caches have found. */
+  /** The place of the table that the caches have found. */
   private placeFound(): number {
     const { structures } = this;
     const known = structures.place;
@@ -179,7 +179,7 @@ export class Walker {
   private tableAbove(quick: QuickWalk, vpn: Vpn, level: number): number {
     const { structures } = this;
     if (this.state.unrolled !== 4) return 0;
-    return level === 0 ? quick.table(vpn) : quick.tableBelow(level, structures.table, structures.rights, vpn);
+    return level === 0 ? quick.table(vpn) : quick.tableBelow(level, this.placeFound(), structures.rights, vpn);
   }
 
   /**
