@@ -26,7 +26,7 @@ export const ASKED_TO_DRAIN = 1;
 export const REFILL_INTENT = 2;
 /** Block + 1 that the worker frees frames to, 0 for none. */
 export const DRAIN_INTENT = 3;
-/** What the worker does to a run of frames: 0 nothing, 1 reserves its blocks, 2 claims and marks it, 3 makes frames of a taken block. */
+/** What the worker does to a run of frames: 0 nothing, 1 reserves its blocks, 2 claims and marks it, 3 makes frames of a taken block, 4 frees it. */
 export const RUN_PHASE = 4;
 /** The run's first dense frame. */
 export const RUN_FROM = 5;

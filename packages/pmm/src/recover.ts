@@ -96,8 +96,9 @@ function endRun(core: Core, dead: number): void {
       breakBlock(arena, from >>> 9, dead);
     }
   }
-  if (phase !== 2) return;
   const to = word(core, dead, RUN_TO);
+  if (phase === 4) for (let at = from; at < to; at += 1) freeHeld(core, at, dead);
+  if (phase !== 2) return;
   for (let block = from >>> 9; block <= (to - 1) >>> 9; block += 1) {
     const begin = Math.max(from, block * BLOCK_FRAMES);
     const end = Math.min(to, (block + 1) * BLOCK_FRAMES);
@@ -149,12 +150,17 @@ function unstack(core: Core, dead: number): number {
     arena.tallies[arena.tallyOf(dead, stack) + 1]! += arena.topOf(base);
     for (let i = 1; i <= arena.topOf(base) + 1; i += 1) {
       const frame = arena.workers[base + i]!;
-      if (!isHeld(core, frame, dead)) continue;
-      putRun(core, frame, frame + 1, core.zoneOf(frame), STACKED + core.worker);
-      frames += 1;
+      if (freeHeld(core, frame, dead)) frames += 1;
     }
   }
   return frames;
+}
+
+/** Frees a frame if the dead worker held it; true if it did. */
+function freeHeld(core: Core, frame: number, dead: number): boolean {
+  if (!isHeld(core, frame, dead)) return false;
+  putRun(core, frame, frame + 1, core.zoneOf(frame), STACKED + core.worker);
+  return true;
 }
 
 /** True for a frame that the dead worker held: marked as its own, not free, and not just being taken by another. */

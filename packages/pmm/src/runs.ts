@@ -6,7 +6,7 @@ import { countOf, FULL, GROUP_SPLIT, GROUP_WHOLE, HANDED, modeOf, WHOLE } from "
 import type { Arena } from "./arena.ts";
 import type { Core } from "./core.ts";
 import { GROUP_BLOCKS, GROUP_GIB, GROUP_WORDS, groupOf, groupOfBlock } from "./layout.ts";
-import { RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
+import { DRAIN_INTENT, RUN_FROM, RUN_PHASE, RUN_TO } from "./page-stacks.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
 import { coverOf, findInWords, staysInWord } from "./word-runs.ts";
@@ -211,14 +211,22 @@ function hasUsedBit(arena: Arena, from: number, to: number): boolean {
 
 /** Frees dense frames `[from, to)` of one zone in the blocks; returns how many. Their state bytes become `code`. */
 export function putRun(core: Core, from: number, to: number, zone: Zone, code: number): number {
+  const { workers } = core.arena;
+  const area = core.arena.areaOf(core.worker);
   core.arena.turn(core.worker);
+  workers[area + RUN_FROM] = from;
+  workers[area + RUN_TO] = to;
+  Atomics.store(workers, area + RUN_PHASE, 4);
   core.arena.state.fill(code, from, to);
   let freed = 0;
   for (let word = from >>> 5; word <= (to - 1) >>> 5; word += 1) {
     const frames = Math.min(to, (word + 1) * 32) - Math.max(from, word * 32);
+    Atomics.store(workers, area + DRAIN_INTENT, (word >>> 4) + 1);
     if (core.blocks.put(word, coverOf(word, from, to), frames) === 0) freed += frames;
   }
+  Atomics.store(workers, area + DRAIN_INTENT, 0);
   zone.addFree(freed);
+  Atomics.store(workers, area + RUN_PHASE, 0);
   core.arena.turn(core.worker);
   return freed;
 }

@@ -8,6 +8,7 @@ import type { Arena } from "./arena.ts";
 import type { Blocks } from "./blocks.ts";
 import { PmmError } from "./errors.ts";
 import { GIVING_BACK, GROUP_BLOCKS, TAKING } from "./layout.ts";
+import { DRAIN_INTENT } from "./page-stacks.ts";
 import type { PageStacks } from "./page-stacks.ts";
 import type { TakeWishes } from "./ports.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
@@ -235,8 +236,10 @@ export class Giver {
   /** Frees one frame right in the blocks; false if it was free. */
   putOne(frame: number, zone: Zone): boolean {
     this.#arena.turn(this.#worker);
+    this.#arena.intend(this.#worker, DRAIN_INTENT, (frame >>> 9) + 1);
     this.#arena.state[frame] = STACKED + this.#worker;
     const given = this.#blocks.put(frame >>> 5, 1 << (frame & 31), 1) === 0;
+    this.#arena.intend(this.#worker, DRAIN_INTENT, 0);
     return this.#count(zone, given ? 1 : 0);
   }
 

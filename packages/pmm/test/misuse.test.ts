@@ -110,3 +110,28 @@ test("a bulk give that names a borrowed frame, or one to be retired, twice throw
   expect([pmm.useOf(doomed), pmm.useOf(borrowed)]).toEqual(["retired", "free"]);
   pmm.check();
 });
+
+test("a worker that died while it released a run loses nothing of it", () => {
+  const maker = new Pmm({ ranges: [range(0, 159), range(4096, 8192)], workers: 2 });
+  const other = new Pmm({ share: maker.share, worker: 1 });
+  const grant = maker.request({ frames: 40, below: 4096 });
+  if (!grant.ok) throw new Error("The low zone has forty frames");
+  const bits = new Int32Array(maker.share.buffer, maker.share.layout.bits, 16);
+  const before = bits.slice();
+  /* The release stops at its second word: the first one's frames are free, the others bear the mark of the dead worker. */
+  const store = Atomics.or;
+  let words = 0;
+  Atomics.or = ((...args: Parameters<typeof store>) => {
+    if (args[0].byteOffset === maker.share.layout.bits && (words += 1) === 2) throw new Error("dead");
+    return store(...args);
+  }) as typeof store;
+  try {
+    expect(() => other.release(grant.start, 40)).toThrow("dead");
+  } finally {
+    Atomics.or = store;
+  }
+  expect(before).not.toEqual(bits);
+  maker.recover(1);
+  maker.check();
+  expect(maker.stats().freeFrames).toBe(159 + 4096);
+});
