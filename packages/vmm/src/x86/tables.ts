@@ -213,7 +213,7 @@ export class X86Tables implements TranslationTables {
     sink.entry(vpn, this.frame, state | (dirty ? DIRTY : 0));
   }
 
-  /** See {@link LargeLeaves.map} of the ports. */
+  /** See `LargeLeaves.map` of the ports. */
   mapLarge(vpn: Vpn, pfn: Pfn, pages: number, attributes: number, plan: FlushSink): boolean {
     const kept = tablesWithin(pages);
     if (!this.#source.deposit(kept)) return false;
@@ -229,7 +229,7 @@ export class X86Tables implements TranslationTables {
     return true;
   }
 
-  /** See {@link LargeLeaves.split} of the ports. */
+  /** See `LargeLeaves.split` of the ports. */
   splitLarge(vpn: Vpn, plan: FlushSink): void {
     const done = this.#source.splitting(() => splitPage(this.mapper, vpn));
     if (!done.ok)
