@@ -53,7 +53,6 @@ export class TracedProgram {
   readonly trace: PageTrace;
   /** Its regions. */
   readonly layout: TraceLayout;
-  readonly #contents: PageContents;
   readonly #expected: Uint32Array;
   /** Word of each page's latest stamp, or {@link UNTOUCHED}. */
   readonly #latest: Uint16Array;
@@ -78,13 +77,14 @@ export class TracedProgram {
     this.trace = trace;
     const places = placesOf(trace.vpns);
     this.layout = sizes === "2M" ? inUnits(layoutOf(trace, places, true)) : layoutOf(trace, places);
-    this.#contents = contents;
     this.#salt = salt;
     this.#expected = new Uint32Array(trace.vpns.length * PAGE_WORDS);
     this.#latest = new Uint16Array(trace.vpns.length).fill(UNTOUCHED);
     this.#addresses = places.map((vpn) => vpn * PAGE_BYTES);
+    for (let page = 0; page < trace.vpns.length; page++)
+      contents.fill(page, trace.vpns[page]!, this.#expected, page * PAGE_WORDS);
     for (const { stored, firstPage, pages } of this.layout.regions)
-      if (!stored) for (let page = firstPage; page < firstPage + pages; page++) this.#fill(page);
+      if (!stored) this.#latest.fill(0, firstPage, firstPage + pages);
   }
 
   /** Loads checked so far. */
@@ -185,15 +185,9 @@ export class TracedProgram {
     const address = this.#addresses[page]!;
     if (!cpu.store32(address, 0) || !cpu.copyOut(address, this.#pageBytes)) throw this.#killed(page);
     const wasZero = Buffer.compare(this.#pageBytes, ZERO_PAGE) === 0;
-    this.#contents.fill(page, this.trace.vpns[page]!, this.#expected, page * PAGE_WORDS);
     if (!cpu.copyIn(address, this.#expectedBytes(page))) throw this.#killed(page);
     this.#latest[page] = 0;
     if (!wasZero) this.#mismatches++;
-  }
-
-  #fill(page: number): void {
-    this.#contents.fill(page, this.trace.vpns[page]!, this.#expected, page * PAGE_WORDS);
-    this.#latest[page] = 0;
   }
 
   #expectedBytes(page: number): Uint8Array {
