@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
+import { TraceOp } from "@pagewright/heap/trace";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Command } from "commander";
 import { readHeapTrace } from "../heap-trace.ts";
@@ -137,8 +138,9 @@ const NOTHING = { nsPerEvent: null, peakFootprint: 0, overhead: 0, sourceCalls: 
 
 function textOf(name: string, trace: HeapTrace, results: readonly HeapResult[]): string {
   const rows: (string | number)[][] = [
-    ["allocator", "ns/event", "footprint", "overhead", "source calls", "blocks verified", ""],
+    ["allocator", "ns/event", "footprint", "overhead", "source calls", "a million", "blocks verified", ""],
   ];
+  const allocations = trace.op.reduce((count, op) => count + (op === TraceOp.free ? 0 : 1), 0);
   for (const { allocator, nsPerEvent, peakFootprint, overhead, sourceCalls, verifiedBlocks, failed } of results)
     rows.push([
       allocator,
@@ -146,8 +148,10 @@ function textOf(name: string, trace: HeapTrace, results: readonly HeapResult[]):
       grouped(peakFootprint),
       overhead.toFixed(3),
       grouped(sourceCalls),
+      grouped(Math.round((sourceCalls / Math.max(allocations, 1)) * 1e6)),
       grouped(verifiedBlocks),
       failed === null ? "" : `failed: ${failed}`,
     ]);
-  return `${name}: ${grouped(trace.events)} events, at most ${grouped(trace.peakLiveBytes)} bytes live\n\n${textTable(rows)}`;
+  const head = `${name}: ${grouped(trace.events)} events, at most ${grouped(trace.peakLiveBytes)} bytes live`;
+  return `${head}\n\n${textTable(rows)}\n\na million: calls to the source of memory for a million allocations`;
 }
