@@ -5,7 +5,7 @@ import { HeapError } from "./errors.ts";
 
 /** How a buddy heap is built. */
 export interface BuddyOptions {
-  /** Bytes that it manages, a power of two times `minBytes`; taken from the source at once. Its own state grows with the parts that were ever in use. */
+  /** Bytes that it manages, a power of two times `minBytes`; taken from the source at once. */
   readonly bytes: number;
   /** Smallest block, a power of two; 32 by default. */
   readonly minBytes?: number;
@@ -17,8 +17,8 @@ export interface BuddyOptions {
  * Binary buddies: a block of order k has 2^k smallest blocks and starts at a multiple of them; a free block merges with its
  * buddy, whose number differs in one bit.
  *
- * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block of the parts that were ever in use, nothing in the memory itself. An operation takes at
- * most (orders × levels of a set) steps. Blocks are aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
+ * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block up to the last one that was ever in use (arrays for all are made at
+ * once, of which a system commits what is written to), nothing in the memory itself. An operation takes at most (orders × levels of a set) steps. Blocks are aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
  */
 export class Buddy extends BaseAllocator {
   readonly #source: HeapSource;
