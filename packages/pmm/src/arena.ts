@@ -32,6 +32,7 @@ import {
   WORKER_HEADER,
   workerTallies,
   workerWords,
+  ZONE_ROWS,
 } from "./layout.ts";
 import type { Layout } from "./layout.ts";
 import { GROUP_FRAMES } from "./units.ts";
@@ -192,7 +193,7 @@ export class Arena {
   readonly stateWords: Int32Array = NO_WORDS;
   /**
    * Two numbers per page stack, changed on slow paths only: t, so that frames taken = t + the takes in the stack's first word,
-   * and f, so that frames given = frames taken + f + top.
+   * and f, so that frames given = frames taken + f + top. Then rows for what goes through no page stack: see traffic.ts.
    */
   readonly tallies: Float64Array = NO_FLOATS;
   /** Worker areas. */
@@ -260,6 +261,17 @@ export class Arena {
   /** First number of a page stack's tallies. */
   tallyOf(worker: number, stack: number): number {
     return worker * this.workerTallies + stack * 2;
+  }
+
+  /** First number (taken, then given) of a zone's row, 0 to 3, for what goes through no page stack. */
+  zoneTallyOf(worker: number, zone: number, row: number): number {
+    return this.tallyOf(worker, this.layout.geometry.stacks + zone * ZONE_ROWS + row);
+  }
+
+  /** First number (taken, then given) of a colour's row for frames that go through no page stack. */
+  colourTallyOf(worker: number, colour: number): number {
+    const { stacks, nodes } = this.layout.geometry;
+    return this.tallyOf(worker, stacks + nodes.length * 2 * ZONE_ROWS + colour);
   }
 
   /** Says that a worker begins to change blocks and the sums over them, or has done both. See counts.ts. */

@@ -16,6 +16,7 @@ import type { Core } from "./core.ts";
 import { GROUP_BLOCKS, groupOf, groupOfBlock } from "./layout.ts";
 import { useOf } from "./misuse.ts";
 import type { FrameUse } from "./misuse.ts";
+import type { OrderName } from "./traffic.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES } from "./units.ts";
 import type { Pfn } from "./units.ts";
 import type { Zone } from "./zone.ts";
@@ -36,7 +37,22 @@ export interface OrderStats {
   readonly fragmentation: number;
 }
 
-/** Frames of split groups by use, client and colour; frames of whole and handed groups are free and used as they are. */
+/** Frames that are not free, by state. */
+export interface HeldCount {
+  /** Neither free nor retired: taken, granted, isolated or reserved at boot. */
+  used: number;
+  /** Of the used ones, those that are wired: of a wired 2M or 1G page, all. */
+  wired: number;
+  retired: number;
+}
+
+/** Frames by state. */
+export interface FrameCount extends HeldCount {
+  /** Free frames, those on page stacks included. */
+  free: number;
+}
+
+/** Every frame by use, and by state for each zone, node, order, colour and client. */
 export interface Census {
   /** Frames by use; of taken blocks every frame counts. */
   readonly uses: Readonly<Record<FrameUse, number>>;
@@ -44,10 +60,16 @@ export interface Census {
   readonly pinnedFrames: number;
   /** Taken frames that are wired. */
   readonly wiredFrames: number;
-  /** Taken frames by the name of their client, where an owner table is kept. */
-  readonly clients: Readonly<Record<string, number>>;
-  /** Free frames by colour, those on page stacks included; one entry where there is one colour. */
-  readonly freeByColour: readonly number[];
+  /** By name of the zone. */
+  readonly zones: Readonly<Record<string, Readonly<FrameCount>>>;
+  /** By number of the node. */
+  readonly nodes: Readonly<Record<number, Readonly<FrameCount>>>;
+  /** By the size of the whole free or taken page around a frame, or the granted run; frames on their own, retired ones too, are `4K`. */
+  readonly orders: Readonly<Record<OrderName, Readonly<FrameCount>>>;
+  /** By colour; one entry where there is one colour. */
+  readonly colours: readonly Readonly<FrameCount>[];
+  /** By the name of the client that owns taken frames, or was the last to own retired ones; none where no owner table is kept. */
+  readonly clients: Readonly<Record<string, Readonly<HeldCount>>>;
 }
 
 /** What keeps a 2M block from being whole. */
@@ -89,8 +111,52 @@ export function orderStats(core: Core, of: (zone: Zone) => boolean): OrderStats 
 /** Counts every frame. */
 export function censusOf(core: Core): Census {
   const { arena } = core;
-  const { colours } = arena.layout.geometry;
-  const uses: Record<FrameUse, number> = {
+  const colours = Array.from({ length: arena.layout.geometry.colours }, newCount);
+  const orders = { "4K": newCount(), "2M": newCount(), "1G": newCount(), run: newCount() };
+  const byZone = core.zones.map(newCount);
+  const owners = new Map<number, FrameCount>();
+  const uses = newUses();
+  let pinnedFrames = 0;
+  let wiredFrames = 0;
+  core.refresh();
+  const end = Atomics.load(arena.control, GROUPS_USED) * GROUP_FRAMES;
+  for (let frame = 0; frame < end;) {
+    const span = uniformSpan(core, frame);
+    const use = useOf(arena, frame);
+    uses[use] += span;
+    if (use !== "hole") {
+      const flags = isHead(use) ? arena.state[frame]! : 0;
+      const isWired = (flags & WIRED) !== 0;
+      if ((flags & PINNED) !== 0) pinnedFrames += span;
+      if (isWired) wiredFrames += span;
+      const zone = byZone[core.zoneOf(frame).index];
+      if (zone !== undefined) count(zone, use, isWired, span);
+      count(orders[orderOf(use, span)], use, isWired, span);
+      spread(colours, frame, span, use, isWired);
+      const owner = isHead(use) || use === "retired" ? core.tables.ownerOf(frame) : 0;
+      if (owner !== 0) count(ownCount(owners, owner), use, isWired, span);
+    }
+    frame += span;
+  }
+  const zones: Record<string, FrameCount> = {};
+  const nodes: Record<number, FrameCount> = {};
+  for (const zone of core.zones) {
+    const found = byZone[zone.index] ?? newCount();
+    if (zone.presentFrames > 0) zones[zone.name] = found;
+    nodes[zone.node] = sumOf(nodes[zone.node] ?? newCount(), found);
+  }
+  const clients: Record<string, HeldCount> = {};
+  for (const [owner, { used, wired, retired }] of owners)
+    clients[core.clientName(owner) ?? ""] = { used, wired, retired };
+  return { uses, pinnedFrames, wiredFrames, zones, nodes, orders, colours, clients };
+}
+
+function newCount(): FrameCount {
+  return { free: 0, used: 0, wired: 0, retired: 0 };
+}
+
+function newUses(): Record<FrameUse, number> {
+  return {
     hole: 0,
     free: 0,
     stacked: 0,
@@ -105,26 +171,29 @@ export function censusOf(core: Core): Census {
     isolated: 0,
     boot: 0,
   };
-  const clients: Record<string, number> = {};
-  const freeByColour = Array.from({ length: colours }, () => 0);
-  let pinnedFrames = 0;
-  let wiredFrames = 0;
-  const end = Atomics.load(arena.control, GROUPS_USED) * GROUP_FRAMES;
-  for (let frame = 0; frame < end;) {
-    const span = uniformSpan(core, frame);
-    const use = useOf(core.arena, frame);
-    uses[use] += span;
-    if (use === "free" || use === "stacked") spread(freeByColour, frame, span);
-    if (isHead(use)) {
-      const code = arena.state[frame]!;
-      if ((code & PINNED) !== 0) pinnedFrames += span;
-      if ((code & WIRED) !== 0) wiredFrames += span;
-      const owner = core.clientName(core.tables.ownerOf(frame));
-      if (owner !== undefined) clients[owner] = (clients[owner] ?? 0) + span;
-    }
-    frame += span;
-  }
-  return { uses, pinnedFrames, wiredFrames, clients, freeByColour };
+}
+
+function ownCount(owners: Map<number, FrameCount>, owner: number): FrameCount {
+  const known = owners.get(owner) ?? newCount();
+  owners.set(owner, known);
+  return known;
+}
+
+function count(into: FrameCount, use: FrameUse, isWired: boolean, frames: number): void {
+  if (use === "free" || use === "stacked") into.free += frames;
+  else if (use === "retired") into.retired += frames;
+  else into.used += frames;
+  if (isWired) into.wired += frames;
+}
+
+function sumOf(a: FrameCount, b: FrameCount): FrameCount {
+  return { free: a.free + b.free, used: a.used + b.used, wired: a.wired + b.wired, retired: a.retired + b.retired };
+}
+
+/** The size of what a frame is free or used in. */
+function orderOf(use: FrameUse, span: number): OrderName {
+  if (use === "granted") return "run";
+  return span === GROUP_FRAMES ? "1G" : span === BLOCK_FRAMES ? "2M" : "4K";
 }
 
 function isHead(use: FrameUse): boolean {
@@ -138,11 +207,11 @@ function uniformSpan(core: Core, frame: number): number {
   return (frame & 511) === 0 && (mode === WHOLE || mode === HANDED) ? BLOCK_FRAMES : 1;
 }
 
-/** Adds `span` frames from `frame` on to their colours. */
-function spread(byColour: number[], frame: number, span: number): void {
-  const colours = byColour.length;
-  if (span === 1) byColour[frame & (colours - 1)] = (byColour[frame & (colours - 1)] ?? 0) + 1;
-  else for (let colour = 0; colour < colours; colour += 1) byColour[colour] = (byColour[colour] ?? 0) + span / colours;
+/** Counts `span` frames from `frame` on for their colours: a whole page evenly for all. */
+function spread(colours: readonly FrameCount[], frame: number, span: number, use: FrameUse, isWired: boolean): void {
+  const one = colours[frame & (colours.length - 1)];
+  if (span === 1 && one !== undefined) count(one, use, isWired, 1);
+  else for (const colour of colours) count(colour, use, isWired, span / colours.length);
 }
 
 /** What keeps the 2M block around a frame from being whole, ascending; empty if it is whole. */

@@ -1,5 +1,5 @@
 /* One worker's view of the shared state: what all parts of the allocator work with. Not exported from the package. */
-import { Arena, CLIENTS_NAMED, EPOCH, PINNED, RANK_USED, RETIRED } from "./arena.ts";
+import { Arena, CLIENTS_NAMED, EPOCH, RANK_USED, RETIRED } from "./arena.ts";
 import { Blocks } from "./blocks.ts";
 import { settleCounts } from "./counts.ts";
 import { PmmError } from "./errors.ts";
@@ -7,18 +7,15 @@ import type { PmmErrorCode } from "./errors.ts";
 import { misuseOf } from "./misuse.ts";
 import { PageStacks } from "./page-stacks.ts";
 import { Plug } from "./plug.ts";
-import type { FrameHints, PressureLevel, Watermarks } from "./ports.ts";
+import type { PressureLevel, Watermarks } from "./ports.ts";
 import type { PmmShare } from "./share.ts";
 import { claimAny } from "./runs.ts";
 import { freeFrames, stackedFrames } from "./stats.ts";
-import { FrameTables } from "./tables.ts";
+import { CLIENT_LIMIT, FrameTables } from "./tables.ts";
 import { Giver, Taker } from "./taker.ts";
 import type { Pfn } from "./units.ts";
 import { updateSegments, zonesOf } from "./zone.ts";
 import type { Zone } from "./zone.ts";
-
-/** Most clients: owners are 16 bits. */
-const CLIENT_LIMIT = 65_535;
 
 /** The parts that share one worker's view. */
 export class Core {
@@ -52,7 +49,7 @@ export class Core {
     const { arena, blocks, stacks, zones } = this;
     this.taker = new Taker(arena, blocks, stacks, zones, homeNode, share.distances, borrow);
     this.giver = new Giver(this.arena, this.blocks, worker);
-    this.tables = new FrameTables(share.tables);
+    this.tables = new FrameTables(share.tables, worker);
     this.plug = new Plug(this.arena, this.blocks, this.zones, worker);
     share.clients.forEach((name, index) => this.#clients.set(name, index + 1));
   }
@@ -63,25 +60,6 @@ export class Core {
     if (epoch === this.#epoch) return;
     this.#epoch = epoch;
     updateSegments(this.arena, this.zones);
-  }
-
-  /** Counts a take of a block or a borrowed frame; those off a page stack are counted there. */
-  noteTaken(frame: number, wishes: FrameHints): void {
-    if (wishes.order === 0 && !this.isLow(frame)) return;
-    const at = this.#tallyOf(frame, wishes.movable === 0 ? PINNED : 0);
-    const frames = 2 ** wishes.order;
-    this.arena.tallies[at]! += frames;
-    this.arena.tallies[at + 1]! -= frames;
-  }
-
-  /** Counts frames that were given back, but to no page stack. */
-  noteGiven(frame: number, frames: number): void {
-    this.arena.tallies[this.#tallyOf(frame, 0) + 1]! += frames;
-  }
-
-  #tallyOf(frame: number, kind: number): number {
-    const stack = (this.arena.nodeIndexOf(frame) * 2 + kind) * this.arena.layout.geometry.colours;
-    return this.arena.tallyOf(this.worker, stack);
   }
 
   /** True for dense frames of the low zone. */
@@ -161,6 +139,17 @@ export class Core {
     if (number > CLIENT_LIMIT) throw new PmmError("no-table", `There is room for ${CLIENT_LIMIT} clients`);
     this.#clients.set(name, number);
     return number;
+  }
+
+  /** Every client by name and number, those that other workers named included; none where no owner table is kept. */
+  clientNumbers(): [name: string, client: number][] {
+    const clients = this.tables.hasOwners
+      ? this.share.clients.length + Atomics.load(this.arena.control, CLIENTS_NAMED)
+      : 0;
+    return Array.from({ length: Math.min(clients, CLIENT_LIMIT) }, (_, index) => [
+      this.clientName(index + 1) ?? "",
+      index + 1,
+    ]);
   }
 
   /** The name of a client number, undefined for 0. */

@@ -17,6 +17,7 @@ import {
 import type { Core } from "./core.ts";
 import { claimRun } from "./runs.ts";
 import { retireFrame } from "./retirement.ts";
+import { noteFrameGiven, notePageGiven } from "./traffic.ts";
 import { BLOCK_FRAMES, GROUP_FRAMES, ORDER_1G, ORDER_2M } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
@@ -37,16 +38,13 @@ export function giveSlow(core: Core, pfn: Pfn, frame: number, order: number): nu
   if (core.tables.countOf(frame) > 1) {
     throw core.error("counted", `The frame has ${core.tables.countOf(frame)} users`, pfn, frame);
   }
-  if (kind === TAKEN_DOOMED) {
-    core.setRetired(frame);
-    return -1;
-  }
-  if ((code & LEAVING) !== 0) {
-    core.arena.state[frame] = ISOLATED;
-    return -1;
-  }
-  if (kind === TAKEN) return code;
-  core.giver.putOne(frame, core.zoneOf(frame));
+  core.tables.countGiven(core.tables.ownerOf(frame), 1);
+  const leaves = (code & LEAVING) !== 0;
+  if (kind === TAKEN && !leaves) return code;
+  noteFrameGiven(core, frame);
+  if (kind === TAKEN_DOOMED) core.setRetired(frame);
+  else if (leaves) core.arena.state[frame] = ISOLATED;
+  else core.giver.putOne(frame, core.zoneOf(frame));
   return -1;
 }
 
@@ -62,8 +60,11 @@ function giveLarge(core: Core, pfn: Pfn, frame: number, code: number, order: num
   const isLeaving = (code & LEAVING) !== 0;
   const dying = isLeaving ? doomedInside(core, frame, isBlock ? BLOCK_FRAMES : GROUP_FRAMES) : NO_FRAMES;
   const zone = core.zoneOf(frame);
+  const owner = core.tables.ownerOf(frame);
   const given = isBlock ? core.giver.giveBlock(frame, zone) : core.giver.giveGroup(frame, zone);
   if (!given) throw core.error("double-free", "The block was given back by two workers at once", pfn, frame);
+  core.tables.countGiven(owner, isBlock ? BLOCK_FRAMES : GROUP_FRAMES);
+  notePageGiven(core, frame, order);
   if (isDoomed) retireFrame(core, frame);
   for (const inner of dying) retireFrame(core, inner);
   const isolates = isBlock && isLeaving && !isDoomed && dying.length === 0;
@@ -123,6 +124,7 @@ export function giveListed(
     const code = state[frame]!;
     if ((code & ~PINNED) === GIVING) {
       state[frame] = code - GIVING + TAKEN;
+      core.tables.countGiven(core.tables.ownerOf(frame), 1);
       push(frame, code - GIVING + TAKEN);
     } else {
       giveSlow(core, frames[i]!, frame, 0);

@@ -123,9 +123,13 @@ export function workerWords(geometry: Geometry): number {
   return (Math.ceil((WORKER_HEADER + geometry.stacks * stackWords(geometry)) / LINE_WORDS) + 1) * LINE_WORDS;
 }
 
-/** Numbers of one worker's tallies, two per page stack, on cache lines of their own as well. */
+/** Rows of a zone's tallies for what goes through no page stack: frames one by one, 2M blocks, 1G groups, runs. */
+export const ZONE_ROWS = 4;
+
+/** Numbers of one worker's tallies, two per page stack, row of a zone and colour (see traffic.ts), on cache lines of their own as well. */
 export function workerTallies(geometry: Geometry): number {
-  return (Math.ceil((geometry.stacks * 2) / (LINE_WORDS / 2)) + 1) * (LINE_WORDS / 2);
+  const rows = geometry.stacks + geometry.nodes.length * 2 * ZONE_ROWS + geometry.colours;
+  return (Math.ceil((rows * 2) / (LINE_WORDS / 2)) + 1) * (LINE_WORDS / 2);
 }
 
 /** Hint maps: one per worker and kind for partial blocks, one for whole blocks; two over groups. */

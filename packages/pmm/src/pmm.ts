@@ -16,6 +16,7 @@ import type { PmmOptions } from "./set-up.ts";
 import type { PmmShare } from "./share.ts";
 import { PmmService } from "./service.ts";
 import { NO_WISHES } from "./taker.ts";
+import { noteTaken } from "./traffic.ts";
 import { NO_FRAME } from "./units.ts";
 import type { Pfn } from "./units.ts";
 
@@ -192,8 +193,8 @@ export class Pmm extends PmmService implements FrameSource {
     core.refresh();
     const frame = core.taker.take(wishes);
     if (frame < 0) return NO_FRAME;
-    core.noteTaken(frame, wishes);
     core.tables.taken(frame, wishes.owner ?? 0);
+    noteTaken(core, frame, wishes);
     return core.arena.pfnOf(frame);
   }
 
@@ -201,7 +202,6 @@ export class Pmm extends PmmService implements FrameSource {
     const frame = this.core.arena.frameOf(pfn);
     const code = giveSlow(this.core, pfn, frame, order);
     if (code >= 0) this.#push(frame, code);
-    else this.core.noteGiven(frame, 1 << order);
   }
 }
 

@@ -8,6 +8,7 @@ import { cheapestRun } from "./cheapest-run.ts";
 import type { Grant, Refusal, SpecialRequest } from "./ports.ts";
 import { claimRun, findRun, putRun, stretchesOf } from "./runs.ts";
 import type { RunWish, Stretch } from "./runs.ts";
+import { noteGranted, noteReleased } from "./traffic.ts";
 import { PFN_LIMIT } from "./units.ts";
 import type { Pfn } from "./units.ts";
 import type { Zone } from "./zone.ts";
@@ -37,7 +38,9 @@ export function requestRun(core: Core, request: SpecialRequest): Grant | Refusal
   for (let turn = 0; turn < 2; turn += 1) {
     for (const { zone, stretch } of places) {
       const start = grantIn(core, zone, stretch, wish);
-      if (start >= 0) return { ok: true, start: start + stretch.base, frames: wish.frames };
+      if (start < 0) continue;
+      noteGranted(core, start, wish.frames);
+      return { ok: true, start: start + stretch.base, frames: wish.frames };
     }
     if (!mayDrain || core.drainAll() === 0) break;
   }
@@ -67,9 +70,10 @@ function refusal(core: Core, places: readonly Place[], wish: RunWish): Refusal {
 }
 
 /** What a plan of a refusal is for: its isolated frames become a granted run. */
-function grantEmptied(from: number, to: number, { arena }: Core): void {
-  arena.state.fill(GRANT_BODY, from, to);
-  arena.state[from] = GRANT_HEAD;
+function grantEmptied(from: number, to: number, core: Core): void {
+  core.arena.state.fill(GRANT_BODY, from, to);
+  core.arena.state[from] = GRANT_HEAD;
+  noteGranted(core, from, to - from);
 }
 
 /** The longest run of RAM in a stretch, retired frames included. Cost: O(frames), by a native search. */
@@ -98,6 +102,7 @@ export function releaseRun(core: Core, start: Pfn, frames: number): void {
     throw core.error("wrong-order", "The granted run has another length", start, from);
   }
   const zone = core.zoneOf(from);
+  noteReleased(core, from, frames);
   for (let at = from; at < from + frames;) {
     if ((state[at]! & LEAVING) !== 0) {
       core.setRetired(at);

@@ -32,6 +32,8 @@ import type { Retirement } from "./retirement.ts";
 import type { PmmShare } from "./share.ts";
 import { freeFrames, rankStats, statsOf, totalFrames } from "./stats.ts";
 import type { PmmStats, RankStats } from "./stats.ts";
+import { trafficOf } from "./traffic.ts";
+import type { Traffic } from "./traffic.ts";
 import type { Pfn } from "./units.ts";
 import { addUsers, setOwner, unwire, wire } from "./wiring.ts";
 
@@ -82,17 +84,22 @@ export class PmmService implements SpecialFrames, FramePressure {
     return this.core.levelOf(zone);
   }
 
-  /** A snapshot: frames by zone and state, bytes of state. Cost: O(workers × nodes). */
+  /** A snapshot: frames by zone, node and state, bytes of state. Cost: O(workers × page stacks). */
   stats(): PmmStats {
     return statsOf(this.core);
   }
 
-  /** Free and used memory by order, of all zones or one. Cost: O(blocks). */
-  orders(zone?: string): OrderStats {
-    return orderStats(this.core, (each) => zone === undefined || each.name === zone);
+  /** Frames taken and given since the start, by zone, node, order, colour and client; `Rates` makes them rates. Nothing is walked. */
+  traffic(): Traffic {
+    return trafficOf(this.core);
   }
 
-  /** Every frame by use, client and colour. Cost: O(frames). */
+  /** Free and used memory by order, and how fragmented it is: of everything, of a zone by its name, or of a node by its number. Cost: O(blocks). */
+  orders(of?: string | number): OrderStats {
+    return orderStats(this.core, ({ name, node }) => of === undefined || of === (typeof of === "string" ? name : node));
+  }
+
+  /** Every frame by use; free, used, wired and retired by zone, node, order, colour and client. Cost: O(frames) of split groups. */
   census(): Census {
     return censusOf(this.core);
   }

@@ -84,7 +84,7 @@ export function newShare(options: PmmOptions): PmmShare {
     ranked: options.ranked ?? ranks.size > 1,
   });
   const layout = layoutOf(geometry);
-  const tables = tableBuffers(geometry.groups, shared, options.tables ?? {});
+  const tables = tableBuffers(geometry.groups, geometry.workers, shared, options.tables ?? {});
   options.boot?.takeForState(stateFrames(layout.bytes));
   const buffer = shared ? new SharedArrayBuffer(layout.bytes) : new ArrayBuffer(layout.bytes);
   const arena = new Arena(layout, buffer);

@@ -1,13 +1,13 @@
 /* Snapshots: frames by zone and state. Units are in the names; all counts are frames. */
 import { countOf, GROUP_SPLIT, GROUP_WHOLE } from "./arena.ts";
-import { groupOfBlock, TOP_BITS, TOP_MASK } from "./layout.ts";
+import { groupOfBlock } from "./layout.ts";
 import type { Core } from "./core.ts";
 import { settleCounts, usedIn } from "./counts.ts";
+import { zoneTraffic } from "./traffic.ts";
 import { BLOCK_FRAMES } from "./units.ts";
 
-/** Frames of one zone, by state. */
-export interface ZoneStats {
-  readonly name: string;
+/** Frames of a zone or node, by state; `census` says how many are wired. */
+export interface FrameSums {
   readonly node: number;
   /** Frames that are there, retired ones included. */
   readonly frames: number;
@@ -18,10 +18,15 @@ export interface ZoneStats {
   /** Neither free nor retired: taken, granted, isolated or reserved at boot. */
   readonly usedFrames: number;
   readonly retiredFrames: number;
-  /** Frames taken since the start, of all workers. */
+  /** Frames taken since the start, by all workers. */
   readonly takenFrames: number;
-  /** Frames given back since the start, of all workers. */
+  /** Frames given back since the start, by all workers. */
   readonly givenFrames: number;
+}
+
+/** Frames of one zone. */
+export interface ZoneStats extends FrameSums {
+  readonly name: string;
 }
 
 /** One power rank. */
@@ -47,6 +52,8 @@ export interface PmmStats {
   readonly tableBytes: number;
   /** The zones that have frames. */
   readonly zones: readonly ZoneStats[];
+  /** The nodes that have frames, each the sum of its zones, ascending. */
+  readonly nodes: readonly FrameSums[];
 }
 
 /** Frames on the page stacks of a node, of all workers. */
@@ -61,22 +68,6 @@ export function stackedFrames(core: Core, node: number): number {
     }
   }
   return held;
-}
-
-/** Frames taken (column 0) or given (1) through all page stacks of a node. */
-function tallied(core: Core, node: number, column: number): number {
-  const { geometry } = core.arena.layout;
-  const perNode = 2 * geometry.colours;
-  let sum = 0;
-  for (let worker = 0; worker < geometry.workers; worker += 1) {
-    for (let stack = node * perNode; stack < (node + 1) * perNode; stack += 1) {
-      const at = core.arena.tallyOf(worker, stack);
-      const word = core.arena.workers[core.arena.stackOf(worker, stack)]!;
-      sum += core.arena.tallies[at]! + (word >>> TOP_BITS);
-      if (column === 1) sum += core.arena.tallies[at + 1]! + (word & TOP_MASK);
-    }
-  }
-  return sum;
 }
 
 /** Use per power rank. */
@@ -132,26 +123,52 @@ export function statsOf(core: Core): PmmStats {
     if (frames === 0) continue;
     const stacked = zone.isLow ? 0 : stackedFrames(core, zone.index);
     const free = zone.depotFrames + stacked;
+    const retired = zone.retiredFrames;
+    const [takenFrames, givenFrames] = zoneTraffic(core, zone);
     zones.push({
       name: zone.name,
       node: zone.node,
       frames,
       freeFrames: free,
       stackedFrames: stacked,
-      usedFrames: frames - free - zone.retiredFrames,
-      retiredFrames: zone.retiredFrames,
-      takenFrames: zone.isLow ? 0 : tallied(core, zone.index, 0),
-      givenFrames: zone.isLow ? 0 : tallied(core, zone.index, 1),
+      usedFrames: frames - free - retired,
+      retiredFrames: retired,
+      takenFrames,
+      givenFrames,
     });
   }
-  const sum = (of: (zone: ZoneStats) => number): number => zones.reduce((total, zone) => total + of(zone), 0);
+  const nodes = core.arena.layout.geometry.nodes
+    .map((node) =>
+      sumOf(
+        node,
+        zones.filter((zone) => zone.node === node),
+      ),
+    )
+    .filter(({ frames }) => frames > 0);
+  const { frames, freeFrames, usedFrames, retiredFrames } = sumOf(-1, zones);
   return {
-    totalFrames: sum((zone) => zone.frames),
-    freeFrames: sum((zone) => zone.freeFrames),
-    usedFrames: sum((zone) => zone.usedFrames),
-    retiredFrames: sum((zone) => zone.retiredFrames),
+    totalFrames: frames,
+    freeFrames,
+    usedFrames,
+    retiredFrames,
     stateBytes: core.arena.layout.bytes,
     tableBytes: core.tables.bytes,
     zones,
+    nodes,
+  };
+}
+
+/** Zones added up. */
+function sumOf(node: number, zones: readonly ZoneStats[]): FrameSums {
+  const sum = (of: (zone: ZoneStats) => number): number => zones.reduce((total, zone) => total + of(zone), 0);
+  return {
+    node,
+    frames: sum((zone) => zone.frames),
+    freeFrames: sum((zone) => zone.freeFrames),
+    stackedFrames: sum((zone) => zone.stackedFrames),
+    usedFrames: sum((zone) => zone.usedFrames),
+    retiredFrames: sum((zone) => zone.retiredFrames),
+    takenFrames: sum((zone) => zone.takenFrames),
+    givenFrames: sum((zone) => zone.givenFrames),
   };
 }

@@ -1,13 +1,19 @@
 /*
  * Optional facts about frames in use, each a table of its own beside the state: owner (2 bytes per frame) and count
- * (4 bytes per frame). They say nothing about free frames.
+ * (4 bytes per frame). They say nothing about free frames. With the owners goes the traffic of clients: frames taken and given,
+ * 16 bytes per client number and worker (1 MiB per worker, committed by the engine as far as it is used).
  */
 import { PmmError } from "./errors.ts";
 import { GROUP_FRAMES } from "./units.ts";
 
+/** Most clients: owners are 16 bits. */
+export const CLIENT_LIMIT = 65_535;
+/** Numbers of one worker's traffic: taken and given per client number, 0 (nobody in particular) included. */
+const TRAFFIC_NUMBERS: number = 2 * (CLIENT_LIMIT + 1);
+
 /** Which tables to keep. */
 export interface TableOptions {
-  /** Remember which client owns each frame: 2 bytes per frame. */
+  /** Remember which client owns each frame, and count what clients take and give: 2 bytes per frame, 1 MiB per worker. */
   readonly owners?: boolean;
   /** Count the users of each frame: 4 bytes per frame. */
   readonly counts?: boolean;
@@ -17,14 +23,17 @@ export interface TableOptions {
 export interface TableBuffers {
   readonly owners: ArrayBufferLike | null;
   readonly counts: ArrayBufferLike | null;
+  /** Frames taken and given per client and worker; kept with the owners. */
+  readonly traffic: ArrayBufferLike | null;
 }
 
-/** Makes the buffers for `groups` dense groups. */
-export function tableBuffers(groups: number, shared: boolean, options: TableOptions): TableBuffers {
+/** Makes the buffers for `groups` dense groups and as many `workers`. */
+export function tableBuffers(groups: number, workers: number, shared: boolean, options: TableOptions): TableBuffers {
   const make = (bytes: number): ArrayBufferLike => (shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes));
   return {
     owners: options.owners === true ? make(groups * GROUP_FRAMES * 2) : null,
     counts: options.counts === true ? make(groups * GROUP_FRAMES * 4) : null,
+    traffic: options.owners === true ? make(workers * TRAFFIC_NUMBERS * 8) : null,
   };
 }
 
@@ -33,9 +42,15 @@ export class FrameTables {
   readonly #owners: Uint16Array | null;
   readonly #counts: Int32Array | null;
 
-  constructor(buffers: TableBuffers) {
+  /** Every worker's numbers, and where this worker's begin: each changes only its own, without atomics. */
+  readonly #traffic: Float64Array | null;
+  readonly #own: number;
+
+  constructor(buffers: TableBuffers, worker: number) {
     this.#owners = buffers.owners === null ? null : new Uint16Array(buffers.owners);
     this.#counts = buffers.counts === null ? null : new Int32Array(buffers.counts);
+    this.#traffic = buffers.traffic === null ? null : new Float64Array(buffers.traffic);
+    this.#own = worker * TRAFFIC_NUMBERS;
   }
 
   /** True when the owner table is kept. */
@@ -48,9 +63,9 @@ export class FrameTables {
     return this.#owners !== null || this.#counts !== null;
   }
 
-  /** Bytes of both tables. */
+  /** Bytes of all tables. */
   get bytes(): number {
-    return (this.#owners?.byteLength ?? 0) + (this.#counts?.byteLength ?? 0);
+    return (this.#owners?.byteLength ?? 0) + (this.#counts?.byteLength ?? 0) + (this.#traffic?.byteLength ?? 0);
   }
 
   /** Notes a frame that was just taken: one user, this owner. */
@@ -62,6 +77,27 @@ export class FrameTables {
   /** The client that owns the frame, 0 for nobody in particular or where no table is kept. */
   ownerOf(frame: number): number {
     return this.#owners === null ? 0 : this.#owners[frame]!;
+  }
+
+  /** Counts frames that a client took. */
+  countTaken(client: number, frames: number): void {
+    if (this.#traffic !== null) this.#traffic[this.#own + client * 2]! += frames;
+  }
+
+  /** Counts frames given back that a client owned. */
+  countGiven(client: number, frames: number): void {
+    if (this.#traffic !== null) this.#traffic[this.#own + client * 2 + 1]! += frames;
+  }
+
+  /** Frames that a client took, frames of it that were given back, by all workers. */
+  trafficOf(client: number): [taken: number, given: number] {
+    let taken = 0;
+    let given = 0;
+    for (let at = client * 2; this.#traffic !== null && at < this.#traffic.length; at += TRAFFIC_NUMBERS) {
+      taken += this.#traffic[at]!;
+      given += this.#traffic[at + 1]!;
+    }
+    return [taken, given];
   }
 
   /** Hands a frame over to another client. */

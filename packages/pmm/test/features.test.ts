@@ -84,7 +84,7 @@ test("colours: exact, round robin, and whatever is left", () => {
   expect(pmm.take({ ...any, colour: 5 })).toBe(NO_FRAME);
   const robin = Array.from({ length: 4 }, () => pmm.take({ ...any, colour: -2 }) & 15);
   expect(new Set(robin).size).toBe(4);
-  expect(pmm.census().freeByColour[5]).toBe(0);
+  expect(pmm.census().colours[5]).toEqual({ free: 0, used: 128, wired: 0, retired: 0 });
   expect(exhaust(pmm)).toBe(2048 - 128 - 4);
 });
 
@@ -310,14 +310,17 @@ test("statistics say who has what, how fast, and why a block is not whole", () =
   const disk = pmm.take({ ...any, owner: pmm.client("disk"), movable: 0 });
   for (let i = 0; i < 9; i += 1) pmm.take({ ...any, owner: pmm.client("net") });
   now = 2000;
-  expect(rates.read()).toEqual([{ zone: "normal", takenPerSecond: 5, givenPerSecond: 0 }]);
+  expect(rates.read().zones).toEqual([{ name: "normal", takenPerSecond: 5, givenPerSecond: 0 }]);
   const more = new Float64Array(600);
   pmm.takeMany(more, 600);
   pmm.giveMany(more, 600);
   pmm.give(pmm.take({ ...any, order: ORDER_2M }), ORDER_2M);
   now = 4000;
-  expect(rates.read()).toEqual([{ zone: "normal", takenPerSecond: 556, givenPerSecond: 556 }]);
-  expect(pmm.census().clients).toEqual({ disk: 1, net: 9 });
+  expect(rates.read().zones).toEqual([{ name: "normal", takenPerSecond: 556, givenPerSecond: 556 }]);
+  expect(pmm.census().clients).toEqual({
+    disk: { used: 1, wired: 0, retired: 0 },
+    net: { used: 9, wired: 0, retired: 0 },
+  });
   expect(pmm.census().pinnedFrames).toBe(1);
   const mine = pmm.obstacles(disk).filter(({ use }) => use === "taken");
   expect(mine).toContainEqual({ pfn: disk, use: "taken", owner: "disk", movable: false });
