@@ -28,7 +28,9 @@ const NATIVE: Readonly<Record<string, string>> = {
   "native jemalloc": "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
 };
 
-const folder = process.argv[2] ?? join(process.env["PAGEWRIGHT_INPUTS"] ?? ".", "heap-traces");
+const folder =
+  process.argv.slice(2).find((word) => !word.startsWith("--"))
+  ?? join(process.env["PAGEWRIGHT_INPUTS"] ?? ".", "heap-traces");
 const isJson = process.argv.includes("--json");
 const scratch = mkdtempSync(join(tmpdir(), "pagewright-bench-"));
 const program = join(scratch, "replay");
