@@ -1,10 +1,11 @@
 /**
  * The virtual memory manager: one per memory. It makes spaces and objects, and owns what they share.
  */
+import { checkManager } from "./check.ts";
 import { CommitAccount, type CommitPolicy } from "./commit.ts";
 import { Core } from "./core.ts";
 import { ManualClock, SeededRandom } from "./environment.ts";
-import { VmmError, invariant } from "./errors.ts";
+import { VmmError } from "./errors.ts";
 import { AnonymousObject } from "./objects/anonymous-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import { FileObject } from "./objects/file-object.ts";
@@ -22,7 +23,6 @@ import { Background } from "./pressure/background.ts";
 import type { OutOfMemoryHandler } from "./pressure/last-resort.ts";
 import type { MemoryPressure } from "./pressure/memory-pressure.ts";
 import type { OutOfMemoryChoice, OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
-import { PAGE_OBJECT } from "./pages/pages.ts";
 import type {
   AddressSpaceSwitch,
   AsyncBackingStore,
@@ -50,7 +50,6 @@ import { SpaceGroups } from "./reclaim/space-groups.ts";
 import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
-import { GUARD_PAGE } from "./space/sheet.ts";
 import { AddressSpace } from "./space/space.ts";
 import { RateMeter, type Rates } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
@@ -412,95 +411,13 @@ export class Vmm {
 
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
-    const { core } = this;
-    const { pages } = core;
-    core.policy.check();
-    core.swap?.check();
-    core.frameMap.check();
-    core.mappings.check();
-    core.sharing.check();
-    core.quarantine?.check();
-    core.idleness.check();
-    core.refaults.check();
-    core.prefetcher.check();
-    core.parting.check();
-    core.balancer?.check();
-    core.pressure.check();
-    core.reserve?.check();
-    for (const object of core.objects.values()) object.pages.check();
-    this.commit.check(this.#promised());
-    const refs = new Int32Array(pages.capacity);
-    let mapped = 0;
-    for (const space of core.spaces.values()) {
-      space.check();
-      space.sheets.forEach(space.low, space.high, (sheet, base) => {
-        if (sheet.space !== space) return;
-        mapped += sheet.mapped;
-        for (let at = 0; at < TABLE_PAGES; at++) {
-          const page = sheet.anons[at]!;
-          if (page >= 0) refs[page] = refs[page]! + 1;
-          invariant(page >= GUARD_PAGE, "A sheet names a page that cannot be.", { vpn: base + at });
-        }
-      });
-    }
-    for (const object of core.objects.values())
-      object.pages.forEach(0, Number.MAX_SAFE_INTEGER, (page, index) => {
-        refs[page] = refs[page]! + 1;
-        invariant(
-          pages.has(page, PAGE_OBJECT) && pages.index[page] === index,
-          "An object's page does not know its place.",
-          { page },
-        );
-      });
-    invariant(mapped === core.mappings.count, "Sheets and reverse mappings count differently.", { mapped });
-    this.#checkPages(refs);
+    checkManager(this.core, this.commit);
   }
 
   #groups(): SpaceGroups {
     const { groups } = this.core;
     if (groups === null) throw new VmmError("bad-argument", "Shares need the option `fairness`.", {});
     return groups;
-  }
-
-  /** Pages of all regions that count against the commit limit. */
-  #promised(): number {
-    let pages = 0;
-    for (const space of this.core.spaces.values())
-      for (const region of space.regions.within(space.low, space.high)) if (region.accounted) pages += region.pages;
-    return pages;
-  }
-
-  #checkPages(refs: Int32Array): void {
-    const { core } = this;
-    const { pages, mappings } = core;
-    let resident = 0;
-    for (let page = 0; page < pages.capacity; page++) {
-      const orphan = pages.refs[page] === 0 && pages.pins[page]! > 0;
-      invariant(pages.refs[page] === refs[page], "A page's references are wrong.", {
-        page,
-        refs: pages.refs[page]!,
-        counted: refs[page]!,
-      });
-      if (pages.refs[page] === 0 && !orphan) continue;
-      const pfn = pages.pfn[page]!;
-      invariant(pages.holds[page]! >= pages.pins[page]!, "A page has more pins than holds.", { page });
-      if (pfn >= 0) {
-        resident++;
-        invariant(core.frameMap.pageAt(pfn) === page, "A frame does not know its page.", { page, pfn });
-      } else {
-        invariant(mappings.first(page) < 0, "A page without a frame is mapped.", { page });
-        invariant(pages.holds[page] === 0, "A held page has no frame.", { page });
-      }
-      for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
-        const sheet = core.sheets.get(mappings.sheetOf(at));
-        const vpn = sheet.base + mappings.entryOf(at);
-        invariant(sheet.space.tables.query(vpn) !== 0, "A reverse mapping leads to no translation.", { page, vpn });
-        invariant(sheet.space.tables.frame === pfn, "A translation leads to another page's frame.", { page, vpn });
-      }
-      const reference = pages.swap[page]!;
-      invariant(reference < 0 || core.swap?.holds(reference) === true, "A page's copy in swap is gone.", { page });
-    }
-    invariant(resident === core.frameMap.count, "The frame map counts wrongly.", { resident });
   }
 }
 
