@@ -35,18 +35,20 @@ const pmm = new Pmm({
 });
 const large = { order: 9, node: -1, colour: -1, movable: 1 };
 
+function popAndPush(n: number): number {
+  let sum = 0;
+  for (let i = 0; i < n; i += 1) {
+    const frame = bare.pop();
+    sum += frame;
+    bare.push(frame);
+  }
+  return sum;
+}
+
 /** Up and down by one frame, by 16, by 1000 (which refills and drains), and 2M blocks. */
 const patterns: Record<string, { bare: (n: number) => number; pmm: (n: number) => number }> = {
   one: {
-    bare: (n) => {
-      let sum = 0;
-      for (let i = 0; i < n; i += 1) {
-        const frame = bare.pop();
-        sum += frame;
-        bare.push(frame);
-      }
-      return sum;
-    },
+    bare: popAndPush,
     pmm: (n) => {
       let sum = 0;
       for (let i = 0; i < n; i += 1) {
@@ -90,15 +92,7 @@ const patterns: Record<string, { bare: (n: number) => number; pmm: (n: number) =
     },
   },
   block2M: {
-    bare: (n) => {
-      let sum = 0;
-      for (let i = 0; i < n; i += 1) {
-        const frame = bare.pop();
-        sum += frame;
-        bare.push(frame);
-      }
-      return sum;
-    },
+    bare: popAndPush,
     pmm: (n) => {
       let sum = 0;
       for (let i = 0; i < n; i += 1) {
