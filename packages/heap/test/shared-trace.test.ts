@@ -17,7 +17,10 @@ function shared<Numbers extends Uint8Array | Uint32Array>(from: Numbers): Number
 }
 
 withInputs("a program of three threads on the shared heap, a worker for each", (dir) => {
-  test.each([["as recorded", 0]])(
+  test.each([
+    ["as recorded", 0],
+    ["each block freed by another thread than took it", 1],
+  ])(
     "blocks keep their contents and none is lost: %s",
     async (_name, shift) => {
       const trace = decodeHeapTrace(gunzipSync(readFileSync(join(dir, "heap-traces/git-repack-2t.bin.gz"))));
@@ -38,13 +41,14 @@ withInputs("a program of three threads on the shared heap, a worker for each", (
         done,
         addresses,
         sizes,
+        positions: new Int32Array(new SharedArrayBuffer(trace.threads * 4)),
       };
       const numbers = Uint32Array.from({ length: trace.events }, (_, event) => event);
       const crew = Array.from({ length: trace.threads }, (_, thread) => {
         const workerOf = (event: number): number =>
           (trace.thread[event]! + (trace.op[event] === TraceOp.free ? shift : 0)) % trace.threads;
         const events = numbers.filter((event) => workerOf(event) === thread);
-        const whole: TraceJob = { ...job, events };
+        const whole: TraceJob = { ...job, events, me: thread };
         return spawnTs(new URL("./shared-trace.worker.ts", import.meta.url), whole);
       });
       const results = await Promise.all(

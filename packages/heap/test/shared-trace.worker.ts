@@ -18,9 +18,18 @@ export interface TraceJob {
   readonly sizes: Int32Array;
   /** Numbers of this worker's events. */
   readonly events: Uint32Array;
+  /** By worker: the event that it is at. */
+  readonly positions: Int32Array;
+  /** This worker. */
+  readonly me: number;
 }
 
-const { buffer, op, id, size, log2align, turn, done, addresses, sizes, events } = workerData as TraceJob;
+/** A worker is at most so many events ahead of the others: as in the program, whose threads wait for each other. */
+const LEAD = 4096;
+/** How often a worker looks where the others are. */
+const LOOK = 64;
+
+const { buffer, op, id, size, log2align, turn, done, addresses, sizes, events, positions, me } = workerData as TraceJob;
 const heap = SharedHeap.attach(buffer);
 const bytes = new Uint8Array(buffer);
 let failures = 0;
@@ -31,6 +40,10 @@ function holds(object: number, from: number, to: number): boolean {
   const address = addresses[object]!;
   for (let at = address + from; at < address + to; at++) if (bytes[at]! !== (object & 255)) return false;
   return true;
+}
+
+function slowest(): number {
+  return positions.reduce((least, _, worker) => Math.min(least, Atomics.load(positions, worker)), Infinity);
 }
 
 function replay(event: number): void {
@@ -56,7 +69,12 @@ function replay(event: number): void {
   Atomics.store(done, object, turn[event] + 1);
 }
 
-for (const event of events) replay(event);
+events.forEach((event, at) => {
+  Atomics.store(positions, me, event);
+  if (at % LOOK === 0) while (event - slowest() > LEAD) heap.flush();
+  replay(event);
+});
+Atomics.store(positions, me, 2 ** 31 - 1);
 heap.flush();
 parentPort?.postMessage({ failures, handedOver });
 parentPort?.once("message", () => {
