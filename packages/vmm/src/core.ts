@@ -6,6 +6,7 @@
  * the decision already made.
  */
 import { Change, Marker } from "./change.ts";
+import type { CoreParts } from "./core-parts.ts";
 import { VmmError } from "./errors.ts";
 import type { FlushPlan, PlanTarget } from "./flush-plan.ts";
 import { FrameKeeper } from "./frames/frame-keeper.ts";
@@ -32,9 +33,8 @@ import { SheetRegistry, type Sheet } from "./space/sheet.ts";
 import { TableSharing } from "./space/table-sharing.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
 import type { FrameReserve } from "./frames/frame-reserve.ts";
-import { LastResort, type OutOfMemoryHandler } from "./pressure/last-resort.ts";
+import { LastResort } from "./pressure/last-resort.ts";
 import { MemoryPressure } from "./pressure/memory-pressure.ts";
-import type { OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
 import { IdleTracker } from "./reclaim/idle-tracker.ts";
 import { Prefetcher } from "./reclaim/prefetcher.ts";
 import { Purgeable } from "./reclaim/purgeable.ts";
@@ -47,48 +47,6 @@ import { Swapper } from "./swap/swapper.ts";
 import { Parting } from "./tlb/parting.ts";
 import type { Balancer } from "./numa/balancer.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
-
-/** The ports and limits that a core is made of. */
-export interface CoreParts {
-  /** Where frames come from. */
-  readonly frames: FrameSource;
-  /** How their bytes are reached. */
-  readonly window: FrameWindow;
-  /** Tables of spaces. */
-  readonly tables: TranslationSystem;
-  /** Invalidation; null where nothing caches translations. */
-  readonly tlb: TlbControl | null;
-  /** Which page leaves. */
-  readonly policy: ReplacementPolicy;
-  /** Groups of spaces whose policy that is; null: spaces are not told apart. */
-  readonly groups: SpaceGroups | null;
-  /** Where pages without a file go; null: nowhere. */
-  readonly swap: SwapSpace | null;
-  /** Most frames that hold pages at once. */
-  readonly residentLimit: number;
-  /** Pages that are expected to be in frames at once: what the policy is sized for. */
-  readonly policyFrames: number;
-  /** Time. */
-  readonly clock: Clock;
-  /** Placement of regions. */
-  readonly random: Random;
-  /** Who may run at yield points; null: nobody. */
-  readonly interleaving: Interleaving | null;
-  /** How full the frame source is; null: unknown. */
-  readonly framePressure: FramePressure | null;
-  /** Memory types of physical ranges; null: nothing caches. */
-  readonly memoryTypes: MemoryTypes | null;
-  /** Pages that are fetched ahead of a stream of misses at most; 0: none. */
-  readonly readAhead: number;
-  /** Whether unmapping leaves invalidation to the processors' own pace. */
-  readonly lazyShootdown: boolean;
-  /** Frames kept back for reclaim; null: none. */
-  readonly reserve: FrameReserve | null;
-  /** How spaces are judged when memory is out. */
-  readonly outOfMemoryPolicy: OutOfMemoryPolicy | undefined;
-  /** Who is told then. */
-  readonly outOfMemory: OutOfMemoryHandler | null;
-}
 
 /** Shared state and page life. */
 export class Core implements PlanTarget {

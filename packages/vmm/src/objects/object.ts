@@ -12,6 +12,7 @@ import { NO_PAGE, PAGE_OBJECT, PAGE_POISONED } from "../pages/pages.ts";
 import type { IoOutcome } from "../ports.ts";
 import { DIRTY } from "../rights.ts";
 import type { ReadAhead } from "../reclaim/read-ahead.ts";
+import { dropTranslations } from "../space/private-pages.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { PAGE_SIZE, pagesFor, type Vpn } from "../units.ts";
@@ -142,7 +143,8 @@ export abstract class MemoryObject {
       const from = Math.max(start, region.offset);
       const to = Math.min(end, region.offset + region.pages);
       if (from < to)
-        space.dropTranslations(
+        dropTranslations(
+          space,
           region,
           region.start + (from - region.offset),
           region.start + (to - region.offset),

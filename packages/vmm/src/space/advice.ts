@@ -7,6 +7,7 @@ import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
 import { DIRTY, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
+import { dropTranslations } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import { populateRange } from "./residency.ts";
@@ -116,7 +117,7 @@ export function discardRange(space: AddressSpace, start: Vpn, end: Vpn): Outcome
   }
   unshareRange(space, start, end);
   for (const region of regions)
-    space.dropTranslations(region, Math.max(start, region.start), Math.min(end, region.end), true, true);
+    dropTranslations(space, region, Math.max(start, region.start), Math.min(end, region.end), true, true);
   return "ok";
 }
 
@@ -171,7 +172,7 @@ function traitSetter(advice: Advice): ((region: Region) => void) | null {
 /** Does to part of a region what the advice says; false if a store failed. */
 function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice: Advice): boolean {
   if (advice === "dont-need" || advice === "dont-need-locked") {
-    space.dropTranslations(region, start, end, true);
+    dropTranslations(space, region, start, end, true);
   } else if (advice === "free") freeLazily(space, start, end);
   else if (advice === "will-need") bringIn(space, region, start, end);
   else if (advice === "cold" || advice === "page-out") putOut(space, start, end, advice === "page-out");
@@ -240,7 +241,7 @@ function putOut(space: AddressSpace, start: Vpn, end: Vpn, now: boolean): void {
 }
 
 function guard(space: AddressSpace, region: Region, start: Vpn, end: Vpn): void {
-  space.dropTranslations(region, start, end, true);
+  dropTranslations(space, region, start, end, true);
   for (let vpn = start; vpn < end; vpn++) {
     const sheet = space.sheetFor(vpn);
     const at = vpn & (TABLE_PAGES - 1);

@@ -10,6 +10,7 @@ import type { Outcome, Refusal } from "../outcome.ts";
 import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE, type MemoryType } from "../rights.ts";
 import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
+import { dropEmptySheets, takeAnons } from "./private-pages.ts";
 import { populateRange } from "./residency.ts";
 import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
 import { unshareRange } from "./sharing.ts";
@@ -142,10 +143,10 @@ export function dropRegion(space: AddressSpace, region: Region): void {
   space.mappedPages -= end - start;
   if (region.locked !== "none") space.lockedPages -= end - start;
   const change = core.begin(space);
-  const doomed = space.takeAnons(start, end, true);
+  const doomed = takeAnons(space, start, end, true);
   change.remove(start, end, region.locked !== "none");
   for (const page of doomed) core.dropReference(page, change.plan);
-  space.dropEmptySheets(start, end);
+  dropEmptySheets(space, start, end);
   if (object?.kind === "device") core.end(change);
   else core.endLater(change, start, end);
   if (region.accounted) space.vmm.commit.uncharge(end - start);
@@ -207,7 +208,7 @@ export function findGap(space: AddressSpace, request: MapRequest, pages: number)
   if (pages > high - low) return "no-space";
   if (request.address !== undefined && request.address !== 0) {
     const hint = Math.floor(request.address / PAGE_SIZE / alignment) * alignment;
-    if (hint - guard >= low && hint + pages + guard <= high && isFree(space, hint - guard, hint + pages + guard))
+    if (hint - guard >= low && hint + pages + guard <= high && regions.isFree(hint - guard, hint + pages + guard))
       return hint;
   }
   let found: Vpn;
@@ -250,12 +251,6 @@ function quietGap(space: AddressSpace, request: MapRequest, pages: number, found
   return found;
 }
 
-/** Whether no region touches `[start, end)`. */
-export function isFree(space: AddressSpace, start: Vpn, end: Vpn): boolean {
-  const next = space.regions.findFrom(start);
-  return next === null || next.start >= end;
-}
-
 function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { placement = "near", address = 0 } = request;
   if (placement === "near") return quietGap(space, request, pages, findGap(space, request, pages));
@@ -263,7 +258,7 @@ function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | R
     throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
   const start = address / PAGE_SIZE;
   if (start < space.low || start + pages > space.high) return "out-of-bounds";
-  if (placement === "fixed-new" && !isFree(space, start, start + pages)) return "exists";
+  if (placement === "fixed-new" && !space.regions.isFree(start, start + pages)) return "exists";
   return start;
 }
 

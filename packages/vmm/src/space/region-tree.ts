@@ -95,6 +95,12 @@ export class RegionTree {
     refreshPath(this.#root, region, key);
   }
 
+  /** Whether no region touches `[start, end)`. */
+  isFree(start: Vpn, end: Vpn): boolean {
+    const next = this.findFrom(start);
+    return next === null || next.start >= end;
+  }
+
   /** The lowest start ≥ `low` of `pages` free pages that end at or below `high`, at a multiple of `alignment`; −1 if there is none. */
   lowestGap(low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
     return lowestUnder(this.#root, low, high, pages, alignment);

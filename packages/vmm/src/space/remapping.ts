@@ -4,7 +4,8 @@ import type { Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import { EXECUTE, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { addRegion, findGap, isFree, mapRegion, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
+import { addRegion, findGap, mapRegion, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
+import { dropAnons } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
 import { populateLocked } from "./locking.ts";
@@ -94,7 +95,7 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
   const newEnd = start + newPages;
-  if (region.end !== end || newEnd > space.high || !isFree(space, end, newEnd)) return "no-space";
+  if (region.end !== end || newEnd > space.high || !space.regions.isFree(end, newEnd)) return "no-space";
   const more = newEnd - end;
   const admitted = admit(space, region, more);
   if (admitted !== "ok") return admitted;
@@ -179,7 +180,7 @@ function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn
   });
   core.end(change);
   for (const unit of units) space.vmm.large.mapWhole(space, into, unit * TABLE_PAGES, false);
-  space.dropAnons(start, end, true);
+  dropAnons(space, start, end, true);
 }
 
 /** The 2M units of the target, by number, that a leaf of the source can be moved to as it is. */

@@ -11,7 +11,8 @@ import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { splitLeaves } from "../large/leaf.ts";
-import { addRegion, findGap, isFree, mergeRange } from "./mapping.ts";
+import { addRegion, findGap, mergeRange } from "./mapping.ts";
+import { dropEmptySheets } from "./private-pages.ts";
 import { coverOf } from "./protecting.ts";
 import { Region } from "./region.ts";
 import type { Sheet } from "./sheet.ts";
@@ -47,7 +48,7 @@ export function shareRange(
   const target = to === undefined ? findGap(into, { bytes, alignment: unit }, pages) : to / PAGE_SIZE;
   if (typeof target === "string") return target;
   if (target < into.low || target + pages > into.high) return "out-of-bounds";
-  if (!isFree(into, target, target + pages)) return "exists";
+  if (!into.regions.isFree(target, target + pages)) return "exists";
   if (into.regions.count + regions.length > into.limits.regions) return "region-limit";
   if (into.mappedPages + pages > into.limits.pages) return "size-limit";
   if (hasGuards(from, start, start + pages)) return "mixed";
@@ -95,7 +96,7 @@ export function unshareRange(space: AddressSpace, start: Vpn, end: Vpn): boolean
 function dropTable(sheet: Sheet, plan: FlushPlan): void {
   plan.asid = sheet.space.asid;
   sheet.space.tables.unmap(sheet.base, sheet.base + TABLE_PAGES, plan, null);
-  sheet.space.dropEmptySheets(sheet.base, sheet.base + TABLE_PAGES);
+  dropEmptySheets(sheet.space, sheet.base, sheet.base + TABLE_PAGES);
 }
 
 /** Whether all that lies under a region are pages of an object that others may see too. */

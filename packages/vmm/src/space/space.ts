@@ -17,11 +17,12 @@ import { GLOBAL, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, discardRange, type Advice } from "./advice.ts";
+import { checkSpace } from "./check.ts";
 import { cloneInto } from "./cloning.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
-import { isFree, mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
+import { mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
 import { setMemoryType } from "./memory-type.ts";
 import { protectRange, sealRange } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
@@ -374,76 +375,9 @@ export class AddressSpace {
     return this.#exclusively(() => into.#exclusively(() => shareRange(this, address, bytes, into, to)));
   }
 
-  /** Removes the translations of part of a region, and with `copies` its private pages too; `later`: other processors need not be interrupted. */
-  dropTranslations(region: Region, start: Vpn, end: Vpn, copies: boolean, later: boolean = false): void {
-    const { core } = this.vmm;
-    const change = core.begin(this);
-    const doomed = copies ? this.takeAnons(start, end, false) : [];
-    change.remove(start, end, region.locked !== "none");
-    for (const page of doomed) core.dropReference(page, change.plan);
-    if (later) core.endLater(change, start, end);
-    else core.end(change);
-  }
-
-  /** Takes the private pages out of a range and returns them, each with the reference that the range held; guards stay unless `guards`. */
-  takeAnons(start: Vpn, end: Vpn, guards: boolean): number[] {
-    const taken: number[] = [];
-    this.sheets.forEach(start, end, (sheet, base) => {
-      const from = Math.max(start, base) - base;
-      const to = Math.min(end, base + TABLE_PAGES) - base;
-      for (let at = from; at < to && sheet.used > 0; at++) {
-        const page = sheet.anons[at]!;
-        if (page === NO_PAGE || (page === GUARD_PAGE && !guards)) continue;
-        sheet.anons[at] = NO_PAGE;
-        sheet.used--;
-        if (page >= 0) taken.push(page);
-      }
-    });
-    return taken;
-  }
-
-  /** Drops the private pages of a range that has no translations; guards stay unless `guards`. Sheets that become empty go. */
-  dropAnons(start: Vpn, end: Vpn, guards: boolean): void {
-    const { core } = this.vmm;
-    const change = core.begin(this);
-    for (const page of this.takeAnons(start, end, guards)) core.dropReference(page, change.plan);
-    this.dropEmptySheets(start, end);
-    core.end(change);
-  }
-
-  /** Forgets the sheets of a range that hold nothing and lie in no region. */
-  dropEmptySheets(start: Vpn, end: Vpn): void {
-    const empty: Vpn[] = [];
-    this.sheets.forEach(start, end, (sheet, base) => {
-      if (sheet.used === 0 && sheet.mapped === 0 && sheet.sharers === null && isFree(this, base, base + TABLE_PAGES))
-        empty.push(base);
-    });
-    for (const base of empty) this.dropEmptySheet(base);
-  }
-
   /** Walks everything of the space; throws with the sentence of the broken invariant. */
   check(): void {
-    this.regions.check();
-    let mapped = 0;
-    let locked = 0;
-    for (const region of this.regions.within(this.low, this.high)) {
-      mapped += region.pages;
-      if (region.locked !== "none") locked += region.pages;
-      if (region.object !== null && region.object.regions.get(region) !== this)
-        throw new VmmError("invariant", "An object does not know a region that maps it.", { start: region.start });
-    }
-    if (mapped !== this.mappedPages) throw new VmmError("invariant", "The count of mapped pages is wrong.", { mapped });
-    if (locked !== this.lockedPages) throw new VmmError("invariant", "The count of locked pages is wrong.", { locked });
-    this.sheets.forEach(this.low, this.high, (sheet, base) => {
-      let used = 0;
-      for (let at = 0; at < TABLE_PAGES; at++) {
-        if (sheet.anons[at] === NO_PAGE) continue;
-        used++;
-        if (this.regions.find(base + at) === null)
-          throw new VmmError("invariant", "A page lies outside all regions.", { vpn: base + at });
-      }
-      if (used !== sheet.used) throw new VmmError("invariant", "A sheet's count is wrong.", { base, used });
-    });
+    checkSpace(this);
   }
 
   #demandAlive(): void {

@@ -5,7 +5,7 @@
 import { VmmError } from "../errors.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { addRegion, findGap, isFree, mergeRange, splitAt } from "./mapping.ts";
+import { addRegion, findGap, mergeRange, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
@@ -37,7 +37,7 @@ export function transferRange(
   const target = to === undefined ? findGap(into, { bytes, alignment: TRANSFER_UNIT }, pages) : to / PAGE_SIZE;
   if (typeof target === "string") return target;
   if (target < into.low || target + pages > into.high) return "out-of-bounds";
-  if (!isFree(into, target, target + pages)) return "exists";
+  if (!into.regions.isFree(target, target + pages)) return "exists";
   if (into.regions.count + regions.length > into.limits.regions) return "region-limit";
   if (from.regions.count + cutsFor(from, start, start + pages) > from.limits.regions) return "region-limit";
   if (into.mappedPages + pages > into.limits.pages) return "size-limit";

@@ -1,0 +1,60 @@
+/** What a core is made of: the ports of `ports.ts` and the limits that hold for all spaces. */
+import type { FrameReserve } from "./frames/frame-reserve.ts";
+import type {
+  Clock,
+  FramePressure,
+  FrameSource,
+  FrameWindow,
+  Interleaving,
+  MemoryTypes,
+  Random,
+  ReplacementPolicy,
+  TlbControl,
+  TranslationSystem,
+} from "./ports.ts";
+import type { OutOfMemoryHandler } from "./pressure/last-resort.ts";
+import type { OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
+import type { SpaceGroups } from "./reclaim/space-groups.ts";
+import type { SwapSpace } from "./swap/swap-space.ts";
+
+/** The ports and limits that a core is made of. */
+export interface CoreParts {
+  /** Where frames come from. */
+  readonly frames: FrameSource;
+  /** How their bytes are reached. */
+  readonly window: FrameWindow;
+  /** Tables of spaces. */
+  readonly tables: TranslationSystem;
+  /** Invalidation; null where nothing caches translations. */
+  readonly tlb: TlbControl | null;
+  /** Which page leaves. */
+  readonly policy: ReplacementPolicy;
+  /** Groups of spaces whose policy that is; null: spaces are not told apart. */
+  readonly groups: SpaceGroups | null;
+  /** Where pages without a file go; null: nowhere. */
+  readonly swap: SwapSpace | null;
+  /** Most frames that hold pages at once. */
+  readonly residentLimit: number;
+  /** Pages that are expected to be in frames at once: what the policy is sized for. */
+  readonly policyFrames: number;
+  /** Time. */
+  readonly clock: Clock;
+  /** Placement of regions. */
+  readonly random: Random;
+  /** Who may run at yield points; null: nobody. */
+  readonly interleaving: Interleaving | null;
+  /** How full the frame source is; null: unknown. */
+  readonly framePressure: FramePressure | null;
+  /** Memory types of physical ranges; null: nothing caches. */
+  readonly memoryTypes: MemoryTypes | null;
+  /** Pages that are fetched ahead of a stream of misses at most; 0: none. */
+  readonly readAhead: number;
+  /** Whether unmapping leaves invalidation to the processors' own pace. */
+  readonly lazyShootdown: boolean;
+  /** Frames kept back for reclaim; null: none. */
+  readonly reserve: FrameReserve | null;
+  /** How spaces are judged when memory is out. */
+  readonly outOfMemoryPolicy: OutOfMemoryPolicy | undefined;
+  /** Who is told then. */
+  readonly outOfMemory: OutOfMemoryHandler | null;
+}
