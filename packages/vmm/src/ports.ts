@@ -139,7 +139,7 @@ export interface TranslationTables {
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean;
   /** Removes the translations of a range; each that was present goes to `sink` with its final accessed and dirty state. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void;
-  /** Sets the attributes of all present translations of a range; accessed and dirty stay. */
+  /** Sets the attributes of all present translations of a range (rights, memory type, GLOBAL: what `map` is given); accessed and dirty stay. */
   protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void;
   /** Attributes and state of one page; 0 if none is present. The frame is in {@link frame}. */
   query(vpn: Vpn): number;

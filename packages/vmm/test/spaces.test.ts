@@ -11,10 +11,14 @@ import {
   SeededRandom,
   SpaceMemory,
   UNCACHED,
+  USER,
   Vmm,
   WRITE,
+  WRITE_BACK,
   WRITE_COMBINING,
+  typeOf,
   type AddressSpace,
+  type MemoryTypes,
   type VmmOptions,
 } from "@pagewright/vmm";
 
@@ -230,3 +234,29 @@ test("ordinary memory changes its type with all its aliases, caches flushed befo
   expect(space.regions.find(at / PAGE_SIZE)?.pages).toBe(4);
   vmm.check();
 });
+
+test("untouched memory of another type is not the shared frame of zeroes, and keeps its type through changes of rights", () => {
+  const memoryTypes: MemoryTypes = { effective: (_start, _frames, wanted) => wanted, flushCaches: () => undefined };
+  for (const { vmm, space } of [small({ memoryTypes }), onProcessor({ memoryTypes })]) {
+    const at = Number(space.map({ bytes: 2 * PAGE_SIZE }));
+    expect(space.setMemoryType(at, PAGE_SIZE, WRITE_COMBINING)).toBe("ok");
+    for (const page of [at, at + PAGE_SIZE]) expect(space.fault(page, READ + USER)).toBe("zero");
+    const frameAt = (address: number): number => (space.tables.query(address / PAGE_SIZE), space.tables.frame);
+    expect(frameAt(at)).not.toBe(vmm.faults.zeroFramePfn);
+    expect(frameAt(at + PAGE_SIZE)).toBe(vmm.faults.zeroFramePfn);
+    for (const rights of [READ, READ + EXECUTE]) {
+      expect(space.protect(at, 2 * PAGE_SIZE, rights)).toBe("ok");
+      expect([at, at + PAGE_SIZE].map((page) => typeOf(space.tables.query(page / PAGE_SIZE)))).toEqual([
+        WRITE_COMBINING,
+        WRITE_BACK,
+      ]);
+    }
+    vmm.check();
+  }
+});
+
+/** A space on a processor's tables. */
+function onProcessor(options: Partial<VmmOptions>): { vmm: Vmm; space: AddressSpace } {
+  const { vmm } = rigOf(options);
+  return { vmm, space: spaceOf(vmm) };
+}

@@ -176,10 +176,11 @@ export class FaultHandler {
     return "no-memory";
   }
 
-  /** First load of untouched private memory: the shared frame of zeroes, read-only. */
+  /** First load of untouched private memory: the shared frame of zeroes, read-only; a frame of its own where it is locked, or of another type than that frame. */
   #mapZero(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn): FaultOutcome {
     const core = this.#core;
-    if (!this.zeroFrame || region.locked !== "none") return this.#mapNew(space, region, sheet, vpn, false);
+    const isOwn = region.locked !== "none" || region.type !== 0;
+    if (!this.zeroFrame || isOwn) return this.#mapNew(space, region, sheet, vpn, false);
     if (this.#zeroPfn === NO_FRAME) {
       this.#zeroPfn = core.frames.take();
       if (this.#zeroPfn === NO_FRAME) return this.#mapNew(space, region, sheet, vpn, false);

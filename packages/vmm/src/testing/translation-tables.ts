@@ -1,7 +1,19 @@
 /** What `TranslationTables` do, whatever their format. */
 import { SeededRandom } from "../environment.ts";
 import type { FlushSink, TableStructure, TranslationSystem, TranslationTables } from "../ports.ts";
-import { ACCESSED, DIRTY, EXECUTE, PRESENT, READ, USER, WRITE } from "../rights.ts";
+import {
+  ACCESSED,
+  DIRTY,
+  EXECUTE,
+  PRESENT,
+  READ,
+  UNCACHED,
+  USER,
+  WRITE,
+  WRITE_BACK,
+  WRITE_COMBINING,
+  withType,
+} from "../rights.ts";
 import { TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { claim, same, type ConformanceCase } from "./case.ts";
 
@@ -143,6 +155,21 @@ export const translationTablesSuite: readonly ConformanceCase<TablesFixture>[] =
         claim(plan.covers(vpn), `page ${vpn} is to be invalidated`);
       }
       same(tables.query(600), 0, "a page that was absent stays so");
+    },
+  },
+  {
+    name: "protecting sets the memory type with the rights, and reports what had another one",
+    run(make): void {
+      const tables = tablesOf(make());
+      for (const vpn of [511, 512]) tables.map(vpn, vpn, ALL, new Plan());
+      for (const type of [WRITE_COMBINING, UNCACHED, WRITE_BACK]) {
+        const plan = new Plan();
+        tables.protect(511, 513, withType(ALL, type), plan);
+        for (const vpn of [511, 512]) {
+          same([tables.query(vpn), tables.frame], [withType(ALL, type) + PRESENT, vpn], `page ${vpn}`);
+          claim(plan.covers(vpn), `page ${vpn} is to be invalidated`);
+        }
+      }
     },
   },
   {

@@ -2,7 +2,12 @@
 import {
   ATTR_ACCESSED,
   ATTR_DIRTY,
+  ATTR_GLOBAL,
+  ATTR_TYPE_SHIFT,
   FLUSH_REQUIRED,
+  RIGHT_EXECUTE,
+  RIGHT_USER,
+  RIGHT_WRITE,
   attributesOf,
   levelOf,
   splitPage,
@@ -135,7 +140,7 @@ export class X86Tables implements TranslationTables {
   /** See {@link TranslationTables.protect}. */
   protect(start: Vpn, end: Vpn, attributes: number, plan: FlushSink): void {
     this.#splitAround(start, end, plan);
-    const done = this.mapper.protect(start, end - start, this.#attributes.packed(attributes));
+    const done = this.mapper.protect(start, end - start, this.#attributes.packed(attributes), ASKED_FOR);
     if (!done.ok)
       throw new VmmError("port-contract", "A range of whole pages cannot be protected.", { reason: done.reason });
     this.#report(done, plan);
@@ -306,4 +311,6 @@ export class X86Tables implements TranslationTables {
 
 /** What {@link X86Tables} says of a page under a 2M or 1G leaf. */
 const LARGE_PAGE = -2;
+/** The attributes that the port asks for: all but accessed, dirty and the right to load, which x86 pages always give. */
+const ASKED_FOR = RIGHT_WRITE | RIGHT_EXECUTE | RIGHT_USER | ATTR_GLOBAL | (7 << ATTR_TYPE_SHIFT);
 const REPLACE = { level: 1, replace: true } as const;
