@@ -298,16 +298,14 @@ export class Mapper {
     visit: HarvestVisitor,
   ): void {
     const editor = this.editor;
-    const { accessedMask, dirtyMask, globalMask } = this.mode;
+    const { accessedMask, dirtyMask, globalMask, presentMask } = this.mode;
     const level = editor.level(n);
     const pages = level.pages;
     for (let i = Math.floor((start - at) / pages), next = at + i * pages; next < end; i++, next += pages) {
-      if (n === 1) {
-        const found = editor.nextWith(table, i, i + (end - next), mask);
-        next += found - i;
-        i = found;
-        if (next >= end) break;
-      }
+      const used = editor.nextWith(table, i, i + Math.ceil((end - next) / pages), n === 1 ? mask : presentMask);
+      next += (used - i) * pages;
+      i = used;
+      if (next >= end) break;
       editor.read(table, i);
       if (!editor.isPresent) continue;
       if (!editor.isLeaf(level)) {

@@ -3,7 +3,8 @@ const HARVESTS_PER_TURNOVER = 16;
 
 /**
  * Says when accessed bits should be harvested: each time a sixteenth of the frames was turned over. Memory that nothing
- * leaves is never scanned, and the cost is bounded: at most 16 entries looked at for each page that leaves.
+ * leaves is never scanned, and the cost is bounded: at most 16 present entries for each page that leaves, and the absent ones
+ * of their tables, of which only one word is read each.
  *
  * What a manager does when `evicted` says so: clear the accessed bit of every resident page, tell the policy `accessed` for
  * each that had it set, and invalidate the translations of the space once. Without that last step a page that stays
