@@ -1,10 +1,20 @@
 /**
- * An address space whose tables are RISC-V Sv39: demand paging, a fork with copy-on-write, swap. The manager is the same as on x86-64; only the port for
+ * Address spaces whose tables are RISC-V Sv39: demand paging, a fork with copy-on-write, swap, megapages, and whole tables that change hands. The manager is the same as on x86-64; only the port for
  * translations is another one. The bytes are reached through `SpaceMemory`.
  */
-import { MemorySwap, PlainMemory, SpaceMemory, Vmm, vpnOf, type AddressSpace, type VirtAddr } from "@pagewright/vmm";
+import {
+  MemorySwap,
+  PlainMemory,
+  READ,
+  SpaceMemory,
+  Vmm,
+  vpnOf,
+  type AddressSpace,
+  type VirtAddr,
+} from "@pagewright/vmm";
 
-import { Sv39Tables, Sv39TranslationSystem } from "./tables.ts";
+import { Sv39TranslationSystem } from "./system.ts";
+import { Sv39Tables } from "./tables.ts";
 
 const PAGE = 4096;
 const memory = new PlainMemory(64);
@@ -47,3 +57,40 @@ vmm.check();
 space.destroy();
 vmm.close();
 console.log(`every frame came back: ${memory.freeFrames === memory.totalFrames}`);
+
+const MEGAPAGE = 512 * PAGE;
+
+/** The megapage parts of the port: 2M pages, tables that move, tables in common. */
+function handTablesAround(): void {
+  const wide = new PlainMemory(4096);
+  const manager = new Vmm({ frames: wide, window: wide, tables: new Sv39TranslationSystem(wide, wide) });
+  const [one, two] = [manager.createSpace(), manager.createSpace()];
+  const from = one?.map({ bytes: 2 * MEGAPAGE, pageSize: MEGAPAGE }) ?? "no-memory";
+  if (one === null || two === null || typeof from === "string") throw new Error("no 2M page is to be had");
+  const pagesOf = (of: AddressSpace, address: VirtAddr): number =>
+    of.tables instanceof Sv39Tables ? of.tables.pagesAt(vpnOf(address)) : 0;
+  new SpaceMemory(one).store32(from + 5 * PAGE, 55);
+  console.log(`one leaf: ${pagesOf(one, from)} pages, ${entryText(one, from)}`);
+
+  const to = one.transfer(from, MEGAPAGE, two);
+  if (typeof to === "string") throw new Error(to);
+  console.log(
+    `handed over: ${pagesOf(two, to)} pages there, ${new SpaceMemory(two).load32(to + 5 * PAGE)} in the sixth`,
+  );
+  two.protect(to, PAGE, READ);
+  console.log(`one page of them read-only: ${entryText(two, to)} beside ${entryText(two, to + PAGE)}`);
+
+  const object = manager.createAnonymous(MEGAPAGE);
+  const here = one.map({ bytes: MEGAPAGE, object, shared: true, alignment: MEGAPAGE });
+  const there = typeof here === "string" ? here : one.share(here, MEGAPAGE, two);
+  if (typeof here === "string" || typeof there === "string") throw new Error("no tables in common");
+  new SpaceMemory(one).store32(here, 66);
+  console.log(`tables in common: the page is there without a fault, ${entryText(two, there)}`);
+  manager.check();
+  for (const each of [one, two]) each.destroy();
+  object.close();
+  manager.close();
+  console.log(`every frame came back: ${wide.freeFrames === wide.totalFrames}`);
+}
+
+handTablesAround();

@@ -16,11 +16,17 @@ import {
   type Vpn,
 } from "@pagewright/vmm";
 import { PlainMemory } from "@pagewright/vmm";
-import { translationTablesSuite, type TablesFixture } from "@pagewright/vmm/testing";
+import {
+  largeLeavesSuite,
+  tableStructureSuite,
+  translationTablesSuite,
+  type TablesFixture,
+} from "@pagewright/vmm/testing";
 import { describe, expect, test } from "vitest";
 
 import { frameOf, leafWords, stateOf } from "./entry.ts";
-import { Sv39Tables, Sv39TranslationSystem } from "./tables.ts";
+import { Sv39TranslationSystem } from "./system.ts";
+import { Sv39Tables } from "./tables.ts";
 
 /** Eight frames of memory. */
 class Frames implements FrameSource, FrameWindow {
@@ -141,4 +147,36 @@ function fixture(): TablesFixture {
 
 describe("what every TranslationTables does", () => {
   for (const each of translationTablesSuite) test(each.name, () => each.run(fixture));
+});
+
+describe("what every TableStructure does", () => {
+  for (const each of tableStructureSuite) test(each.name, () => each.run(fixture));
+});
+
+describe("what every LargeLeaves does", () => {
+  for (const each of largeLeavesSuite) test(each.name, () => each.run(fixture));
+});
+
+test("a gibibyte changes hands as one entry of the root", () => {
+  const memory = new PlainMemory(64);
+  const system = new Sv39TranslationSystem(memory, memory);
+  const [one, two] = [system.create(), system.create()];
+  if (one === null || two === null) throw new Error("no frame for a root");
+  const plan = new Plan();
+  one.map(2 ** 18 + 5, 77, READ + USER, plan);
+  const root = one.takeEntry(2, 2 ** 18);
+  one.putEntry(2, 2 ** 18, root);
+  expect(system.moveTables(one, 2 ** 18, two, 2 ** 20, 2 ** 18, plan)).toBe(true);
+  expect([one.query(2 ** 18 + 5), two.query(2 ** 20 + 5), two.frame]).toEqual([0, READ + USER + PRESENT, 77]);
+  expect(two.takeEntry(2, 2 ** 20)).toEqual(root);
+  expect(plan.tables).toEqual([]);
+});
+
+test("a megapage is one leaf of level 1, aligned to its size", () => {
+  const memory = new PlainMemory(64);
+  const tables = new Sv39TranslationSystem(memory, memory).create();
+  if (tables === null) throw new Error("no frame for a root");
+  expect(tables.mapMegapage(1024, 512 * 9, READ + WRITE + USER, new Plan())).toBe(true);
+  expect(tables.leaf(1024 + 300)).toEqual(leafWords(512 * 9, READ + WRITE + USER));
+  expect([tables.query(1024 + 300), tables.frame]).toEqual([READ + WRITE + USER + PRESENT, 512 * 9 + 300]);
 });

@@ -207,7 +207,7 @@ function againstMap(make: () => TablesFixture, random: SeededRandom, steps: numb
     const unit = Math.floor(start / TABLE_PAGES) * TABLE_PAGES;
     const choice = random.uint32() % 4;
     if (choice === 0) {
-      tables.unmap(unit, unit + TABLE_PAGES, new Plan(), null);
+      tables.unmap(unit, unit + TABLE_PAGES, plan, null);
       claim(large.map(tables, unit, step * TABLE_PAGES, TABLE_PAGES, rights, plan), "there are frames");
       for (let at = 0; at < TABLE_PAGES; at++) model.set(unit + at, [step * TABLE_PAGES + at, rights + PRESENT]);
     } else if (choice === 1) {
