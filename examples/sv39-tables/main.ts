@@ -58,7 +58,7 @@ space.destroy();
 vmm.close();
 console.log(`every frame came back: ${memory.freeFrames === memory.totalFrames}`);
 
-const MEGAPAGE = 512 * PAGE;
+const MEGAPAGE = 2097152;
 
 /** The megapage parts of the port: 2M pages, tables that move, tables in common. */
 function handTablesAround(): void {

@@ -1,4 +1,4 @@
-/** Moving, growing and shrinking ranges. Pages and translations move; no byte is copied. */
+/** Moving, growing and shrinking ranges. Pages and translations move, by whole tables where that is possible; no byte is copied. */
 import { VmmError } from "../errors.ts";
 import type { Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
@@ -11,6 +11,7 @@ import { Region } from "./region.ts";
 import { populateLocked } from "./locking.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
+import { moveTables } from "./transfer.ts";
 
 /** What to move where. */
 export interface RemapRequest {
@@ -53,7 +54,7 @@ export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr
     if (grown === "ok") return address;
     if (grown !== "no-space" || request.mayMove !== true) return grown;
   }
-  const gap = findGap(space, { bytes: newPages * PAGE_SIZE }, newPages);
+  const gap = gapLike(space, start, newPages);
   if (typeof gap === "string") return gap;
   return moveTo(space, start, oldPages, newPages, gap, request.keepSource === true);
 }
@@ -73,6 +74,14 @@ function demandSense(request: RemapRequest, oldPages: number, newPages: number):
         newBytes,
       },
     );
+}
+
+/** A gap in which a range is cut by tables as it is now, so that they can move whole, where one is to be had; else any. */
+function gapLike(space: AddressSpace, start: Vpn, pages: number): Vpn | Refusal {
+  const roomy = pages + TABLE_PAGES - 1;
+  const gap = pages < TABLE_PAGES ? "no-space" : findGap(space, { bytes: roomy * PAGE_SIZE }, roomy);
+  if (typeof gap !== "string") return gap + ((start - gap) & (TABLE_PAGES - 1));
+  return findGap(space, { bytes: pages * PAGE_SIZE }, pages);
 }
 
 function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: number): VirtAddr | Refusal {
@@ -134,8 +143,7 @@ function moveTo(
   if (oldPages > movedPages) unmapRange(space, start + movedPages, start + oldPages);
   splitAt(space, start);
   splitAt(space, start + movedPages);
-  const sources = space.regions.within(start, start + movedPages);
-  for (const region of sources) {
+  for (const region of space.regions.within(start, start + movedPages)) {
     const copy = new Region(region.start + (to - start), region.end + (to - start), region.offset, region);
     if (region.end === start + movedPages) copy.end = to + newPages;
     if (!keepSource) {
@@ -144,23 +152,56 @@ function moveTo(
       if (region.locked !== "none") space.lockedPages -= region.pages;
     }
     addRegion(space, copy);
-    space.isMoving = true;
-    moveEntries(space, region, copy, region.start, region.end, copy.start);
-    space.isMoving = false;
     if (!keepSource && region.object !== null) region.object.detach(region);
-    if (copy.locked === "all") populateLocked(space, copy.start, copy.end);
   }
+  space.isMoving = true;
+  movePages(space, start, start + movedPages, to - start);
+  space.isMoving = false;
   if (keepSource) mergeRange(space, start, start + movedPages);
   mergeRange(space, to, to + newPages);
+  for (const region of space.regions.within(to, to + newPages))
+    if (region.locked === "all") populateLocked(space, Math.max(to, region.start), Math.min(to + newPages, region.end));
   return to * PAGE_SIZE;
 }
 
-/** Moves private pages and translations from one range to another of the same space. */
-function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn, end: Vpn, to: Vpn): void {
+/**
+ * Moves the private pages and translations of `[start, end)` `distance` pages up: whole tables as they are, where both places are cut alike, and entry by entry what
+ * is left. O(tables), or O(pages) where the distance is no multiple of a table.
+ */
+function movePages(space: AddressSpace, start: Vpn, end: Vpn, distance: number): void {
+  const isCutAlike = Math.floor(distance / TABLE_PAGES) * TABLE_PAGES === distance;
+  let first = Math.min(end, Math.ceil(start / TABLE_PAGES) * TABLE_PAGES);
+  let last = Math.max(first, Math.floor(end / TABLE_PAGES) * TABLE_PAGES);
+  if (!isCutAlike || first === last || !moveWhole(space, first, last, distance)) first = last = end;
+  for (const [from, to] of [
+    [start, first],
+    [last, end],
+  ] as const)
+    for (const region of space.regions.within(from + distance, to + distance))
+      moveEntries(
+        space,
+        region,
+        Math.max(from, region.start - distance),
+        Math.min(to, region.end - distance),
+        distance,
+      );
+  dropAnons(space, start, end, true);
+}
+
+/** Moves whole tables with their sheets; false: nothing changed. */
+function moveWhole(space: AddressSpace, start: Vpn, end: Vpn, distance: number): boolean {
   const { core } = space.vmm;
-  const units = leavesOf(space, into, start, end, to);
   const change = core.begin(space);
-  change.remove(start, end, from.locked !== "none");
+  const moved = moveTables(space, start, space, start + distance, end - start, change.plan);
+  core.end(change);
+  return moved;
+}
+
+/** Moves private pages and translations into a region, entry by entry. */
+function moveEntries(space: AddressSpace, into: Region, start: Vpn, end: Vpn, distance: number): void {
+  const { core } = space.vmm;
+  const change = core.begin(space);
+  change.remove(start, end, into.locked !== "none");
   space.sheets.forEach(start, end, (sheet, base) => {
     const stop = Math.min(end, base + TABLE_PAGES);
     for (let vpn = Math.max(start, base); vpn < stop && sheet.used > 0; vpn++) {
@@ -169,30 +210,16 @@ function moveEntries(space: AddressSpace, from: Region, into: Region, start: Vpn
       if (page === NO_PAGE) continue;
       sheet.anons[at] = NO_PAGE;
       sheet.used--;
-      const target = to + (vpn - start);
+      const target = vpn + distance;
       const sheetTo = space.sheetFor(target);
       sheetTo.anons[target & (TABLE_PAGES - 1)] = page;
       sheetTo.used++;
-      if (page < 0 || !core.pages.isResident(page) || units.has(Math.floor(target / TABLE_PAGES))) continue;
-      const rights = core.pages.refs[page] === 1 ? into.rights : into.rights & ~2;
-      if ((rights & 7) !== 0) core.map(space, into, sheetTo, target, page, rights, change.plan);
+      if (page < 0 || !core.pages.isResident(page)) continue;
+      const rights = core.pages.refs[page] === 1 ? into.rights : into.rights & ~WRITE;
+      if ((rights & (READ | WRITE | EXECUTE)) !== 0) core.map(space, into, sheetTo, target, page, rights, change.plan);
     }
   });
   core.end(change);
-  for (const unit of units) space.vmm.large.mapWhole(space, into, unit * TABLE_PAGES, false);
-  dropAnons(space, start, end, true);
-}
-
-/** The 2M units of the target, by number, that a leaf of the source can be moved to as it is. */
-function leavesOf(space: AddressSpace, into: Region, start: Vpn, end: Vpn, to: Vpn): Set<number> {
-  const units = new Set<number>();
-  const { large } = space.vmm.core.tables;
-  const distance = to - start;
-  if (large === undefined || into.locked !== "none" || (into.rights & (READ | WRITE | EXECUTE)) === 0) return units;
-  if (Math.floor(distance / TABLE_PAGES) * TABLE_PAGES !== distance) return units;
-  for (let vpn = Math.ceil(start / TABLE_PAGES) * TABLE_PAGES; vpn + TABLE_PAGES <= end; vpn += TABLE_PAGES)
-    if (large.pagesAt(space.tables, vpn) > 1) units.add((vpn + distance) / TABLE_PAGES);
-  return units;
 }
 
 /** A second mapping of a shared object's pages: what an old size of 0 asks for. */

@@ -3,6 +3,7 @@
  * of whole 2 MiB ranges costs is O(tables).
  */
 import { VmmError } from "../errors.ts";
+import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { addRegion, findGap, mergeRange, splitAt } from "./mapping.ts";
@@ -45,14 +46,34 @@ export function transferRange(
   for (const region of regions)
     if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
   if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
-  const { core } = from.vmm;
   unshareRange(from, start, start + pages);
-  const change = core.begin(from);
-  into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
-  const moved = structure.moveTables(from.tables, start, into.tables, target, pages, change.plan);
+  const change = from.vmm.core.begin(from);
+  const moved = moveTables(from, start, into, target, pages, change.plan);
   if (moved) moveRegions(from, into, start, pages, target);
-  core.end(change);
+  from.vmm.core.end(change);
   return moved ? target * PAGE_SIZE : "no-memory";
+}
+
+/**
+ * Moves the page tables and sheets of a table-aligned range, none of them in common with other spaces, to where nothing is mapped, in the same space or another
+ * one. O(tables). False: tables cannot move in this format, or no frame is there for an upper one; nothing changed.
+ */
+export function moveTables(
+  from: AddressSpace,
+  start: Vpn,
+  into: AddressSpace,
+  target: Vpn,
+  pages: number,
+  plan: FlushPlan,
+): boolean {
+  const { structure } = from.vmm.core.tables;
+  into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
+  if (structure?.moveTables(from.tables, start, into.tables, target, pages, plan) !== true) return false;
+  from.sheets.moveTo(into.sheets, start, pages, target, (sheet, base) => {
+    sheet.space = into;
+    sheet.base = base;
+  });
+  return true;
 }
 
 function moveRegions(from: AddressSpace, into: AddressSpace, start: Vpn, pages: number, target: Vpn): void {
@@ -67,9 +88,5 @@ function moveRegions(from: AddressSpace, into: AddressSpace, start: Vpn, pages: 
     region.end += target - start;
     addRegion(into, region);
   }
-  from.sheets.moveTo(into.sheets, start, pages, target, (sheet, base) => {
-    sheet.space = into;
-    sheet.base = base;
-  });
   mergeRange(into, target, target + pages);
 }

@@ -185,6 +185,24 @@ export const largeLeavesSuite: readonly ConformanceCase<TablesFixture>[] = [
     },
   },
   {
+    name: "a 1G leaf that moves to where it cannot be one leaf moves as 2M leaves",
+    run(make): void {
+      const pages = TABLE_PAGES * TABLE_PAGES;
+      if (make().system.large?.sizes.includes(pages) !== true) return;
+      const { fixture, large, tables } = withLeaf(make, pages);
+      const into = fixture.system.create();
+      const { structure } = fixture.system;
+      if (structure === null || into === null) return;
+      const to = AT + TABLE_PAGES;
+      claim(structure.moveTables(tables, AT, into, to, pages, new Plan()), "there are frames for tables");
+      for (const at of [0, 1, 4095, pages - 1]) {
+        same(tables.query(AT + at), 0, "where it was");
+        same([into.query(to + at), into.frame], [ALL + PRESENT, FRAME + at], "where it is");
+        same(large.pagesAt(into, to + at), TABLE_PAGES, "pages of the leaf");
+      }
+    },
+  },
+  {
     name: "a long random run agrees with a map",
     run(make): void {
       againstMap(make, new SeededRandom(11), 1500);

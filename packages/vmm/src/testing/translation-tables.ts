@@ -344,6 +344,29 @@ export const tableStructureSuite: readonly ConformanceCase<TablesFixture>[] = [
     },
   },
   {
+    name: "tables move within a space too",
+    run(make): void {
+      const fixture = make();
+      const { structure } = fixture.system;
+      if (structure === null) throw new Error("the system has no structure");
+      const tables = tablesOf(fixture);
+      for (const at of [0, 511, 512]) tables.map(4 * TABLE_PAGES + at, 900 + at, RIGHTS, new Plan());
+      const before = fixture.tableFrames?.();
+      const plan = new Plan();
+      claim(
+        structure.moveTables(tables, 4 * TABLE_PAGES, tables, 9 * TABLE_PAGES, 2 * TABLE_PAGES, plan),
+        "there are frames for tables",
+      );
+      for (const at of [0, 511, 512]) {
+        claim(plan.covers(4 * TABLE_PAGES + at), "what moved away is to be invalidated");
+        same(tables.query(4 * TABLE_PAGES + at), 0, "where it was");
+        same([tables.query(9 * TABLE_PAGES + at), tables.frame], [RIGHTS + PRESENT, 900 + at], "where it is");
+      }
+      plan.complete(fixture);
+      same(fixture.tableFrames?.(), before, "frames of tables");
+    },
+  },
+  {
     name: "shared tables are filled, changed and emptied through either space",
     run(make): void {
       const { fixture, structure, from, to } = sharing(make);

@@ -66,6 +66,16 @@ export class LargeBook {
     });
   }
 
+  /** The leaves of `[start, start + pages)` that would not be aligned in a range from `to` on, by first page. */
+  unaligned(start: Vpn, pages: number, to: Vpn): Vpn[] {
+    const found: Vpn[] = [];
+    this.#within(start, start + pages, (vpn, leaf) => {
+      const there = vpn + (to - start);
+      if (firstOf(there, leaf) !== there) found.push(vpn);
+    });
+    return found;
+  }
+
   #within(start: Vpn, end: Vpn, visit: (vpn: Vpn, pages: number) => void): void {
     if (this.#leaves.size === 0) return;
     if ((end - start) / PAGES_2M > this.#leaves.size) {

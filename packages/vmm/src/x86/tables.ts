@@ -257,9 +257,10 @@ export class X86Tables implements TranslationTables {
     plan.invalidateSpace();
   }
 
-  /** Splits the leaves across the ends of a range that moves to other tables, and enters the others there. */
+  /** Splits the leaves across the ends of a range that moves to other tables, and those that would not be aligned there; enters the others there. */
   moveLarge(start: Vpn, pages: number, into: X86Tables, to: Vpn, plan: FlushSink): void {
     this.#splitAround(start, start + pages, plan);
+    for (const vpn of this.large.unaligned(start, pages, to)) this.splitLarge(vpn, plan);
     this.large.moveTo(into.large, start, pages, to);
   }
 
