@@ -87,6 +87,14 @@ export class Sv39Tables implements TranslationTables {
     return true;
   }
 
+  /** See `TranslationTables.fill`. */
+  fill(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
+    const place = this.#place(vpn);
+    if (place === null || place.pages > 1 || stateOf(place.entry) !== 0) return false;
+    this.#memory.write(place.table, place.at, leafWords(pfn, attributes));
+    return true;
+  }
+
   /** See `TranslationTables.unmap`. Tables that become empty go to the plan. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
     this.#visit(start, end, {

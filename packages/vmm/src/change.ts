@@ -48,7 +48,7 @@ export class Change implements EntrySink {
   enter(space: AddressSpace | null): void {
     this.#space = space;
     this.plan.asid = space === null ? 0 : space.asid;
-    this.#removed.length = 0;
+    if (this.#removed.length > 0) this.#removed.length = 0; // Emptying what is empty costs 20 ns.
   }
 
   /** Whether every frame that a removed translation led to is no page's any more: it waits in the plan, or it is the frame of zeroes. */

@@ -372,13 +372,30 @@ export class Core implements PlanTarget {
     plan: FlushPlan,
   ): boolean {
     plan.asid = space.asid;
-    const attributes = rights + space.attributes + (region.type << 4);
-    if (region.type !== 0 && this.memoryTypes !== null) this.memoryTypes.flushCaches(this.pages.pfn[page]!, 1);
-    if (!space.tables.map(vpn, this.pages.pfn[page]!, attributes, plan)) return false;
+    const pfn = this.pages.pfn[page]!;
+    if (!space.tables.map(vpn, pfn, this.#attributesOf(space, region, pfn, rights), plan)) return false;
+    this.#mapped(region, sheet, vpn, page);
+    return true;
+  }
+
+  /** {@link map} where nothing but the entry has to change; false: it has, and nothing changed. See {@link TranslationTables.fill}. */
+  fill(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number, rights: number): boolean {
+    const pfn = this.pages.pfn[page]!;
+    if (!space.tables.fill(vpn, pfn, this.#attributesOf(space, region, pfn, rights))) return false;
+    this.#mapped(region, sheet, vpn, page);
+    return true;
+  }
+
+  /** The attribute word for a frame that is about to be mapped. */
+  #attributesOf(space: AddressSpace, region: Region, pfn: Pfn, rights: number): number {
+    if (region.type !== 0 && this.memoryTypes !== null) this.memoryTypes.flushCaches(pfn, 1);
+    return rights + space.attributes + (region.type << 4);
+  }
+
+  #mapped(region: Region, sheet: Sheet, vpn: Vpn, page: number): void {
     this.mappings.add(page, sheet.number * TABLE_PAGES + (vpn & (TABLE_PAGES - 1)));
     sheet.mapped++;
     if (region.locked !== "none") this.hold(page);
-    return true;
   }
 
   /** Notes that the translation of a page at a place of a sheet is gone. */

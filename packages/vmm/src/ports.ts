@@ -137,6 +137,11 @@ export interface TranslationTables {
    * False if a table is needed and no frame is there for it: nothing changed.
    */
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean;
+  /**
+   * As {@link map}, for a page without a translation whose table is there: what most faults come to, in one look at the tables. False: it is not so, or not
+   * known at once; nothing changed.
+   */
+  fill(vpn: Vpn, pfn: Pfn, attributes: number): boolean;
   /** Removes the translations of a range; each that was present goes to `sink` with its final accessed and dirty state. */
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void;
   /** Sets the attributes of all present translations of a range (rights, memory type, GLOBAL: what `map` is given); accessed and dirty stay. */

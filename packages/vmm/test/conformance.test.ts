@@ -85,6 +85,11 @@ class MapTables implements TranslationTables {
     this.entries.set(vpn, [pfn, attributes + PRESENT]);
     return true;
   }
+  fill(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
+    if (this.entries.has(vpn)) return false;
+    this.entries.set(vpn, [pfn, attributes + PRESENT]);
+    return true;
+  }
   unmap(start: Vpn, end: Vpn, plan: FlushSink, sink: EntrySink | null): void {
     for (const [vpn, [pfn, state]] of [...this.entries]) {
       if (vpn < start || vpn >= end) continue;

@@ -97,6 +97,8 @@ export class FlakyTables implements TranslationSystem {
       },
       map: (vpn: number, pfn: number, attributes: number, plan: FlushSink) =>
         !coin.fails("tables", 40) && tables.map(vpn, pfn, attributes, plan),
+      fill: (vpn: number, pfn: number, attributes: number) =>
+        !coin.fails("tables", 40) && tables.fill(vpn, pfn, attributes),
       unmap: (start: number, end: number, plan: FlushSink, sink: EntrySink | null) => {
         tables.unmap(start, end, plan, sink);
       },

@@ -98,22 +98,24 @@ export class FaultHandler {
   /** Resolves an access that the region allows. */
   resolve(space: AddressSpace, region: Region, vpn: Vpn, access: number): FaultOutcome {
     const write = (access & WRITE) !== 0;
+    const sheet = space.sheetFor(vpn);
+    const anon = sheet.anons[vpn & (TABLE_PAGES - 1)]!;
+    const source = this.#sourceOf(region, anon);
+    const action = FAULT_TABLE[source * 2 + (write ? 1 : 0)]!;
+    const isLarge = this.large.wants(region);
+    if (action === MAP_NEW && !isLarge) return this.#mapNew(space, region, sheet, vpn);
     const state = space.tables.query(vpn);
     if (state !== 0 && (access & ~state & RIGHTS_MASK) === 0) {
       space.invalidateHere(vpn);
       return "spurious";
     }
-    const sheet = space.sheetFor(vpn);
-    const anon = sheet.anons[vpn & (TABLE_PAGES - 1)]!;
-    const source = this.#sourceOf(region, anon);
-    const action = FAULT_TABLE[source * 2 + (write ? 1 : 0)]!;
     if (action === REFUSE) return "guard";
-    if (this.large.wants(region)) {
+    if (isLarge) {
       const wanted = action === MAP_ZERO && (!this.zeroFrame || region.locked !== "none") ? MAP_NEW : action;
       const done = this.large.resolve(space, region, vpn, wanted, write, state !== 0);
       if (done !== null) return done;
     }
-    if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn, state !== 0);
+    if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn);
     if (action === MAP_ZERO) return this.#mapZero(space, region, sheet, vpn);
     if (action === MAP_DEVICE) return this.#mapDevice(space, region, vpn);
     const outcome =
@@ -161,8 +163,8 @@ export class FaultHandler {
     return region.shared ? SOURCE_SHARED : SOURCE_PRIVATE;
   }
 
-  /** First store to untouched private memory: a zeroed frame, mapped writable. */
-  #mapNew(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, present: boolean): FaultOutcome {
+  /** First store to untouched private memory: a zeroed frame, mapped writable. Tables are not looked at before: all that can be there is the frame of zeroes. */
+  #mapNew(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn): FaultOutcome {
     const core = this.#core;
     const pfn = core.keeper.takeZeroed();
     if (pfn < 0) return "no-memory";
@@ -170,7 +172,14 @@ export class FaultHandler {
     core.place(page, pfn);
     sheet.anons[vpn & (TABLE_PAGES - 1)] = page;
     sheet.used++;
-    if (present && !this.#unmapOld(space, vpn)) return "spurious";
+    return core.fill(space, region, sheet, vpn, page, region.rights)
+      ? "zero"
+      : this.#mapNewSlowly(space, region, sheet, vpn, page);
+  }
+
+  /** The rest of {@link #mapNew} where a table is missing, or the frame of zeroes is in the way. */
+  #mapNewSlowly(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number): FaultOutcome {
+    if (space.tables.query(vpn) !== 0 && !this.#unmapOld(space, vpn)) return "spurious";
     if (this.#map(space, region, sheet, vpn, page, region.rights)) return "zero";
     space.dropAnon(sheet, vpn);
     return "no-memory";
@@ -180,14 +189,15 @@ export class FaultHandler {
   #mapZero(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn): FaultOutcome {
     const core = this.#core;
     const isOwn = region.locked !== "none" || region.type !== 0;
-    if (!this.zeroFrame || isOwn) return this.#mapNew(space, region, sheet, vpn, false);
+    if (!this.zeroFrame || isOwn) return this.#mapNew(space, region, sheet, vpn);
     if (this.#zeroPfn === NO_FRAME) {
       this.#zeroPfn = core.frames.take();
-      if (this.#zeroPfn === NO_FRAME) return this.#mapNew(space, region, sheet, vpn, false);
+      if (this.#zeroPfn === NO_FRAME) return this.#mapNew(space, region, sheet, vpn);
       core.window.zero(this.#zeroPfn);
     }
-    const change = core.begin(space);
     const rights = (region.rights & ~WRITE) + space.attributes;
+    if (space.tables.fill(vpn, this.#zeroPfn, rights)) return "zero";
+    const change = core.begin(space);
     const mapped = space.tables.map(vpn, this.#zeroPfn, rights, change.plan);
     core.end(change);
     return mapped ? "zero" : "no-memory";
@@ -314,6 +324,7 @@ export class FaultHandler {
 
   #map(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number, rights: number): boolean {
     const core = this.#core;
+    if (core.fill(space, region, sheet, vpn, page, rights)) return true;
     const change = core.begin(space);
     const mapped = core.map(space, region, sheet, vpn, page, rights, change.plan);
     core.end(change);

@@ -31,6 +31,17 @@ export class PlainTables implements TranslationTables {
     this.#counts = counts;
   }
 
+  /** See {@link TranslationTables.fill}. */
+  fill(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
+    const table = this.#find(Math.floor(vpn / TABLE_PAGES));
+    const at = vpn & (TABLE_PAGES - 1);
+    if (table === null || table.leaf !== 0 || table.states[at] !== 0) return false;
+    table.frames[at] = pfn;
+    table.states[at] = attributes + PRESENT;
+    table.used++;
+    return true;
+  }
+
   /** See {@link TranslationTables.map}. */
   map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
     const table = this.#make(Math.floor(vpn / TABLE_PAGES));

@@ -111,6 +111,23 @@ export const translationTablesSuite: readonly ConformanceCase<TablesFixture>[] =
     },
   },
   {
+    name: "filling sets what is absent, or changes nothing",
+    run(make): void {
+      const tables = tablesOf(make());
+      tables.map(600, 1, RIGHTS, new Plan());
+      for (const [vpn, before] of [
+        [600, RIGHTS + PRESENT],
+        [601, 0],
+        [60_000_000, 0],
+      ] as const) {
+        const filled = tables.fill(vpn, 9, ALL);
+        claim(!filled || before === 0, "a translation that is there is not replaced");
+        same(tables.query(vpn), filled ? ALL + PRESENT : before, `state of page ${vpn}`);
+        if (filled || before !== 0) same(tables.frame, filled ? 9 : 1, `frame of page ${vpn}`);
+      }
+    },
+  },
+  {
     name: "unmapping a range removes what is there, tells each entry once, and spares the rest",
     run(make): void {
       const tables = tablesOf(make());
@@ -273,8 +290,12 @@ function againstModel(tables: TranslationTables, random: SeededRandom, steps: nu
     const end = Math.min(pages, start + 1 + (random.uint32() % 64));
     const rights = (random.uint32() & 1) === 0 ? RIGHTS : READ + WRITE + USER;
     const plan = new Plan();
-    const choice = random.uint32() % 4;
-    if (choice <= 1) {
+    const choice = random.uint32() % 5;
+    if (choice === 4) {
+      const filled = tables.fill(start, step, rights);
+      claim(!filled || !model.has(start), "a translation that is there is not replaced");
+      if (filled) model.set(start, [step, rights + PRESENT]);
+    } else if (choice <= 1) {
       tables.map(start, step, rights, plan);
       claim(!model.has(start) || plan.covers(start), "a replaced translation is to be invalidated");
       model.set(start, [step, rights + PRESENT]);

@@ -56,18 +56,23 @@ export class X86Tables implements TranslationTables {
     this.#leafLevel = levelOf(mapper.mode, 1);
   }
 
-  /** See {@link TranslationTables.map}. Into a table that exists: one look-up, one entry read and written. */
-  map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+  /** See {@link TranslationTables.fill}. One look-up, one entry read and written. */
+  fill(vpn: Vpn, pfn: Pfn, attributes: number): boolean {
     const table = this.#leafTable(vpn);
-    if (table >= 0) {
-      const level = this.#leafLevel;
-      const packed = this.#attributes.packed(attributes);
-      if (this.mapper.editor.fillLeaf(table, vpn & (level.entries - 1), level, pfn, packed)) return true;
-    }
-    return this.#mapSlowly(vpn, pfn, attributes, plan);
+    if (table < 0) return false;
+    const level = this.#leafLevel;
+    return this.mapper.editor.fillLeaf(
+      table,
+      vpn & (level.entries - 1),
+      level,
+      pfn,
+      this.#attributes.packed(attributes),
+    );
   }
 
-  #mapSlowly(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+  /** See {@link TranslationTables.map}. */
+  map(vpn: Vpn, pfn: Pfn, attributes: number, plan: FlushSink): boolean {
+    if (this.fill(vpn, pfn, attributes)) return true;
     this.#splitAround(vpn, vpn + 1, plan);
     const done = this.mapper.map(vpn, 1, pfn, this.#attributes.packed(attributes), REPLACE);
     if (!done.ok) return this.#refused(done);
