@@ -2,18 +2,35 @@ import { NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { HeapSource } from "./allocator.ts";
 import { OWNED_SIZE } from "./boundary-tags.ts";
 import { HeapError } from "./errors.ts";
+import type { HeapErrorCode } from "./errors.ts";
 import { addressOf, blockAt } from "./regions.ts";
 import { CLASS_OF_UNITS, classFor, CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import { BITS, GRANULE, listOf, MAGAZINE_WORDS, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
+import { bitsWordOf, GRANULE, magazineOf, MAGAZINE_WORDS, slabAt, Slabs, SLAB_WORDS, slotSizeOf } from "./slabs.ts";
 import { TaggedHeap } from "./tagged-heap.ts";
 import type { TaggedOptions } from "./tagged-heap.ts";
 
 /** How a general heap is built. */
 export type GeneralOptions = TaggedOptions;
 
+/*
+ * Everything that a small block needs is in one array:
+ *
+ *      word 0 …                         9216 …                              9376 …
+ *      ┌──────────────────────────────┬───────────────────────────────────┬──────────────────────────────────┐
+ *      │ a magazine for each list:    │ by size in 8 bytes, rounded up:   │ one word for each granule: tags  │
+ *      │ 4 lifetimes × 36 classes     │ the first word of its magazine    │ of ranges, records of slabs      │
+ *      └──────────────────────────────┴───────────────────────────────────┴──────────────────────────────────┘
+ */
 /** Lists of slabs: one for each size class and lifetime. */
 const LISTS = 4 * CLASSES;
+const SIZE_TABLE = LISTS * MAGAZINE_WORDS;
+const OWN_WORDS = SIZE_TABLE + 160;
 const LARGEST = 2 ** 32 - 2 ** 16;
+
+/** The word that says which magazine serves a size: {@link SIZE_TABLE} + size / 8, rounded up. */
+function sizeWordOf(size: number): number {
+  return (size + (9216 * 8 + 7)) >>> 3;
+}
 
 /**
  * The general allocator: small blocks (up to 1 KiB) out of 4 KiB slabs of one size class each, larger ones out of ranges of 128-byte granules that
@@ -24,10 +41,10 @@ const LARGEST = 2 ** 32 - 2 ** 16;
  */
 export class GeneralHeap extends TaggedHeap {
   readonly #slabs: Slabs;
-  /** One word for each granule: boundary tags of the ranges, and the records of the slabs. */
   #tags: Int32Array;
+
   constructor(source: HeapSource, options: GeneralOptions = {}) {
-    super(source, options, { granule: GRANULE, unitShift: 0, header: 0 }, SLAB_BYTES, null, LISTS * MAGAZINE_WORDS);
+    super(source, options, { granule: GRANULE, unitShift: 0, header: 0 }, SLAB_BYTES, null, OWN_WORDS);
     this.#tags = this.core.tags;
     const ranges = {
       takeSlab: (): number => this.#takeSlab(),
@@ -35,6 +52,11 @@ export class GeneralHeap extends TaggedHeap {
       giveSlab: (slab: number): number => this.core.give(slab),
     };
     this.#slabs = new Slabs(ranges, this.#tags, this.#tags, new Int32Array(LISTS));
+    this.#fillSizeTable();
+  }
+
+  #fillSizeTable(): void {
+    CLASS_OF_UNITS.forEach((list, units) => (this.#tags[SIZE_TABLE + units] = list * MAGAZINE_WORDS));
   }
 
   protected override onTags(tags: Int32Array): void {
@@ -43,18 +65,18 @@ export class GeneralHeap extends TaggedHeap {
 
   /** Small: the top of a stack and one bit. Larger: one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
-    if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
-    return size <= SMALL_BYTES ? this.#allocateSmall(CLASS_OF_UNITS[(size + 7) >>> 3]!) : this.#allocateLarge(size, 0);
+    if (size >>> 0 !== size || size > 1024 || alignment !== 0 || hint !== 0)
+      return this.#allocateOdd(size, alignment, hint);
+    return this.#allocateSmall(this.#tags[sizeWordOf(size)]!);
   }
 
-  #allocateSmall(list: number): number {
+  #allocateSmall(magazine: number): number {
     const tags = this.#tags;
-    const magazine = list * MAGAZINE_WORDS;
     const count = tags[magazine]!;
-    if (count === 0) return this.#refill(list);
+    if (count === 0) return this.#refill(magazine);
     tags[magazine] = count - 1;
     const unit = tags[magazine + count]!;
-    const word = (unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15);
+    const word = bitsWordOf(unit);
     tags[word] = tags[word]! | (1 << unit);
     const offset = unit * 8;
     return offset < this.limit ? this.base + offset : this.#addressOf(offset);
@@ -70,7 +92,8 @@ export class GeneralHeap extends TaggedHeap {
     return slab;
   }
 
-  #refill(list: number): number {
+  #refill(magazine: number): number {
+    const list = magazine / MAGAZINE_WORDS;
     let found = this.#slabs.fill(list) || (this.letGo() && this.#slabs.fill(list));
     // First with slack for the alignment, so that the slab can follow what is there; at the end of the source without.
     for (const words of [2 * SLAB_WORDS + 4, SLAB_WORDS]) {
@@ -78,99 +101,92 @@ export class GeneralHeap extends TaggedHeap {
       this.grow(words);
       found = this.#slabs.fill(list);
     }
-    return found ? this.#allocateSmall(list) : NO_ADDRESS;
+    return found ? this.#allocateSmall(magazine) : NO_ADDRESS;
   }
 
-  #allocateLarge(size: number, alignment: number): number {
+  /** Large, with an alignment or a hint, or an argument out of range. */
+  #allocateOdd(size: number, alignment: number, hint: number): number {
+    requireRequest(size, alignment);
+    if (size <= SMALL_BYTES && alignment <= SMALL_BYTES)
+      return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * MAGAZINE_WORDS);
     if (size > LARGEST) return NO_ADDRESS;
-    const words = Math.max((size + GRANULE - 1) >>> 7, 4);
+    const words = Math.max((size + 127) >>> 7, 4);
     const block = (alignment <= GRANULE && this.core.take(words)) || this.takeSlowly(words, alignment);
     if (block === 0) return NO_ADDRESS;
     const offset = block * GRANULE;
     return offset < this.limit ? this.base + offset : addressOf(this.core, block);
   }
 
-  /** With an alignment, a hint, or an argument out of range. */
-  #allocateOdd(size: number, alignment: number, hint: number): number {
-    requireRequest(size, alignment);
-    if (size > SMALL_BYTES || alignment > SMALL_BYTES) return this.#allocateLarge(size, alignment);
-    return this.#allocateSmall((hint & 3) * CLASSES + classFor(size, alignment));
-  }
-
   /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
-    const offset = address - this.base;
-    const header = this.#tags[(offset >>> 12) * SLAB_WORDS]!;
-    if (header < 0 && offset < this.limit) this.#freeSmall(address, offset, header);
+    const offset = (address - this.base) | 0;
+    const header = offset >>> 0 < this.limit && offset + this.base === address ? this.#tags[slabAt(offset)]! : 0;
+    if (header < 0) this.#freeSmall(address, offset, header);
     else this.#freeLarge(address);
   }
 
   #freeSmall(address: number, offset: number, header: number): void {
     const tags = this.#tags;
     const unit = offset >>> 3;
-    const word = (unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15);
+    const word = bitsWordOf(unit);
     const bits = tags[word]!;
     const bit = 1 << unit;
-    if ((bits & bit) === 0 || unit * 8 !== offset) this.#throwMisuse(address);
+    if ((bits & bit) === 0 || (offset & 7) !== 0) this.#throwMisuse(address);
     tags[word] = bits ^ bit;
-    const magazine = listOf(header) * MAGAZINE_WORDS;
-    let count = tags[magazine]!;
-    if (count === MAGAZINE_WORDS - 1) count = this.#slabs.spill(listOf(header));
-    tags[magazine] = count + 1;
-    tags[magazine + count + 1] = unit;
+    const magazine = magazineOf(header);
+    let count = tags[magazine]! + 1;
+    if (count === 64) count = this.#slabs.spill(magazine / MAGAZINE_WORDS) + 1;
+    tags[magazine] = count;
+    tags[magazine + count] = unit;
   }
 
   #freeLarge(address: number): void {
-    const near = address - this.base;
-    const granule = near >>> 7;
-    let words = granule * GRANULE === near && near < this.limit ? this.core.give(granule) : 0;
-    if (words === 0) {
-      const offset = this.#offsetOf(address);
-      const header = this.#tags[(offset >>> 12) * SLAB_WORDS]!;
-      if (offset >= 0 && header < 0) {
+    const offset = this.#offsetOf(address);
+    if (offset >= 0) {
+      const header = this.#tags[slabAt(offset)]!;
+      if (header < 0) {
         this.#freeSmall(address, offset, header);
         return;
       }
-      if (offset >= 0 && (offset & (GRANULE - 1)) === 0) words = this.core.give(offset / GRANULE);
-      if (words === 0) this.#throwMisuse(address);
+      const words = (offset & 127) === 0 ? this.core.give(offset >>> 7) : 0;
+      if (words >= this.surplusWords) this.giveSurplus();
+      if (words > 0) return;
     }
-    if (words >= this.surplusWords) this.giveSurplus();
+    this.#throwMisuse(address);
   }
 
   /** Slow, for the message. */
   #throwMisuse(address: number): never {
-    const at = this.#offsetOf(Math.floor(address));
-    const wasBlock: boolean[] = [];
+    const at = this.#offsetOf(address);
+    let code: HeapErrorCode = "wild-free";
     this.core.walk((block, words, isUsed) => {
       const within = at - block * GRANULE;
-      if (within < 0 || within >= words * GRANULE) return;
-      wasBlock.push(!isUsed || (this.#tags[block]! < 0 && within % slotSizeOf(this.#tags[block]!) === 0));
+      const header = this.#tags[block]!;
+      if (within >= 0 && within < words * GRANULE && (!isUsed || (header < 0 && within % slotSizeOf(header) === 0)))
+        code = "double-free";
     });
-    throw new HeapError(wasBlock[0] === true ? "double-free" : "wild-free", address);
+    throw new HeapError(code, address);
   }
 
   /** In place within its class or into free neighbours, else by moving. */
   override resize(address: number, size: number): number {
-    const offset = this.#offsetOf(address);
-    const usable = this.#usableAt(offset, address);
+    const usable = this.usableSize(address);
     if (size >>> 0 !== size) requireRequest(size, 0);
-    if (this.#tags[(offset >>> 12) * SLAB_WORDS]! < 0) {
-      if (size <= usable && (size * 2 > usable || usable <= 32)) return address;
-    } else if (size > SMALL_BYTES && size <= LARGEST) {
-      if (this.resizeInPlace(offset / GRANULE, (size + GRANULE - 1) >>> 7)) return address;
-    }
-    return this.move(address, usable, size);
+    const isEnough =
+      usable <= SMALL_BYTES
+        ? size <= usable && (size * 2 > usable || usable <= 32)
+        : size > SMALL_BYTES
+          && size <= LARGEST
+          && this.resizeInPlace(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
+    return isEnough ? address : this.move(address, usable, size);
   }
 
   /** The size class, or the granules of the block. */
   usableSize(address: number): number {
-    return this.#usableAt(this.#offsetOf(address), address);
-  }
-
-  #usableAt(offset: number, address: number): number {
+    const offset = this.#offsetOf(address);
     if (!this.#isLive(offset)) this.#throwMisuse(address);
-    const header = this.#tags[(offset >>> 12) * SLAB_WORDS]!;
-    return header < 0 ? slotSizeOf(header) : this.core.wordsOf(offset / GRANULE) * GRANULE;
+    const header = this.#tags[slabAt(offset)]!;
+    return header < 0 ? slotSizeOf(header) : this.core.wordsOf(offset >>> 7) * GRANULE;
   }
 
   /** Exact. */
@@ -180,15 +196,14 @@ export class GeneralHeap extends TaggedHeap {
 
   #isLive(offset: number): boolean {
     if (offset < 0) return false;
-    const slab = (offset >>> 12) * SLAB_WORDS;
-    if (this.#tags[slab]! >= 0) return offset % GRANULE === 0 && this.core.isUsed(offset / GRANULE);
-    return offset % 8 === 0 && (this.#tags[slab + BITS + ((offset >>> 8) & 15)]! & (1 << (offset >>> 3))) !== 0;
+    if (this.#tags[slabAt(offset)]! >= 0) return (offset & 127) === 0 && this.core.isUsed(offset >>> 7);
+    return (offset & 7) === 0 && (this.#tags[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
   }
 
   /** The offset of an address that lies in a chunk and is whole, or −1. */
   #offsetOf(address: number): number {
-    const near = address - this.base;
-    if (near < this.limit && near >= SLAB_BYTES && near >>> 0 === near) return near;
+    const near = (address - this.base) | 0;
+    if (near >= 0 && near < this.limit && near + this.base === address) return near;
     if (Math.floor(address) !== address) return -1;
     const within = ((address % GRANULE) + GRANULE) % GRANULE;
     const block = blockAt(this.core, address - within);
@@ -220,18 +235,18 @@ export class GeneralHeap extends TaggedHeap {
   /** In address order within each chunk. */
   walk(visit: (address: number, bytes: number) => void): void {
     this.core.walk((block, words, isUsed) => {
-      if (!isUsed) return;
-      const start = block * GRANULE;
-      const isSlab = this.#tags[block]! < 0;
-      const bytes = isSlab ? slotSizeOf(this.#tags[block]!) : words * GRANULE;
-      for (let offset = start; offset + bytes <= start + words * GRANULE; offset += bytes)
-        if (!isSlab || this.#isLive(offset)) visit(this.#addressOf(offset), bytes);
+      const end = (block + words) * GRANULE;
+      const header = this.#tags[block]!;
+      const bytes = header < 0 ? slotSizeOf(header) : words * GRANULE;
+      for (let offset = block * GRANULE; isUsed && offset + bytes <= end; offset += bytes)
+        if (this.#isLive(offset)) visit(this.#addressOf(offset), bytes);
     });
   }
 
   /** Every chunk becomes one free block. */
   override reset(): void {
     this.#tags.fill(0);
+    this.#fillSizeTable();
     this.#slabs.reset();
     super.reset();
   }
