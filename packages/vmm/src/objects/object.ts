@@ -230,20 +230,19 @@ export abstract class MemoryObject {
     return count;
   }
 
-  /** Makes `[start, end)` read as zero through every mapping; private copies stay. The size stays. `failed`: the store did not take all zeroes. */
+  /**
+   * Makes `[start, end)` read as zero through every mapping; private copies stay. The size stays. `failed`: the store did not take all zeroes, or a page that is only
+   * partly in the range could not be had.
+   */
   punch(start: number, end: number): "ok" | "sealed" | "failed" {
     this.demandAlive();
     if (!this.isWritable) return "sealed";
     const stop = Math.min(end, this.size);
     const firstWhole = Math.ceil(start / PAGE_SIZE);
-    const endWhole = Math.floor(stop / PAGE_SIZE);
-    if (firstWhole < endWhole) {
-      this.dropPages(firstWhole, endWhole);
-      this.#zero(start, Math.min(firstWhole * PAGE_SIZE, stop));
-      this.#zero(Math.max(endWhole * PAGE_SIZE, start), stop);
-    } else {
-      this.#zero(start, stop);
-    }
+    const endWhole = Math.max(firstWhole, Math.floor(stop / PAGE_SIZE));
+    if (!this.#zero(start, Math.min(firstWhole * PAGE_SIZE, stop)) || !this.#zero(endWhole * PAGE_SIZE, stop))
+      return "failed";
+    if (firstWhole < endWhole) this.dropPages(firstWhole, endWhole);
     return "ok";
   }
 
@@ -304,13 +303,15 @@ export abstract class MemoryObject {
     return;
   }
 
-  #zero(start: number, end: number): void {
-    if (start >= end) return;
+  /** Zeroes bytes of one page; false if it could not be had. */
+  #zero(start: number, end: number): boolean {
+    if (start >= end) return true;
     const index = Math.floor(start / PAGE_SIZE);
     const page = this.obtain(index);
-    if (page < 0) return;
+    if (page < 0) return false;
     this.core.window.write(this.core.pages.pfn[page]!, start - index * PAGE_SIZE, new Uint8Array(end - start));
     this.core.dirty(page);
+    return true;
   }
 
   #destroyIfUnused(): void {

@@ -3,12 +3,11 @@
  * inherited by clones.
  */
 import type { Outcome } from "../outcome.ts";
-import { READ, WRITE } from "../rights.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import type { LockState, Region } from "./region.ts";
-import { populateRange } from "./residency.ts";
+import { populateRegions } from "./residency.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -29,7 +28,7 @@ export function lockRange(space: AddressSpace, start: Vpn, end: Vpn, state: "all
     region.locked,
   ]);
   setLocks(space, start, end, state);
-  const outcome = state === "all" ? populateLocked(space, start, end) : "ok";
+  const outcome = state === "all" ? populateRegions(space, start, end) : "ok";
   if (outcome !== "ok") for (const [from, to, old] of before) setLocks(space, from, to, old);
   return outcome;
 }
@@ -49,7 +48,7 @@ export function lockAll(space: AddressSpace, now: boolean, future: LockState): O
     if (space.mappedPages > space.limits.lockedPages) return "lock-limit";
     for (const region of space.regions.within(space.low, space.high)) {
       setRegionLock(space, region, "all");
-      populateLocked(space, region.start, region.end);
+      populateRegions(space, region.start, region.end);
     }
     mergeRange(space, space.low, space.high);
   }
@@ -89,16 +88,4 @@ function setRegionLock(space: AddressSpace, region: Region, state: LockState): v
       else core.hold(page);
     }
   });
-}
-
-/** Faults in what is missing; anonymous pages as for a store, so that a locked page is the space's own. Private pages of files go on following the file. */
-export function populateLocked(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
-  for (const region of space.regions.within(start, end)) {
-    const stores = (region.rights & WRITE) !== 0 && region.object === null;
-    const from = Math.max(start, region.start);
-    const to = Math.min(end, region.end);
-    const outcome = populateRange(space, from, to, stores ? WRITE : READ);
-    if (outcome !== "ok") return outcome;
-  }
-  return "ok";
 }

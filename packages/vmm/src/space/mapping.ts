@@ -11,7 +11,7 @@ import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE, type MemoryType } from "../rig
 import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { dropEmptySheets, takeAnons } from "./private-pages.ts";
-import { populateRange } from "./residency.ts";
+import { populateRegions } from "./residency.ts";
 import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
@@ -50,7 +50,7 @@ export interface MapRequest {
   readonly type?: MemoryType;
   /** Whether the pages are locked; the space's `lockFuture` by default. */
   readonly locked?: LockState;
-  /** Whether all pages are faulted in at once. */
+  /** Whether all pages are faulted in at once, private ones that may be stored to as the space's own; `map` succeeds where that does not work. */
   readonly populate?: boolean;
   /** Whether the region grows down on faults just below it. */
   readonly growsDown?: boolean;
@@ -87,7 +87,7 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
     return "region-limit";
   const charge = traits.accounted ? pages : 0;
   if (!space.vmm.commit.charge(charge)) return "commit-limit";
-  const replaced = request.placement === "fixed" ? unmapRange(space, start, start + pages) : "ok";
+  const replaced = request.placement === "fixed" ? replace(space, start, start + pages, request.object) : "ok";
   if (replaced !== "ok") {
     space.vmm.commit.uncharge(charge);
     return replaced;
@@ -97,8 +97,9 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   const region = new Region(start, start + pages, offset / PAGE_SIZE, traits);
   if (request.object instanceof FileObject && request.object.regions.size === 0) request.object.cleanTail();
   addRegion(space, region);
+  if (request.placement === "fixed") request.object?.close();
   mergeAround(space, region);
-  if (request.populate === true || traits.locked === "all") populateRange(space, start, start + pages, READ);
+  if (request.populate === true || traits.locked === "all") populateRegions(space, start, start + pages);
   return start * PAGE_SIZE;
 }
 
@@ -117,6 +118,14 @@ export function unmapRange(space: AddressSpace, start: Vpn, end: Vpn, force = fa
   const doomed = splits === 0 ? regions : space.regions.within(start, end);
   for (const region of doomed) dropRegion(space, region);
   return "ok";
+}
+
+/** Unmaps what a fixed region replaces. Done, it leaves a handle of the new region's object open: what is replaced may be all that kept that object. */
+function replace(space: AddressSpace, start: Vpn, end: Vpn, object: MemoryObject | undefined): Outcome {
+  object?.open();
+  const outcome = unmapRange(space, start, end);
+  if (outcome !== "ok") object?.close();
+  return outcome;
 }
 
 /** Throws unless `offset` is a page of an object and the last page that would be mapped has an exact offset too. */
@@ -290,13 +299,22 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
     return traits.object instanceof AnonymousObject && !traits.object.isWritable ? "sealed" : "rights";
   const { limits, vmm } = space;
   if (!vmm.allowsWriteExecute(traits.rights)) return "write-execute";
-  const replaces = request.placement === "fixed";
-  if (!replaces && space.mappedPages + pages > limits.pages) return "size-limit";
+  if (space.mappedPages + pages > limits.pages && pagesAfter(space, request, pages) > limits.pages) return "size-limit";
   if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
   const first = (request.offset ?? 0) / PAGE_SIZE;
   if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type, first, pages))
     return "type-conflict";
   return null;
+}
+
+/** Pages that the space has mapped once `pages` are mapped by a request. */
+function pagesAfter(space: AddressSpace, request: MapRequest, pages: number): number {
+  let after = space.mappedPages + pages;
+  if (request.placement !== "fixed") return after;
+  const start = (request.address ?? 0) / PAGE_SIZE;
+  for (const region of space.regions.within(start, start + pages))
+    after -= Math.min(region.end, start + pages) - Math.max(region.start, start);
+  return after;
 }
 
 function join(space: AddressSpace, lower: Region, upper: Region): Region {

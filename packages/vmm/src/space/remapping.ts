@@ -8,7 +8,7 @@ import { addRegion, findGap, mapRegion, mergeAround, mergeRange, splitAt, unmapR
 import { dropAnons } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
-import { populateLocked } from "./locking.ts";
+import { populateRegions } from "./residency.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 import { moveTables } from "./transfer.ts";
@@ -92,12 +92,23 @@ function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: num
   return start * PAGE_SIZE;
 }
 
-/** Why a region cannot have `more` pages, or `ok` with the pages charged. */
-function admit(space: AddressSpace, region: Region, more: number): "ok" | Refusal {
-  if (space.mappedPages + more > space.limits.pages) return "size-limit";
-  if (region.locked !== "none" && space.lockedPages + more > space.limits.lockedPages) return "lock-limit";
-  if (region.accounted && !space.vmm.commit.charge(more)) return "commit-limit";
-  return "ok";
+/** What a move or growth adds to a space, in pages. */
+interface Growth {
+  readonly mapped: number;
+  readonly locked: number;
+  readonly accounted: number;
+}
+
+/** What so many pages more of a region add. */
+function growthOf(region: Region, pages: number): Growth {
+  return { mapped: pages, locked: region.locked === "none" ? 0 : pages, accounted: region.accounted ? pages : 0 };
+}
+
+/** Why a space cannot have more pages, or `ok` with those charged that count. */
+function admit(space: AddressSpace, { mapped, locked, accounted }: Growth): "ok" | Refusal {
+  if (space.mappedPages + mapped > space.limits.pages) return "size-limit";
+  if (space.lockedPages + locked > space.limits.lockedPages) return "lock-limit";
+  return space.vmm.commit.charge(accounted) ? "ok" : "commit-limit";
 }
 
 function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number): "ok" | Refusal {
@@ -106,13 +117,13 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   const newEnd = start + newPages;
   if (region.end !== end || newEnd > space.high || !space.regions.isFree(end, newEnd)) return "no-space";
   const more = newEnd - end;
-  const admitted = admit(space, region, more);
+  const admitted = admit(space, growthOf(region, more));
   if (admitted !== "ok") return admitted;
   space.regions.resize(region, region.start, newEnd);
   space.mappedPages += more;
   if (region.locked !== "none") space.lockedPages += more;
   mergeAround(space, region);
-  if (region.locked === "all") populateLocked(space, end, newEnd);
+  if (region.locked === "all") populateRegions(space, end, newEnd);
   return "ok";
 }
 
@@ -129,15 +140,19 @@ function moveTo(
   if (to < space.low || to + newPages > space.high) return "out-of-bounds";
   if (to < start + oldPages && start < to + newPages) return "overlap";
   if (space.regions.within(to, to + newPages).some((region) => region.sealed)) return "sealed";
-  const first = space.regions.find(start);
-  if (first === null) return "unmapped";
-  const cuts = cutsFor(space, start, start + oldPages) + cutsFor(space, to, to + newPages) + (keepSource ? 1 : 0);
-  if (space.regions.count + cuts > space.limits.regions) return "region-limit";
-  const more = keepSource ? newPages : newPages - movedPages;
-  if (more > 0) {
-    const admitted = admit(space, first, more);
-    if (admitted !== "ok") return admitted;
+  const sources = space.regions.within(start, start + movedPages);
+  const cuts = cutsFor(space, start, start + oldPages) + cutsFor(space, to, to + newPages);
+  if (space.regions.count + cuts + (keepSource ? sources.length : 0) > space.limits.regions) return "region-limit";
+  const grown = { mapped: 0, locked: 0, accounted: 0 };
+  for (const region of sources) {
+    const pages = Math.min(region.end, start + movedPages) - Math.max(region.start, start);
+    const more = growthOf(region, keepSource ? pages : newPages - movedPages);
+    grown.mapped += more.mapped;
+    grown.locked += more.locked;
+    grown.accounted += more.accounted;
   }
+  const admitted = admit(space, grown);
+  if (admitted !== "ok") return admitted;
   unmapRange(space, to, to + newPages);
   unshareRange(space, start, start + oldPages);
   if (oldPages > movedPages) unmapRange(space, start + movedPages, start + oldPages);
@@ -160,7 +175,8 @@ function moveTo(
   if (keepSource) mergeRange(space, start, start + movedPages);
   mergeRange(space, to, to + newPages);
   for (const region of space.regions.within(to, to + newPages))
-    if (region.locked === "all") populateLocked(space, Math.max(to, region.start), Math.min(to + newPages, region.end));
+    if (region.locked === "all")
+      populateRegions(space, Math.max(to, region.start), Math.min(to + newPages, region.end));
   return to * PAGE_SIZE;
 }
 
@@ -227,6 +243,8 @@ function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapReq
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
   if (!region.shared || region.object === null) return "not-shared";
+  const target = (request.target ?? NaN) / PAGE_SIZE;
+  if (target <= start && start < target + pages) return "overlap";
   return mapRegion(space, {
     bytes: pages * PAGE_SIZE,
     rights: region.rights,

@@ -27,6 +27,19 @@ export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access:
   return "ok";
 }
 
+/**
+ * Faults in `[start, end)`, which may have several regions, as locks and requests to populate do: private pages that may be stored to become the space's own at once, so
+ * that no store faults any more; all others are faulted in for a load. Pages done before a failure stay.
+ */
+export function populateRegions(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
+  for (const region of space.regions.within(start, end)) {
+    const access = !region.shared && (region.rights & WRITE) !== 0 ? WRITE : READ;
+    const outcome = populateRange(space, Math.max(start, region.start), Math.min(end, region.end), access);
+    if (outcome !== "ok") return outcome;
+  }
+  return "ok";
+}
+
 /** Pages that {@link populateLater} asks for before it waits: as many requests are on their way at once. */
 const REQUESTS_AHEAD = 16;
 /** How often one page may be awaited before it counts as lack of progress. */

@@ -46,11 +46,12 @@ fact("B003", ({ space, map }) => {
 fact("B004", ({ space, map, file }) => {
   const object = file("ab");
   const at = map(2, { object, populate: true });
-  expect(core(space, at, 2)).toBe("11");
+  const followed = map(2, { object, populate: true, rights: READ });
+  expect([core(space, at, 2), core(space, followed, 2)]).toEqual(["11", "11"]);
   paint(space, at, "X");
   expect(readText(object, 0, 1)).toBe("a");
   poke(object, P, "Y");
-  expect(look(space, at, 2)).toBe("XY");
+  expect([look(space, at, 2), look(space, followed, 2)]).toEqual(["Xb", "aY"]);
 });
 
 fact("B005", ({ space, map, file }) => {
