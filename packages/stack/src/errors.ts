@@ -3,7 +3,9 @@ export type StackErrorCode =
   /** The machine has no processor of that number. */
   | "no-such-processor"
   /** More bytes at once than a channel's buffer has. */
-  | "transfer-too-long";
+  | "transfer-too-long"
+  /** Compressed memory alone, without its number of slots. */
+  | "no-slots";
 
 const MARK = Symbol.for("@pagewright/stack/error");
 

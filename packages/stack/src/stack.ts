@@ -19,7 +19,7 @@ import type {
 import { Pmm } from "@pagewright/pmm";
 import type { PmmOptions } from "@pagewright/pmm";
 import { FrameReserve, Vmm } from "@pagewright/vmm";
-import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, SwapStore, VmmOptions } from "@pagewright/vmm";
+import type { AddressSpace, Compressor, FaultOutcome, FrameWindow, VmmOptions } from "@pagewright/vmm";
 import { CompressedPool } from "@pagewright/vmm/swap";
 import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
 import { MODE_4_LEVEL } from "@pagewright/x86-paging";
@@ -45,11 +45,11 @@ export type ManagerSettings = Omit<
   "frames" | "window" | "tables" | "tlb" | "spaceSwitch" | "special" | "pressure" | "reserve"
 >;
 
-/** Compressed memory as the first swap tier, in front of the first store of `swap` (with its slots where that answers at once), or alone. */
+/** Compressed memory as the first swap tier, in front of the stores of `swap`, or alone. */
 export interface CompressedTier {
   /** Frames that it may have at once. They come out of `residentLimit`: what it takes, resident pages have less. */
   readonly limitFrames: number;
-  /** Pages that it can hold; as many as the store behind it where there is one. */
+  /** Pages that it can hold; as many as the first store of `swap` if absent. */
   readonly slots?: number;
   /** The compressor; vmm's default if absent. */
   readonly compressor?: Compressor;
@@ -159,11 +159,10 @@ export class Stack implements FaultHandler {
     this.control = new CpuTlbControl(processors, current, this.tables.kernel.root, { contexts, call });
     const window = new LedgerWindow(this.tables.windows, this.ledger);
     this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
-    const [first, ...others] = settings.swap ?? [];
-    const below = first === undefined || "writeLater" in first ? null : first;
-    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, below);
+    const stores = settings.swap ?? [];
+    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, stores[0]?.slots);
     const { tables, control, pool } = this;
-    const swap = pool === null ? {} : { swap: [pool, ...(below === null ? (settings.swap ?? []) : others)] };
+    const swap = pool === null ? {} : { swap: [pool, ...stores] };
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: reserve, reserve };
     const nodes = timing?.cpuNodes;
     const numa =
@@ -183,8 +182,11 @@ export class Stack implements FaultHandler {
     for (const cpu of processors) cpu.faultHandler = this;
   }
 
-  #makePool(tier: CompressedTier, window: FrameWindow, below: SwapStore | null): CompressedPool {
-    return new CompressedPool({ ...tier, frames: this.poolFrames, window, ...(below === null ? {} : { below }) });
+  #makePool(tier: CompressedTier, window: FrameWindow, slotsBehind: number | undefined): CompressedPool {
+    const slots = tier.slots ?? slotsBehind;
+    if (slots === undefined)
+      throw new StackError("no-slots", "Compressed memory with nothing behind it needs its number of slots.", {});
+    return new CompressedPool({ ...tier, slots, frames: this.poolFrames, window });
   }
 
   /** Uses RAM that was plugged in. Throws pmm's `no-table` where it lies beyond what the allocator can note, see `PmmOptions`. */

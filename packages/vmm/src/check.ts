@@ -89,7 +89,10 @@ function checkPages({ pages, mappings, frameMap, sheets, swap }: Core, refs: Int
       invariant(sheet.space.tables.frame === pfn, "A translation leads to another page's frame.", { page, vpn });
     }
     const reference = pages.swap[page]!;
-    invariant(reference < 0 || swap?.holds(reference) === true, "A page's copy in swap is gone.", { page });
+    if (reference < 0 || swap === null) continue;
+    invariant(swap.holds(reference), "A page's copy in swap is gone.", { page });
+    const owner = swap.ownerOf(reference);
+    invariant(owner === page || owner === -1, "A page's copy in swap is another one's.", { page, owner });
   }
   invariant(resident === frameMap.count, "The frame map counts wrongly.", { resident });
 }

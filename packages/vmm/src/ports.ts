@@ -309,6 +309,11 @@ export interface SwapStore {
   discard?(slot: number): void;
   /** Whether reading a slot waits for a device; absent: yes. A page that need not be waited for is not fetched ahead. */
   waits?(slot: number): boolean;
+  /**
+   * After a `write` that was answered `full`: the slot whose page should move to a store behind this one, so that there is room for the next; −1 where that would not
+   * help. Its page is read, stored there, and discarded here. Absent: pages stay where they are.
+   */
+  giveWay?(): number;
 }
 
 /**

@@ -191,14 +191,13 @@ test("compressed memory that is full, over a disk that is full: what was stored 
     frames: memory,
     window: memory,
     limitFrames: 2,
-    below: new MemorySwap(6),
     slots: 6,
   });
-  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: FRAMES, swap: [pool] });
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: FRAMES, swap: [pool, new MemorySwap(6)] });
   const space = spaceOf(vmm);
   const it = { vmm, space, bytes: new SpaceMemory(space), at: Number(space.map({ bytes: PAGES * PAGE_SIZE })) };
   const stored = fill(it);
-  expect(stored).toBe(FRAMES + 6);
+  expect(stored).toBe(FRAMES + 6 + 6);
   expect(it.bytes.fault).toBe("no-memory");
   for (let page = 0; page < FRAMES; page++) it.bytes.load32(it.at + (stored - 1 - page) * PAGE_SIZE);
   vmm.check();

@@ -36,6 +36,11 @@ export class LateTransfers {
     return this.#writes.size < this.#depth;
   }
 
+  /** Whether less than half of the writes that may be under way are. */
+  get isAtEase(): boolean {
+    return this.#writes.size * 2 < this.#depth;
+  }
+
   /** Transfers that the store has not answered. */
   get underWay(): number {
     let fetches = 0;

@@ -8,9 +8,10 @@
  * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
  * frame ({@link SwapSpace.whenWritten}); a page is fetched before it can be read ({@link SwapSpace.fetch}).
  */
-import { VmmError } from "../errors.ts";
+import { invariant, VmmError } from "../errors.ts";
 import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
-import { SLOT_BUSY, Tier, type SwapTierStats } from "./tier.ts";
+import { PAGE_SIZE } from "../units.ts";
+import { NO_SLOT, SLOT_BUSY, Tier, type SwapTierStats } from "./tier.ts";
 
 /** Slots of one tier. */
 export const TIER_SLOTS = 134217728;
@@ -18,11 +19,26 @@ export const TIER_SLOTS = 134217728;
 export const SWAP_FULL = -1;
 /** {@link SwapSpace.write}: the tier whose turn it is has as many writes under way as it may have. */
 export const SWAP_BUSY: number = SLOT_BUSY;
+/** Pages that give way to a newer one at a time. */
+const MOVED_AT_A_TIME = 8;
+/** How often a write is tried again after pages gave way. */
+const MAX_TRIES = 8;
+
+/** Told that a page's copy lies at another reference now, or (−1) that it stays where it is. */
+export type MoveEnded = (owner: number, reference: number) => void;
 
 /** Where evicted pages without a file go. */
 export class SwapSpace {
+  /** Told whenever a page that gave way to another one has reached the next store, or has not. */
+  moveEnded: MoveEnded = () => undefined;
   readonly #tiers: Tier[];
   readonly #slots: number;
+  /** Where pages go that are on their way from one tier to another, by where they still are. */
+  readonly #moves: Map<number, number> = new Map();
+  /** Moves that a store has not answered, those of pages that nobody wants any more included. */
+  #unanswered = 0;
+  /** The page that moves. */
+  readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
 
   /** Space over stores in order of preference. */
   constructor(stores: readonly (SwapStore | AsyncSwapStore)[]) {
@@ -53,10 +69,20 @@ export class SwapSpace {
     return this.#tiers.flatMap((tier, number) => (tier.fenced ? [number] : []));
   }
 
-  /** Stores a page; its reference, SWAP_FULL where no tier takes it (all full or fenced), or SWAP_BUSY. */
-  write(page: Uint8Array): number {
+  /** Moves from one tier to another that a store has not answered. */
+  get moving(): number {
+    return this.#unanswered;
+  }
+
+  /**
+   * Stores an owner's page; its reference, SWAP_FULL where no tier takes it (all full or fenced), or SWAP_BUSY. Where a tier lets pages give way, its coldest ones move to
+   * the tiers behind it: at once, and the page is stored, or later, and the page goes to the next tier itself.
+   *
+   * @param owner 0 … 2^31 − 1, told to {@link moveEnded}
+   */
+  write(page: Uint8Array, owner: number): number {
     for (let number = 0; number < this.#tiers.length; number++) {
-      const slot = this.#tiers[number]?.write(page) ?? SWAP_FULL;
+      const slot = this.#writeTo(number, page, owner);
       if (slot >= 0) return number * TIER_SLOTS + slot;
       if (slot === SLOT_BUSY) return SWAP_BUSY; // It will take the page soon, and is preferred to those behind it.
     }
@@ -83,6 +109,7 @@ export class SwapSpace {
 
   /** Gives a slot back. */
   release(reference: number): void {
+    if (this.#moves.size > 0) this.#moves.delete(reference);
     this.#tierOf(reference).release(reference % TIER_SLOTS);
   }
 
@@ -101,6 +128,11 @@ export class SwapSpace {
     return this.#tierOf(reference).holds(reference % TIER_SLOTS);
   }
 
+  /** Whose page the slot of a reference holds, −1 where nobody has to know. */
+  ownerOf(reference: number): number {
+    return this.#tierOf(reference).ownerOf(reference % TIER_SLOTS);
+  }
+
   /** What became of each store, by priority. */
   stats(): SwapTierStats[] {
     return this.#tiers.map((tier) => tier.stats());
@@ -109,6 +141,66 @@ export class SwapSpace {
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
     for (const tier of this.#tiers) tier.check();
+    invariant(this.#moves.size <= this.#unanswered, "More pages move between stores than stores are asked to take.");
+    for (const [from, to] of this.#moves)
+      invariant(this.holds(from) && this.holds(to), "A page that moves between stores is in none of them.", {
+        from,
+        to,
+      });
+  }
+
+  #writeTo(number: number, page: Uint8Array, owner: number): number {
+    const tier = this.#tiers[number];
+    let slot = tier?.write(page, owner) ?? NO_SLOT;
+    for (let tries = 0; slot === NO_SLOT && tries < MAX_TRIES && this.#makeRoom(number); tries++)
+      slot = tier?.write(page, owner) ?? NO_SLOT;
+    return slot;
+  }
+
+  /** Lets the coldest pages of a tier give way; true if some have left it. */
+  #makeRoom(number: number): boolean {
+    let left = 0;
+    for (let pages = 0; pages < MOVED_AT_A_TIME; pages++) {
+      const slot = this.#tiers[number]?.giveWay() ?? NO_SLOT;
+      if (slot < 0) break;
+      const outcome = this.#moveDown(number, slot);
+      if (outcome === "stays") break;
+      if (outcome === "left") left++;
+    }
+    return left > 0;
+  }
+
+  /** Moves a page to the first tier behind its own that takes it; what a reading of it finds damaged stays. */
+  #moveDown(number: number, slot: number): "left" | "leaving" | "stays" {
+    const from = number * TIER_SLOTS + slot;
+    if (this.#moves.has(from) || this.read(from, this.#page) !== "ok") return "stays";
+    for (let next = number + 1; next < this.#tiers.length; next++) {
+      const tier = this.#tiers[next];
+      if (tier?.isAtEase !== true) return "stays";
+      const target = tier.write(this.#page, this.ownerOf(from));
+      if (target < 0) continue;
+      const to = next * TIER_SLOTS + target;
+      this.#moves.set(from, to);
+      const ended = (kept: boolean): void => {
+        this.#moved(from, to, kept);
+      };
+      this.#unanswered++;
+      if (tier.whenWritten(target, ended)) return "leaving";
+      ended(true);
+      return "left";
+    }
+    return "stays";
+  }
+
+  /** The next store has answered; the page may have been given up, or used and stored anew, meanwhile. */
+  #moved(from: number, to: number, kept: boolean): void {
+    this.#unanswered--;
+    const owner = this.ownerOf(from);
+    const isWanted = this.#moves.get(from) === to;
+    if (isWanted) this.#moves.delete(from);
+    if (kept) this.release(isWanted ? from : to);
+    if (kept && isWanted) this.#tierOf(from).movedDown++;
+    this.moveEnded(owner, kept && isWanted ? to : -1);
   }
 
   #tierOf(reference: number): Tier {

@@ -39,6 +39,11 @@ export class Swapper {
   constructor(core: Core, frames: number) {
     this.#core = core;
     this.#maxLeaving = Math.max(1, Math.min(MAX_LEAVING, Math.floor(frames / LEAVING_SHARE)));
+    if (core.swap !== null)
+      core.swap.moveEnded = (page, reference) => {
+        if (reference >= 0) core.pages.swap[page] = reference;
+        this.#wake();
+      };
   }
 
   /** Pages whose write to a store that answers later is under way. */
@@ -51,9 +56,9 @@ export class Swapper {
     return this.#leaving >= this.#maxLeaving;
   }
 
-  /** Settles when the next of the leaving pages has left or failed to; null: none is leaving. */
+  /** Settles when the next of the pages that leave their frames, or give way in swap, has left or failed to; null: there is none. */
   get departure(): Promise<void> | null {
-    if (this.#leaving === 0) return null;
+    if (this.#leaving === 0 && (this.#core.swap?.moving ?? 0) === 0) return null;
     this.#departure ??= new Promise((resolve) => (this.#departed = resolve));
     return this.#departure;
   }
@@ -78,7 +83,8 @@ export class Swapper {
     if (pfn < 0) return SUPPLY_NO_MEMORY;
     const { buffer } = core;
     const isKnown = core.pressure.stalls.begin();
-    const outcome = swap.read(reference, buffer);
+    const place = core.pages.swap[page]!; // To set a frame free, another page may have taken this one's place in compressed memory.
+    const outcome = swap.read(place, buffer);
     core.pressure.stalls.end(isKnown);
     if (outcome !== "ok") {
       core.keeper.giveUnused(pfn);
@@ -89,7 +95,7 @@ export class Swapper {
     core.window.write(pfn, 0, buffer);
     core.stats.swapIns++;
     core.place(page, pfn);
-    if (!swap.waits(reference)) {
+    if (!swap.waits(place)) {
       // A second copy in compressed memory would take frames from other pages, and is quickly made again.
       core.dropSwap(page);
       core.dirty(page);
@@ -107,8 +113,8 @@ export class Swapper {
     if (swap === null) return "refused";
     core.window.read(pages.pfn[page]!, 0, core.buffer);
     if (dirty) core.dropSwap(page);
-    let reference = swap.write(core.buffer);
-    while (reference === SWAP_FULL && this.#giveUpCopies(swap)) reference = swap.write(core.buffer);
+    let reference = swap.write(core.buffer, page);
+    while (reference === SWAP_FULL && this.#giveUpCopies(swap)) reference = swap.write(core.buffer, page);
     if (reference === SWAP_BUSY) return "busy";
     if (reference < 0) {
       core.stats.ioErrors++;
@@ -127,7 +133,7 @@ export class Swapper {
     return "saved";
   }
 
-  /** Settles when no page is leaving any more. */
+  /** Settles when no page is leaving any more, nor giving way in swap. */
   async settled(): Promise<void> {
     for (let next = this.departure; next !== null; next = this.departure) await next;
   }
@@ -164,6 +170,10 @@ export class Swapper {
     const change = core.begin(null);
     if (core.thaw(page, change.plan)) core.reclaimer.departed(page, change.plan);
     core.end(change);
+    this.#wake();
+  }
+
+  #wake(): void {
     this.#departure = null;
     this.#departed();
   }

@@ -41,6 +41,8 @@ export interface SwapTierStats {
   readonly failedWrites: number;
   /** Reads that returned other bytes than were written, as their checksum tells. */
   readonly mismatches: number;
+  /** Pages that gave way to newer ones: they are in a store behind this one. */
+  readonly movedDown: number;
 }
 
 /**
@@ -58,6 +60,8 @@ export class Tier {
   used: number = 0;
   /** Whether the store takes no more pages. */
   fenced: boolean = false;
+  /** Pages that moved to a store behind it. */
+  movedDown: number = 0;
   readonly #store: SwapStore | null;
   readonly #late: LateTransfers | null;
   readonly #slots: number;
@@ -65,6 +69,8 @@ export class Tier {
   readonly #state: Uint8Array;
   /** Checksum of what a used slot holds. */
   readonly #sums: Uint32Array;
+  /** Whose page a used slot holds; null where no page gives way to another. */
+  readonly #owners: Int32Array | null;
   /** Where the search for a free slot goes on: evictions in a row lie in a row. */
   #hand: number = 0;
   #bad: number = 0;
@@ -84,6 +90,7 @@ export class Tier {
     this.#sums = new Uint32Array(store.slots);
     this.#store = isLate(store) ? null : store;
     this.#late = isLate(store) ? new LateTransfers(store) : null;
+    this.#owners = this.#store?.giveWay === undefined ? null : new Int32Array(store.slots);
   }
 
   /** Pages that it would still take. */
@@ -91,10 +98,27 @@ export class Tier {
     return this.fenced ? 0 : this.#slots - this.used - this.#bad - this.#waiting;
   }
 
-  /** Stores a page; its slot, NO_SLOT or SLOT_BUSY. An asynchronous store has it once {@link whenWritten} tells. */
-  write(page: Uint8Array): number {
+  /** Whether it has as few transfers under way that pages may be moved to it from the store in front: half of what it may have is for pages that leave their frames. */
+  get isAtEase(): boolean {
+    return this.#late === null || this.#late.isAtEase;
+  }
+
+  /** Stores an owner's page; its slot, NO_SLOT or SLOT_BUSY. An asynchronous store has it once {@link whenWritten} tells. */
+  write(page: Uint8Array, owner: number): number {
     if (this.fenced) return NO_SLOT;
-    return this.#late === null ? this.#writeNow(page) : this.#writeLater(page, this.#late);
+    const slot = this.#late === null ? this.#writeNow(page) : this.#writeLater(page, this.#late);
+    if (slot >= 0 && this.#owners !== null) this.#owners[slot] = owner;
+    return slot;
+  }
+
+  /** The slot whose page should move to the next tier after a write found no room; NO_SLOT: none, that would not help. */
+  giveWay(): number {
+    return this.fenced ? NO_SLOT : (this.#store?.giveWay?.() ?? NO_SLOT);
+  }
+
+  /** Whose page a used slot holds; −1 where that is not known, because no page of this tier gives way. */
+  ownerOf(slot: number): number {
+    return this.#owners?.[slot] ?? -1;
   }
 
   /** Calls `told` when the store has answered whether it keeps the page of a slot; if not, the slot is given up. False: it is kept already. */
@@ -162,6 +186,7 @@ export class Tier {
       failedReads: this.#failedReads,
       failedWrites: this.#failedWrites,
       mismatches: this.#mismatches,
+      movedDown: this.movedDown,
     };
   }
 

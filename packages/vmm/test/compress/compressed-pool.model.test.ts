@@ -2,21 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { PlainMemory } from "../../src/frames/plain-memory.ts";
-import type { IoOutcome } from "../../src/ports.ts";
 import { CompressedPool } from "../../src/swap/compressed-pool.ts";
-import { MemorySwap } from "../../src/swap/memory-swap.ts";
 import { anyPage, noisePage, pageOf } from "./pages.ts";
 
 const SLOTS = 24;
-
-/** A next tier that can be told to fail. */
-class FlakySwap extends MemorySwap {
-  broken: IoOutcome = "ok";
-
-  override write(slot: number, from: Uint8Array): IoOutcome {
-    return this.broken === "ok" ? super.write(slot, from) : this.broken;
-  }
-}
 
 /** A thousand bytes of noise, repeated. */
 function repeated(seed: number): Uint8Array {
@@ -30,26 +19,16 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("noise" as const), slot, seed: fc.nat() }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("discard" as const), slot }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("compact" as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("write-back" as const), pages: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("give-way" as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("resize" as const), frames: fc.nat(12) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("break" as const), how: fc.constantFrom("ok", "full", "failed") }),
-  },
 );
 
-describe.each([true, false])("a compressed pool (next tier: %s)", (hasBelow) => {
+describe("a compressed pool", () => {
   test("gives back what it acknowledged, whatever fails, and leaks no frame", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const memory = new PlainMemory(14);
-        const below = new FlakySwap(SLOTS);
-        const pool = new CompressedPool({
-          frames: memory,
-          window: memory,
-          limitFrames: 10,
-          ...(hasBelow ? { below } : { slots: SLOTS }),
-        });
+        const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 10, slots: SLOTS });
         const model = new Map<number, Uint8Array>();
         for (const action of steps) {
           if (action.kind === "write" || action.kind === "noise") {
@@ -60,10 +39,13 @@ describe.each([true, false])("a compressed pool (next tier: %s)", (hasBelow) => 
             pool.discard(action.slot);
             model.delete(action.slot);
           } else if (action.kind === "compact") pool.compact();
-          else if (action.kind === "write-back") expect(pool.writeBack(action.pages)).toBeLessThanOrEqual(action.pages);
-          else if (action.kind === "resize") {
-            if (pool.resize(action.frames)) expect(pool.stats().frames).toBeLessThanOrEqual(action.frames);
-          } else below.broken = action.how;
+          else if (action.kind === "give-way") {
+            const coldest = pool.giveWay();
+            if (coldest < 0) continue;
+            expect(model.has(coldest)).toBe(true);
+            pool.discard(coldest);
+            model.delete(coldest);
+          } else expect(pool.resize(action.frames)).toBe(pool.stats().frames <= action.frames);
           pool.check();
           expect(memory.totalFrames - memory.freeFrames).toBe(pool.stats().frames);
         }
@@ -77,12 +59,10 @@ describe.each([true, false])("a compressed pool (next tier: %s)", (hasBelow) => 
         pool.check();
         expect(memory.freeFrames).toBe(memory.totalFrames);
       }),
-      { numRuns: 50 },
+      { numRuns: 100 },
     );
   });
-});
 
-describe("a compressed pool", () => {
   test("keeps pages of one word in no frame at all", () => {
     const memory = new PlainMemory(1);
     const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 1, slots: 100 });
@@ -93,30 +73,27 @@ describe("a compressed pool", () => {
     expect(into.every((byte) => byte === 77)).toBe(true);
   });
 
-  test("passes a page that does not compress to the next tier, without one says that it is full", () => {
+  test("refuses a page that does not compress, and asks no other one to give way for it", () => {
     const memory = new PlainMemory(8);
-    const below = new MemorySwap(4);
-    const options = { frames: memory, window: memory, limitFrames: 8 };
-    expect(new CompressedPool({ ...options, slots: 4 }).write(0, noisePage(1))).toBe("full");
-    const pool = new CompressedPool({ ...options, below });
-    expect(pool.write(0, noisePage(1))).toBe("ok");
-    expect(below.read(0, new Uint8Array(4096))).toBe("ok");
-    expect(pool.stats()).toMatchObject({ belowPages: 1, incompressible: 1, frames: 0 });
+    const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 8, slots: 4 });
+    pool.write(0, repeated(1));
+    expect(pool.write(1, noisePage(1))).toBe("full");
+    expect(pool.giveWay()).toBe(-1);
+    expect(pool.stats()).toMatchObject({ packedPages: 1, incompressible: 1 });
   });
 
-  test("writes back what was stored or read longest ago", () => {
+  test("where there is no room, what was stored or read longest ago gives way", () => {
     const memory = new PlainMemory(8);
-    const below = new MemorySwap(8);
-    const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 8, below });
-    for (let at = 0; at < 4; at++)
-      pool.write(
-        at,
-        pageOf((byte) => (byte & 63) + at),
-      );
+    const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 1, slots: 8 });
+    for (let at = 0; at < 3; at++) expect(pool.write(at, repeated(at))).toBe("ok");
     pool.read(0, new Uint8Array(4096));
-    expect(pool.writeBack(2)).toBe(2);
-    const gone = [0, 1, 2, 3].filter((at) => below.read(at, new Uint8Array(4096)) === "ok");
-    expect(gone).toEqual([1, 2]);
+    expect(pool.giveWay()).toBe(-1);
+    expect(pool.write(3, repeated(3))).toBe("full");
+    expect(pool.giveWay()).toBe(1);
+    pool.discard(1);
+    expect(pool.giveWay()).toBe(2);
+    expect(pool.write(3, repeated(3))).toBe("ok");
+    expect(pool.giveWay()).toBe(-1);
   });
 
   test("stores more pages than it has frames, as many times as they compress", () => {

@@ -7,14 +7,13 @@ import { MemorySwap } from "../../src/swap/memory-swap.ts";
 import { StripedSwap } from "../../src/swap/striped-swap.ts";
 import { swapStoreSuite } from "../../src/testing/stores.ts";
 
-function pool(below: boolean): SwapStore {
+function pool(): SwapStore {
   const memory = new PlainMemory(64);
-  const tier = below ? { below: new MemorySwap(16) } : { slots: 16 };
-  return new CompressedPool({ frames: memory, window: memory, limitFrames: 64, ...tier });
+  return new CompressedPool({ frames: memory, window: memory, limitFrames: 64, slots: 16 });
 }
 
 const stores: Readonly<Record<string, () => SwapStore>> = {
-  "a compressed pool over a store": () => pool(true),
+  "a compressed pool": pool,
   "a stripe": () => new StripedSwap([new MemorySwap(8), new MemorySwap(8)]),
 };
 
