@@ -1,5 +1,5 @@
 /** Two processes over one memory manager: one frees what it allocates, in a TLSF heap; the other one leaves that to a collector. */
-import { CollectedHeap, GeneralHeap, SpaceSource, Tlsf } from "@pagewright/heap";
+import { allocateZeroed, CollectedHeap, GeneralHeap, SpaceSource, Tlsf } from "@pagewright/heap";
 import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
 
@@ -23,13 +23,13 @@ const blocks = Array.from({ length: 100 }, (_, at) => manual.allocate(at * 10));
 for (const block of blocks) manual.free(block);
 console.log(`the first process freed all of its blocks: ${manual.stats().liveBlocks} live`);
 
-const head = collected.allocateZeroed(16);
+const head = allocateZeroed(collected, second, 16);
 collected.addRoot(head);
 for (let list = 0; list < 200; list++) {
   // A list of 100 cells replaces the one before, which nobody frees.
   second.store32(head + 4, 0);
   for (let at = 0; at < 100; at++) {
-    const cell = collected.allocateZeroed(16);
+    const cell = allocateZeroed(collected, second, 16);
     second.store32(cell, at);
     second.store32(cell + 4, second.load32(head + 4));
     second.store32(head + 4, cell);

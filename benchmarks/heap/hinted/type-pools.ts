@@ -29,7 +29,7 @@ export default function create({ buffer }: { readonly buffer: ArrayBuffer }): ob
   const poolFor = (type: number, size: number): Pool | null => {
     if (size > LARGEST || size === 0) return null;
     const slotBytes = Math.ceil(size / 8) * 8;
-    return new Pool(sourceFor(type), slotBytes, { slotsPerChunk: Math.max(Math.floor(PAGE / slotBytes), 1) });
+    return new Pool(sourceFor(type), slotBytes, Math.max(Math.floor(PAGE / slotBytes), 1));
   };
   const allocate = (size: number, alignment = 0, hint = 0): number => {
     const type = hint >>> TYPE_SHIFT;

@@ -11,10 +11,13 @@ let trace = "";
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "pagewright-heap-"));
   trace = join(folder, "small.bin.gz");
-  const tracer = new Tracer(new Tlsf(new BufferMemory(new ArrayBuffer(2 ** 20))));
+  const memory = new BufferMemory(new ArrayBuffer(2 ** 20));
+  const tracer = new Tracer(new Tlsf(memory));
   const blocks: number[] = [];
   for (let at = 0; at < 500; at++) {
-    blocks.push(at % 3 === 0 ? tracer.allocateZeroed(40 + at) : tracer.allocate(16 + at, at % 7 === 0 ? 64 : 0));
+    blocks.push(
+      at % 3 === 0 ? tracer.allocateZeroed(memory, 40 + at) : tracer.allocate(16 + at, at % 7 === 0 ? 64 : 0),
+    );
     if (at % 4 === 3) tracer.free(blocks.splice(at % blocks.length, 1)[0] ?? 0);
     if (at % 5 === 4) blocks[0] = tracer.resize(blocks[0] ?? 0, 10 * at);
   }

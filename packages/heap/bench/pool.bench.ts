@@ -9,15 +9,16 @@ import { BufferMemory } from "@pagewright/heap/memory";
 import { Pool } from "@pagewright/heap/pool";
 
 const BLOCKS = 1024;
-const BYTES = 64;
+/** Slots of a power of two, and of another number. */
+const SIZES = [64, 48];
 const BURST = 64;
 
 /** The least that can be done: no size, no check, nothing to grow. */
 class BareStack {
   readonly #stack: Int32Array = new Int32Array(BLOCKS + 1);
 
-  constructor() {
-    for (let at = 1; at <= BLOCKS; at++) this.#stack[at] = (BLOCKS - at) * BYTES;
+  constructor(bytes: number) {
+    for (let at = 1; at <= BLOCKS; at++) this.#stack[at] = (BLOCKS - at) * bytes;
     this.#stack[0] = BLOCKS;
   }
   allocate(): number {
@@ -61,23 +62,27 @@ function time(subject: Subject): number {
   return best;
 }
 
-const [, , variant] = process.argv;
-if (variant === "pool") console.log(time(new Pool(new BufferMemory(new ArrayBuffer(BLOCKS * BYTES)), BYTES)));
-else if (variant === "stack") console.log(time(new BareStack()));
-else {
+const [, , variant, size] = process.argv;
+const bytes = Number(size);
+if (variant === "pool") console.log(time(new Pool(new BufferMemory(new ArrayBuffer(BLOCKS * bytes)), bytes)));
+else if (variant === "stack") console.log(time(new BareStack(bytes)));
+else for (const each of SIZES) compare(each);
+
+function compare(slotBytes: number): void {
   const run = (name: string): number => {
-    const args = [...process.execArgv, fileURLToPath(import.meta.url), name];
+    const args = [...process.execArgv, fileURLToPath(import.meta.url), name, String(slotBytes)];
     return Number(execFileSync(process.execPath, args, { encoding: "utf8" }));
   };
   // Interleaved, so that what else the machine does meets both.
   const samples = Array.from({ length: 5 }, () => [run("stack"), run("pool")] as const);
   const stack = Math.min(...samples.map(([ns]) => ns));
   const pool = Math.min(...samples.map(([, ns]) => ns));
-  const line = { bench: "heap/pool", metric: "allocate and free", value: pool, unit: "ns" };
+  const metric = `allocate and free ${slotBytes} bytes`;
+  const line = { bench: "heap/pool", metric, value: pool, unit: "ns" };
   const ratio = pool / stack;
   if (process.argv.includes("--json")) console.log(JSON.stringify({ ...line, ratioTo: "bare array stack", ratio }));
   else
     console.log(
-      `a block of a pool ${pool.toFixed(2)} ns, of a bare stack ${stack.toFixed(2)} ns: ${ratio.toFixed(2)} x`,
+      `a block of ${slotBytes} bytes of a pool ${pool.toFixed(2)} ns, of a bare stack ${stack.toFixed(2)} ns: ${ratio.toFixed(2)} x`,
     );
 }

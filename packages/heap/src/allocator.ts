@@ -57,12 +57,6 @@ export interface Allocator {
   usableSize(address: number): number;
   /** Whether a live block of this allocator starts at `address`. */
   owns(address: number): boolean;
-  /** Like allocate; the first `size` bytes read as zero. @throws HeapError `no-memory` for a plain range of numbers. */
-  allocateZeroed(size: number, alignment?: number, hint?: number): number;
-  /** Allocates `count` blocks of one size. @returns how many there was memory for: so many addresses are in `into`. */
-  allocateMany(into: Float64Array, count: number, size: number, alignment?: number): number;
-  /** Frees the first `count` of `addresses`. Stops at the first misuse, which it throws. */
-  freeMany(addresses: Float64Array, count: number): void;
   /** A snapshot. */
   stats(): HeapStats;
   /** Walks all state. @throws HeapError `corrupt` with the sentence of the broken invariant. */
@@ -75,11 +69,14 @@ export interface Allocator {
   destroy(): void;
 }
 
+/** A source, whose bytes may be reachable. */
+export type HeapSource = RangeSource & Partial<BlockMemory>;
+
 /** Throws what is wrong with a size and an alignment; does nothing where they are in range. */
 export function requireRequest(size: number, alignment: number): void {
-  if (!(size >= 0) || Math.floor(size) !== size) throw new HeapError("bad-size", size);
-  if (alignment !== 0 && !(alignment >= 1 && alignment <= 2 ** 30 && (alignment & (alignment - 1)) === 0))
-    throw new HeapError("bad-alignment", alignment);
+  if (size % 1 !== 0 || size < 0) throw new HeapError("bad-size", size);
+  // The lowest bit that is set, of 31 bits and a sign: of a power of two up to 2^30, and of 0, the number itself.
+  if ((alignment & -alignment) !== alignment) throw new HeapError("bad-alignment", alignment);
 }
 
 /** Throws `corrupt` with a sentence where an invariant does not hold. */
@@ -87,89 +84,40 @@ export function requireInvariant(holds: boolean, subject: number, sentence: stri
   if (!holds) throw new HeapError("corrupt", subject, sentence);
 }
 
-/** A source, whose bytes may be reachable. */
-export type HeapSource = RangeSource & Partial<BlockMemory>;
-
-/** The reachable bytes of a source, or null where it is a plain range of numbers. */
-export function memoryOf(source: HeapSource): BlockMemory | null {
-  return source.fill === undefined ? null : (source as RangeSource & BlockMemory);
+/**
+ * Moves a block that can hold `usable` to a new one of `size`: what resizing comes to where it cannot be done in place.
+ *
+ * @returns the new address, or {@link NO_ADDRESS}: where there is no memory, or nothing to copy with.
+ */
+export function moveBlock(
+  heap: Allocator,
+  memory: Partial<Pick<BlockMemory, "copy">>,
+  address: number,
+  usable: number,
+  size: number,
+): number {
+  const to = memory.copy === undefined ? NO_ADDRESS : heap.allocate(size);
+  if (to !== NO_ADDRESS) {
+    memory.copy?.(address, to, Math.min(usable, size));
+    heap.free(address);
+  }
+  return to;
 }
 
-/** What allocators share: everything that follows from the primitive operations. */
-export abstract class BaseAllocator implements Allocator {
-  /** The bytes of the blocks, or null for plain numbers. */
-  protected readonly memory: BlockMemory | null;
+/** A snapshot whose live blocks are counted by walking. */
+export function measure(heap: Allocator, reservedBytes: number, metadataBytes: number, sourceCalls: number): HeapStats {
+  let liveBlocks = 0;
+  let liveBytes = 0;
+  heap.walk((_address, bytes) => {
+    liveBlocks++;
+    liveBytes += bytes;
+  });
+  return { liveBlocks, liveBytes, reservedBytes, metadataBytes, sourceCalls };
+}
 
-  constructor(memory: BlockMemory | null) {
-    this.memory = memory;
-  }
-
-  abstract allocate(size: number, alignment?: number, hint?: number): number;
-  abstract free(address: number): void;
-  abstract usableSize(address: number): number;
-  abstract owns(address: number): boolean;
-  abstract stats(): HeapStats;
-  abstract check(): void;
-  abstract walk(visit: (address: number, bytes: number) => void): void;
-  abstract reset(): void;
-  abstract destroy(): void;
-
-  /** By moving, where the block cannot hold `size`. Allocators that can do better do. */
-  resize(address: number, size: number): number {
-    const usable = this.usableSize(address);
-    requireRequest(size, 0);
-    return size <= usable ? address : this.move(address, usable, size);
-  }
-
-  /** Moves a block of `usable` to one of `size`. */
-  protected move(address: number, usable: number, size: number): number {
-    if (this.memory === null) return NO_ADDRESS;
-    const to = this.allocate(size);
-    if (to === NO_ADDRESS) return to;
-    this.memory.copy(address, to, Math.min(usable, size));
-    this.free(address);
-    return to;
-  }
-
-  /** A snapshot whose live blocks are counted by walking. */
-  protected measure(reservedBytes: number, metadataBytes: number, sourceCalls: number): HeapStats {
-    let liveBlocks = 0;
-    let liveBytes = 0;
-    this.walk((_address, bytes) => {
-      liveBlocks++;
-      liveBytes += bytes;
-    });
-    return { liveBlocks, liveBytes, reservedBytes, metadataBytes, sourceCalls };
-  }
-
-  /** Makes every later use throw `destroyed`. */
-  protected end(): void {
-    this.allocate = (size) => {
-      throw new HeapError("destroyed", size);
-    };
-  }
-
-  /** Allocates, then fills with zero. */
-  allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    if (this.memory === null) throw new HeapError("no-memory", size);
-    const address = this.allocate(size, alignment, hint);
-    if (address !== NO_ADDRESS) this.memory.fill(address, size, 0);
-    return address;
-  }
-
-  /** One by one. */
-  allocateMany(into: Float64Array, count: number, size: number, alignment = 0): number {
-    let done = 0;
-    for (; done < count; done++) {
-      const address = this.allocate(size, alignment);
-      if (address === NO_ADDRESS) break;
-      into[done] = address;
-    }
-    return done;
-  }
-
-  /** One by one. */
-  freeMany(addresses: Float64Array, count: number): void {
-    for (let at = 0; at < count; at++) this.free(addresses[at]!);
-  }
+/** Makes every later allocation throw `destroyed`; there is no block left that anything else could be about. */
+export function endUse(heap: Allocator): void {
+  heap.allocate = (size) => {
+    throw new HeapError("destroyed", size);
+  };
 }

@@ -1,5 +1,5 @@
-import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, moveBlock, NO_ADDRESS, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 
 /** How an arena takes memory. */
@@ -22,8 +22,8 @@ export interface ArenaMark {
   readonly blocks: number;
 }
 
-/** The chunk of an arena that has none: full. */
-const NOTHING: Chunk = { start: 0, end: 0, top: 0 };
+/** The chunk of an arena that has none: nothing ends in it, nothing follows it. */
+const NOTHING: Chunk = { start: 0, end: NaN, top: 0 };
 
 /**
  * A bump allocator: allocating adds to a number, everything dies together, or back to a mark.
@@ -32,10 +32,10 @@ const NOTHING: Chunk = { start: 0, end: 0, top: 0 };
  * for the block, `usableSize` is the distance to the end of what was bumped, and `walk` visits whole chunks. It is the one
  * allocator here that does not detect misuse.
  */
-export class Arena extends BaseAllocator {
+export class Arena implements Allocator {
   readonly #source: HeapSource;
   readonly #chunkBytes: number;
-  #chunks: Chunk[] = [];
+  readonly #chunks: Chunk[] = [];
   /** The last chunk: the one that is bumped. */
   #chunk: Chunk = NOTHING;
   /** Where the newest block starts. */
@@ -43,45 +43,38 @@ export class Arena extends BaseAllocator {
   #blocks = 0;
   #calls = 0;
 
-  constructor(source: HeapSource, options: ArenaOptions = {}) {
-    super(memoryOf(source));
+  constructor(source: HeapSource, { chunkBytes = 65536 }: ArenaOptions = {}) {
     this.#source = source;
-    this.#chunkBytes = options.chunkBytes ?? 65536;
+    this.#chunkBytes = chunkBytes;
   }
 
   /** Bumps: two additions and a comparison. */
-  allocate(size: number, alignment = 8): number {
+  allocate(size: number, alignment = 0): number {
     requireRequest(size, alignment);
     const chunk = this.#chunk;
     const unit = alignment || 8;
     const address = Math.ceil(chunk.top / unit) * unit;
     const top = address + (size || 1);
-    if (top > chunk.end) return this.#grow(size || 1, unit) ? this.allocate(size, unit) : NO_ADDRESS;
+    if (!(top <= chunk.end)) return this.#grow(size || 1, unit);
     chunk.top = top;
     this.#newest = address;
     this.#blocks++;
     return address;
   }
 
-  /** Takes a range of the source, or just the block's bytes where there is no more. */
-  #grow(size: number, unit: number): boolean {
-    for (const bytes of [Math.ceil(Math.max(this.#chunkBytes, size) / 8) * 8, size]) {
-      this.#calls++;
-      const start = this.#source.reserve(bytes, Math.max(unit, 8));
-      if (start === NO_ADDRESS) continue;
-      if (this.#chunk.end !== start || this.#chunk === NOTHING) {
-        this.#chunk = { start, end: start, top: start };
-        this.#chunks.push(this.#chunk);
-      }
-      this.#chunk.end += bytes;
-      return true;
-    }
-    return false;
+  /** Takes a range of the source, or just the block's bytes where there is no more, and allocates. */
+  #grow(size: number, unit: number, bytes: number = Math.max(this.#chunkBytes, size)): number {
+    this.#calls++;
+    const start = this.#source.reserve(bytes, Math.max(unit, 8));
+    if (start === NO_ADDRESS) return bytes > size ? this.#grow(size, unit, size) : NO_ADDRESS;
+    if (this.#chunk.end !== start) this.#chunks.push((this.#chunk = { start, end: start, top: start }));
+    this.#chunk.end += bytes;
+    return this.allocate(size, unit);
   }
 
   /** Takes the newest block back; any other block stays until rewind or reset. */
   free(address: number): void {
-    this.#chunkOf(address);
+    this.usableSize(address);
     if (address !== this.#newest) return;
     this.#chunk.top = address;
     this.#blocks--;
@@ -89,28 +82,24 @@ export class Arena extends BaseAllocator {
   }
 
   /** In place for the newest block; any other block is moved, since nobody knows where it ends. */
-  override resize(address: number, size: number): number {
+  resize(address: number, size: number): number {
     requireRequest(size, 0);
     const usable = this.usableSize(address);
     const top = address + (size || 1);
-    if (address !== this.#newest || top > this.#chunk.end) return this.move(address, usable, size);
+    if (address !== this.#newest || top > this.#chunk.end) return moveBlock(this, this.#source, address, usable, size);
     this.#chunk.top = top;
     return address;
   }
 
   #find(address: number): Chunk | undefined {
-    return this.#chunks.find(({ start, end, top }) => address >= start && address <= top && address < end);
-  }
-
-  #chunkOf(address: number): Chunk {
-    const chunk = this.#find(address);
-    if (chunk === undefined) throw new HeapError("wild-free", address);
-    return chunk;
+    return this.#chunks.find(({ start, top }) => address >= start && address < top);
   }
 
   /** The bytes up to the newest end in the block's chunk. */
   usableSize(address: number): number {
-    return this.#chunkOf(address).top - address;
+    const top = this.#find(address)?.top;
+    if (top === undefined) throw new HeapError("wild-free", address);
+    return top - address;
   }
 
   /** Whether the address lies in what was bumped. */
@@ -124,14 +113,15 @@ export class Arena extends BaseAllocator {
   }
 
   /** Ends the life of everything allocated since the mark. @throws HeapError `bad-option` for a mark that was rewound over. */
-  rewind(mark: ArenaMark): void {
-    if (mark.chunks > this.#chunks.length || mark.blocks > this.#blocks) throw new HeapError("bad-option", mark.top);
-    this.#releaseFrom(mark.chunks || 1);
-    this.#chunk.top = mark.chunks === 0 ? this.#chunk.start : mark.top;
-    this.#blocks = mark.blocks;
+  rewind({ chunks, top, blocks }: ArenaMark): void {
+    if (chunks > this.#chunks.length || blocks > this.#blocks) throw new HeapError("bad-option", top);
+    this.#keep(chunks || 1);
+    this.#chunk.top = chunks === 0 ? this.#chunk.start : top;
+    this.#blocks = blocks;
   }
 
-  #releaseFrom(count: number): void {
+  /** Gives all chunks but the first `count` back. */
+  #keep(count: number): void {
     for (const { start, end } of this.#chunks.splice(count)) {
       this.#calls++;
       this.#source.release(start, end - start);
@@ -152,15 +142,25 @@ export class Arena extends BaseAllocator {
 
   /** A snapshot; `liveBytes` counts padding and blocks freed but not rewound. */
   stats(): HeapStats {
-    const chunks = this.#chunks.length;
-    const reserved = this.#chunks.reduce((sum, { start, end }) => sum + end - start, 0);
-    return { ...this.measure(reserved, chunks * 24, this.#calls), liveBlocks: this.#blocks };
+    let liveBytes = 0;
+    let reservedBytes = 0;
+    for (const { start, end, top } of this.#chunks) {
+      liveBytes += top - start;
+      reservedBytes += end - start;
+    }
+    return {
+      liveBlocks: this.#blocks,
+      liveBytes,
+      reservedBytes,
+      metadataBytes: this.#chunks.length * 24,
+      sourceCalls: this.#calls,
+    };
   }
 
   /** A chunk's top lies in it. */
   check(): void {
     for (const { start, end, top } of this.#chunks)
-      requireInvariant(top >= start && top <= end, top, "an arena's top lies in its chunk");
+      if (top < start || top > end) throw new HeapError("corrupt", top, "a chunk's top lies in it");
   }
 
   /** Visits the used part of every chunk: blocks leave no trace. */
@@ -175,8 +175,8 @@ export class Arena extends BaseAllocator {
 
   /** Forgets all blocks and gives all chunks back. */
   destroy(): void {
-    this.#releaseFrom(0);
+    this.#keep(0);
     this.#blocks = 0;
-    this.end();
+    endUse(this);
   }
 }

@@ -1,5 +1,5 @@
-import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, measure, moveBlock, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { BitTree } from "./bit-tree.ts";
 import { HeapError } from "./errors.ts";
 
@@ -20,7 +20,7 @@ export interface BuddyOptions {
  * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block up to the last one that was ever in use (arrays for all are made at
  * once, of which a system commits what is written to), nothing in the memory itself. An operation takes at most (orders × levels of a set) steps. Blocks are aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
  */
-export class Buddy extends BaseAllocator {
+export class Buddy implements Allocator {
   readonly #source: HeapSource;
   readonly #base: number;
   readonly #bytes: number;
@@ -34,7 +34,6 @@ export class Buddy extends BaseAllocator {
 
   /** @throws HeapError `bad-option` where a size is no power of two or the source has no such range. */
   constructor(source: HeapSource, options: BuddyOptions) {
-    super(memoryOf(source));
     const { bytes, minBytes = 32 } = options;
     const shift = Math.log2(minBytes);
     const orders = Math.log2(bytes) - shift + 1;
@@ -128,7 +127,7 @@ export class Buddy extends BaseAllocator {
   }
 
   /** In place while the order stays, halving where it shrinks, doubling where the upper buddies are free; else by moving. */
-  override resize(address: number, size: number): number {
+  resize(address: number, size: number): number {
     let order = this.#orderAt(address);
     if (order < 0) this.#throwMisuse(address);
     requireRequest(size, 0);
@@ -136,7 +135,7 @@ export class Buddy extends BaseAllocator {
     const wanted = this.#orderOf(size);
     let block = (address - this.#base) / this.#minBytes / 2 ** order;
     if (wanted > order && !this.#canGrow(block, order, wanted))
-      return this.move(address, this.#minBytes * 2 ** order, size);
+      return moveBlock(this, this.#source, address, this.#minBytes * 2 ** order, size);
     this.#live[order]?.delete(block);
     for (; order < wanted; order++, block /= 2) this.#takeFree(order, block + 1);
     for (; order > wanted; block *= 2) this.#addFree(--order, block * 2 + 1);
@@ -165,7 +164,7 @@ export class Buddy extends BaseAllocator {
   /** A snapshot, by walking. */
   stats(): HeapStats {
     const metadata = [...this.#free, ...this.#live].reduce((sum, { bytes }) => sum + bytes, 4);
-    return this.measure(this.#bytes, metadata, 1);
+    return measure(this, this.#bytes, metadata, 1);
   }
 
   /** Free and live blocks together are the whole range, each byte once, and no two free buddies stand side by side. */
@@ -219,6 +218,6 @@ export class Buddy extends BaseAllocator {
   destroy(): void {
     this.#source.release(this.#base, this.#bytes);
     for (const tree of [...this.#free, ...this.#live]) tree.clear();
-    this.end();
+    endUse(this);
   }
 }

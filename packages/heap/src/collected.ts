@@ -109,14 +109,6 @@ export class CollectedHeap extends Wrapper {
     return this.#admit(address, size);
   }
 
-  /** As allocate, zeroed. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    this.#prepare();
-    let address = this.inner.allocateZeroed(size, alignment, hint);
-    if (address === NO_ADDRESS && this.collect() > 0) address = this.inner.allocateZeroed(size, alignment, hint);
-    return this.#admit(address, size);
-  }
-
   /** Frees at once, without finalising. @throws HeapError `bad-option` for a root. */
   override free(address: number): void {
     if (this.#roots.has(address)) throw new HeapError("bad-option", address, "a root cannot be freed");

@@ -224,13 +224,6 @@ export class DebugHeap extends Wrapper {
     return to;
   }
 
-  /** Allocates, then fills with zero. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    const address = this.allocate(size, alignment, hint);
-    if (address !== NO_ADDRESS) this.#memory.fill(address, size, 0);
-    return address;
-  }
-
   /** Exactly what was asked for. */
   override usableSize(address: number): number {
     return this.#sizeAt(address);

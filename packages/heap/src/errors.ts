@@ -1,5 +1,3 @@
-const MARK: unique symbol = Symbol.for("@pagewright/heap.HeapError");
-
 /**
  * What went wrong, as a closed set.
  *
@@ -9,7 +7,7 @@ const MARK: unique symbol = Symbol.for("@pagewright/heap.HeapError");
  * - `corrupt`: the words of an allocator, or the bytes around a block, are not what the allocator wrote.
  * - `use-after-free`: a freed block was written to.
  * - `leak`: blocks are live that should not be.
- * - `no-memory`: the operation has to touch bytes and the source has none that can be reached.
+ * - `no-memory`: an operation that cannot say so by its value found no memory.
  * - `destroyed`: the allocator was destroyed.
  * - `bad-format`: bytes that should be a saved heap, a trace or a profile are not.
  */
@@ -29,6 +27,7 @@ export type HeapErrorCode =
 
 /** A caller's mistake or a broken invariant. Running out of memory is not an error: it is the value {@link NO_ADDRESS}. */
 export class HeapError extends Error {
+  override readonly name = "HeapError";
   /** What went wrong. */
   readonly code: HeapErrorCode;
   /** The address or argument that it is about. */
@@ -36,14 +35,12 @@ export class HeapError extends Error {
 
   constructor(code: HeapErrorCode, subject: number, sentence: string = code) {
     super(`${sentence} (${subject})`);
-    this.name = "HeapError";
     this.code = code;
     this.subject = subject;
-    Object.defineProperty(this, MARK, { value: true });
   }
 }
 
 /** Whether `value` is a {@link HeapError}, of this or another copy of the package. */
 export function isHeapError(value: unknown): value is HeapError {
-  return typeof value === "object" && value !== null && MARK in value;
+  return value instanceof Error && value.name === "HeapError";
 }

@@ -142,13 +142,6 @@ export class SamplingGuard extends Wrapper {
     return to;
   }
 
-  /** Allocates, then fills with zero. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    const address = this.allocate(size, alignment, hint);
-    if (address !== NO_ADDRESS) this.#memory.fill(address, size, 0);
-    return address;
-  }
-
   /** Of a guarded block exactly what was asked for. */
   override usableSize(address: number): number {
     const slot = this.#slotAt(address);

@@ -1,6 +1,7 @@
 /** Heap allocators over any range of bytes or numbers. @module */
-export { NO_ADDRESS, Hint, BaseAllocator } from "./allocator.ts";
+export { NO_ADDRESS, Hint } from "./allocator.ts";
 export type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
+export { allocateMany, allocateZeroed, freeMany } from "./operations.ts";
 export type { BlockMemory, Clock, RangeSource, WordMemory } from "./ports.ts";
 export { HeapError, isHeapError } from "./errors.ts";
 export type { HeapErrorCode } from "./errors.ts";
@@ -15,7 +16,6 @@ export type { TlsfOptions } from "./tlsf.ts";
 export { GeneralHeap } from "./general.ts";
 export type { GeneralOptions } from "./general.ts";
 export { Pool } from "./pool.ts";
-export type { PoolOptions } from "./pool.ts";
 export { Buddy } from "./buddy.ts";
 export type { BuddyOptions } from "./buddy.ts";
 export { OffsetAllocator } from "./offset.ts";

@@ -1,6 +1,7 @@
-import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
+import type { RangeSource } from "./ports.ts";
 
 /** What an object cache keeps. */
 export interface ObjectCacheOptions {
@@ -44,8 +45,8 @@ interface CpuMagazines {
  * `allocate` takes its CPU in place of a hint. A freed object must be in its constructed state again. Bonwick: The Slab Allocator (1994);
  * Bonwick, Adams: Magazines and Vmem (2001).
  */
-export class ObjectCache extends BaseAllocator {
-  readonly #source: HeapSource;
+export class ObjectCache implements Allocator {
+  readonly #source: RangeSource;
   readonly #objectBytes: number;
   readonly #alignment: number;
   readonly #construct: (address: number) => void;
@@ -67,8 +68,7 @@ export class ObjectCache extends BaseAllocator {
   #calls = 0;
 
   /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none. */
-  constructor(source: HeapSource, options: ObjectCacheOptions) {
-    super(memoryOf(source));
+  constructor(source: RangeSource, options: ObjectCacheOptions) {
     const { objectBytes, alignment = 8, lineBytes = 64, cpus = 1, magazine = 32 } = options;
     requireRequest(objectBytes, alignment);
     this.#source = source;
@@ -198,6 +198,12 @@ export class ObjectCache extends BaseAllocator {
     this.#source.release(slab.base, this.#slabBytes);
   }
 
+  /** In place up to the object's size; no object is larger. */
+  resize(address: number, size: number): number {
+    requireRequest(size, 0);
+    return size > this.usableSize(address) ? NO_ADDRESS : address;
+  }
+
   /** The object's size. */
   usableSize(address: number): number {
     this.#requireLive(address);
@@ -268,6 +274,6 @@ export class ObjectCache extends BaseAllocator {
     for (const magazines of this.#cpus) magazines.loaded = magazines.spare = [];
     this.#depot = [];
     this.#live = 0;
-    this.end();
+    endUse(this);
   }
 }

@@ -1,5 +1,5 @@
-import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, measure, moveBlock, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { Chunks } from "./chunks.ts";
 import type { GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
@@ -59,7 +59,8 @@ function binUp(granules: number): number {
  * An allocator of plain numbers up to 2^53: all it knows is in a table of nodes, one for each live or free range, which
  * grows with their number and not with the size of the memory. For GPU buffers, file offsets, address space.
  */
-export class OffsetAllocator extends BaseAllocator {
+export class OffsetAllocator implements Allocator {
+  readonly #source: HeapSource;
   readonly #chunks: Chunks;
   readonly #granule: number;
   /** Four numbers for each node: start and size in granules, and the four links. */
@@ -76,7 +77,7 @@ export class OffsetAllocator extends BaseAllocator {
   #nodes = 0;
 
   constructor(source: HeapSource, options: OffsetOptions = {}) {
-    super(memoryOf(source));
+    this.#source = source;
     this.#granule = options.granule ?? 8;
     if (!(this.#granule >= 1) || !Number.isInteger(this.#granule)) throw new HeapError("bad-option", this.#granule);
     this.#chunks = new Chunks(source, options);
@@ -199,14 +200,14 @@ export class OffsetAllocator extends BaseAllocator {
   }
 
   /** In place where the range shrinks or the one above it is free, else by moving. */
-  override resize(address: number, size: number): number {
+  resize(address: number, size: number): number {
     const node = this.#nodeAt(address);
     requireRequest(size, 0);
     const granules = Math.max(Math.ceil(size / this.#granule), 1);
     const now = this.#numbers[4 * node + 1]!;
     const above = this.#links[8 * node + ABOVE]!;
     const room = above !== NONE && this.#isFree(above) ? this.#numbers[4 * above + 1]! : 0;
-    if (granules > now + room) return this.move(address, now * this.#granule, size);
+    if (granules > now + room) return moveBlock(this, this.#source, address, now * this.#granule, size);
     if (granules !== now && room > 0) this.#absorb(node, above);
     this.#cutBack(node, granules);
     return address;
@@ -330,7 +331,7 @@ export class OffsetAllocator extends BaseAllocator {
   /** A snapshot. */
   stats(): HeapStats {
     const tables = (this.#links.length + this.#heads.length + this.#bits.length) * 4 + this.#live.bytes;
-    return this.measure(this.#chunks.bytes, tables, this.#chunks.calls);
+    return measure(this, this.#chunks.bytes, tables, this.#chunks.calls);
   }
 
   /** Neighbours fit together, free ones are merged and in their bins, live ones can be found. */
@@ -387,6 +388,6 @@ export class OffsetAllocator extends BaseAllocator {
     this.#unused = NONE;
     this.#heads.fill(NONE);
     this.#bits.fill(0);
-    this.end();
+    endUse(this);
   }
 }

@@ -1,130 +1,117 @@
-import { BaseAllocator, memoryOf, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, NO_ADDRESS, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
+import type { RangeSource } from "./ports.ts";
 
-/** How a pool takes memory. */
-export interface PoolOptions {
-  /** Slots that are taken from the source at once; 256 by default. */
-  readonly slotsPerChunk?: number;
-}
+/** So many slots follow each other from `start` on; the first of them has the number `first`. */
+type Chunk = readonly [start: number, slots: number, first: number];
 
-/** Contiguous slots, of which the first has the number `first`. */
-interface Chunk {
-  readonly address: number;
-  readonly first: number;
-  readonly slots: number;
-}
+/** The word of a slot that is live. */
+const LIVE = -1;
 
 /**
- * Blocks of one size: a stack of free slots, and one byte for each slot that says whether it is live.
- *
- * Allocating and freeing move the top of the stack. A size above the slot's is never there.
+ * Blocks of one size. The slots are numbered from 1 on; the word of a free one is the next free slot, or 0, that of a live one is {@link LIVE}. Word 0 is the first
+ * free slot. A size above the slot's is never there.
  */
-export class Pool extends BaseAllocator {
-  /** Bytes of a slot; all addresses are multiples of its largest power of two, up to 4096. */
+export class Pool implements Allocator {
+  /** Size of a slot; all addresses are multiples of its largest power of two. */
   readonly slotBytes: number;
-  readonly #source: HeapSource;
-  readonly #perChunk: number;
-  readonly #alignment: number;
-  /** Free slots: element 0 is how many, then the slots, the top last. */
-  #stack: Int32Array = new Int32Array(1);
-  /** By slot: 1 while it is live. */
-  #live: Uint8Array = new Uint8Array(0);
-  #chunks: Chunk[] = [];
-  /** The address of slot 0, and how many slots follow it without a gap. */
-  #base = 0;
-  #near = 0;
-  /** log2 of the largest power of two in the slot's size, and the inverse of what else is in it modulo 2^32: multiplying is dividing, for multiples. */
-  readonly #zeros: number;
+  readonly #source: RangeSource;
+  readonly #leastSlots: number;
+  /** log2 of the largest power of two that divides a slot's size, and the inverse modulo 2^32 of the odd rest of a slot's size: multiplying by it divides multiples. */
+  readonly #shift: number;
   readonly #inverse: number;
+  #words: Int32Array = new Int32Array(1);
+  readonly #chunks: Chunk[] = [];
+  /** Of the first chunk and those that follow it in memory, as a rule all: base and end. */
+  #base = 0;
+  #near = 1;
   #calls = 0;
 
-  /** @throws HeapError `bad-size` where the slot is not a whole number of at least 1. */
-  constructor(source: HeapSource, slotBytes: number, options: PoolOptions = {}) {
-    super(memoryOf(source));
-    if (!(slotBytes >= 1) || slotBytes >>> 0 !== slotBytes) throw new HeapError("bad-size", slotBytes);
+  /**
+   * @param leastSlots how many slots are taken from the source at once, at least.
+   * @throws HeapError `bad-size` where the slot is no whole number from 1 up to 2^31 − 1.
+   */
+  constructor(source: RangeSource, slotBytes: number, leastSlots = 256) {
+    if (slotBytes < 1 || (slotBytes | 0) !== slotBytes) throw new HeapError("bad-size", slotBytes);
     this.#source = source;
+    this.#leastSlots = leastSlots;
     this.slotBytes = slotBytes;
-    this.#zeros = 31 - Math.clz32(slotBytes & -slotBytes);
-    const odd = slotBytes >>> this.#zeros;
+    this.#shift = 31 - Math.clz32(slotBytes & -slotBytes);
+    const odd = slotBytes >>> this.#shift;
     let inverse = odd;
-    // Newton's iteration: each step doubles the low bits that are right, of which an odd number is its own inverse in three.
-    for (let step = 0; step < 4; step++) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+    // Newton: an odd number is its own inverse modulo 8, and each step doubles the bits that are right.
+    for (let bits = 3; bits < 32; bits *= 2) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
     this.#inverse = inverse;
-    this.#perChunk = options.slotsPerChunk ?? 256;
-    this.#alignment = Math.min(slotBytes & -slotBytes, 4096);
   }
 
-  /** Pops a slot: two reads, two writes. */
+  /** Takes the first free slot: two reads, two writes. */
   allocate(size = 0, alignment = 0): number {
-    if (size >>> 0 !== size || size > this.slotBytes || alignment !== 0) return this.#allocateOdd(size, alignment);
-    const stack = this.#stack;
-    const count = stack[0]!;
-    if (count === 0) return this.#grow() ? this.allocate(size) : NO_ADDRESS;
-    const slot = stack[count]!;
-    stack[0] = count - 1;
-    this.#live[slot] = 1;
+    if (size >>> 0 !== size || size > this.slotBytes || alignment !== 0) {
+      requireRequest(size, alignment);
+      if (size > this.slotBytes || this.slotBytes % alignment > 0) return NO_ADDRESS;
+    }
+    const words = this.#words;
+    const slot = words[0]!;
+    if (slot === 0) return this.#grow();
+    words[0] = words[slot]!;
+    words[slot] = LIVE;
     return slot < this.#near ? this.#base + slot * this.slotBytes : this.#addressOf(slot);
   }
 
-  #allocateOdd(size: number, alignment: number): number {
-    requireRequest(size, alignment);
-    return size > this.slotBytes || alignment > this.#alignment ? NO_ADDRESS : this.allocate(size);
-  }
-
-  /** Pushes the slot. */
+  /** Makes the slot the first free one. */
   free(address: number): void {
-    const offset = address - this.#base;
-    let slot = Math.imul(offset >>> this.#zeros, this.#inverse) >>> 0;
-    if (slot >= this.#near || slot * this.slotBytes !== offset) slot = this.#slotAt(address);
-    if (this.#live[slot] !== 1) throw new HeapError(slot < 0 ? "wild-free" : "double-free", address);
-    this.#live[slot] = 0;
-    const stack = this.#stack;
-    const count = stack[0]! + 1;
-    stack[0] = count;
-    stack[count] = slot;
+    const words = this.#words;
+    const slot = this.#slotAt(address);
+    if (words[slot] !== LIVE) throw new HeapError(slot === 0 ? "wild-free" : "double-free", address);
+    words[slot] = words[0]!;
+    words[0] = slot;
   }
 
-  /** The slot that starts at an address, or −1. */
+  /** The slot that starts at an address, or 0. */
   #slotAt(address: number): number {
-    for (const chunk of this.#chunks) {
-      const slot = (address - chunk.address) / this.slotBytes;
-      if (slot >>> 0 === slot && slot < chunk.slots) return chunk.first + slot;
+    const offset = address - this.#base;
+    const slot = Math.imul(offset >>> this.#shift, this.#inverse) >>> 0;
+    return slot < this.#near && slot * this.slotBytes === offset ? slot : this.#farSlotAt(address);
+  }
+
+  #farSlotAt(address: number): number {
+    for (const [start, slots, first] of this.#chunks) {
+      const slot = (address - start) / this.slotBytes;
+      if (slot >>> 0 === slot && slot < slots) return first + slot;
     }
-    return -1;
+    return 0;
   }
 
   #addressOf(slot: number): number {
-    const chunk = this.#chunks.findLast(({ first }) => slot >= first);
-    return chunk === undefined ? NO_ADDRESS : chunk.address + (slot - chunk.first) * this.slotBytes;
+    for (const [start, slots, first] of this.#chunks)
+      if (slot - first < slots) return start + (slot - first) * this.slotBytes;
+    return NO_ADDRESS;
   }
 
-  #grow(): boolean {
-    const first = this.#live.length;
-    let slots = Math.max(this.#perChunk, first >>> 3);
-    let address = NO_ADDRESS;
-    for (; slots > 0; slots >>>= 1) {
-      this.#calls++;
-      address = this.#source.reserve(slots * this.slotBytes, this.#alignment);
-      if (address !== NO_ADDRESS) break;
+  /** Takes memory for so many slots more, or for as many as there is; allocates one. All others are live. */
+  #grow(slots: number = this.#leastSlots + (this.#words.length >>> 2)): number {
+    const first = this.#words.length;
+    this.#calls++;
+    const start = this.#source.reserve(slots * this.slotBytes, 1 << this.#shift);
+    if (start === NO_ADDRESS) return slots > 1 ? this.#grow(slots >>> 1) : NO_ADDRESS;
+    this.#chunks.push([start, slots, first]);
+    if (first === 1) this.#base = start - this.slotBytes;
+    if (first === this.#near && start === this.#base + first * this.slotBytes) this.#near += slots;
+    const words = new Int32Array(first + slots);
+    words.set(this.#words);
+    this.#words = words;
+    for (let slot = words.length - 1; slot >= first; slot--) {
+      words[slot] = words[0]!;
+      words[0] = slot;
     }
-    if (slots === 0) return false;
-    this.#chunks.push({ address, first, slots });
-    const live = new Uint8Array(first + slots);
-    live.set(this.#live);
-    this.#live = live;
-    this.#stack = new Int32Array(first + slots + 1);
-    this.#fill(first);
-    if (first === 0) this.#base = address;
-    if (address === this.#base + first * this.slotBytes && this.#near === first) this.#near += slots;
-    return true;
+    return this.allocate();
   }
 
-  /** Makes the slots from `first` on the free ones, the lowest on top. */
-  #fill(first: number): void {
-    const end = this.#live.length;
-    for (let slot = end; slot > first; slot--) this.#stack[end - slot + 1] = slot - 1;
-    this.#stack[0] = end - first;
+  /** In place up to the slot's size; no slot is larger. */
+  resize(address: number, size: number): number {
+    requireRequest(size, 0);
+    return size > this.usableSize(address) ? NO_ADDRESS : address;
   }
 
   /** The slot's size. */
@@ -135,45 +122,48 @@ export class Pool extends BaseAllocator {
 
   /** Exact. */
   owns(address: number): boolean {
-    return this.#live[this.#slotAt(address)] === 1;
+    return this.#words[this.#slotAt(address)] === LIVE;
   }
 
-  /** A snapshot. */
+  /** A snapshot, by walking. */
   stats(): HeapStats {
-    const slots = this.#live.length;
-    return this.measure(slots * this.slotBytes, this.#stack.length * 4 + slots, this.#calls);
+    const { length } = this.#words;
+    let liveBlocks = 0;
+    this.walk(() => liveBlocks++);
+    return {
+      liveBlocks,
+      liveBytes: liveBlocks * this.slotBytes,
+      reservedBytes: (length - 1) * this.slotBytes,
+      metadataBytes: length * 4,
+      sourceCalls: this.#calls,
+    };
   }
 
-  /** The stack holds every slot that is not live, once. */
+  /** Every slot is live or in the list, once. */
   check(): void {
-    const seen = this.#live.slice();
-    for (const slot of this.#stack.subarray(1, this.#stack[0]! + 1)) seen[slot] = seen[slot]! + 1;
-    requireInvariant(
-      seen.every((count) => count === 1),
-      0,
-      "every slot is live or in the stack, once",
-    );
+    const words = this.#words;
+    let slots = 1;
+    this.walk(() => slots++);
+    for (let slot = words[0]!; slot > 0 && slots <= words.length; slot = words[slot]!) slots++;
+    if (slots !== words.length) throw new HeapError("corrupt", slots, "a slot is live or free");
   }
 
   /** In the order of the slots. */
   walk(visit: (address: number, bytes: number) => void): void {
-    this.#live.forEach((live, slot) => {
-      if (live === 1) visit(this.#addressOf(slot), this.slotBytes);
+    this.#words.forEach((word, slot) => {
+      if (word === LIVE) visit(this.#addressOf(slot), this.slotBytes);
     });
   }
 
-  /** Every slot is free again. */
+  /** Frees every slot. */
   reset(): void {
-    this.#live.fill(0);
-    this.#fill(0);
+    this.walk((address) => this.free(address));
   }
 
   /** Gives every chunk back. */
   destroy(): void {
-    for (const { address, slots } of this.#chunks.splice(0)) this.#source.release(address, slots * this.slotBytes);
-    this.#live = new Uint8Array(0);
-    this.#near = 0;
-    this.reset();
-    this.end();
+    for (const [start, slots] of this.#chunks.splice(0)) this.#source.release(start, slots * this.slotBytes);
+    this.#words = new Int32Array(1);
+    endUse(this);
   }
 }

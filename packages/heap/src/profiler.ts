@@ -94,11 +94,6 @@ export class Profiler extends Wrapper {
     return this.#sample(this.inner.allocate(size, alignment, hint), size);
   }
 
-  /** Allocates; now and then looks who asked. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    return this.#sample(this.inner.allocateZeroed(size, alignment, hint), size);
-  }
-
   /** Frees. */
   override free(address: number): void {
     this.inner.free(address);

@@ -37,12 +37,6 @@ export class Quota extends Wrapper {
     return this.#used + size > this.limit ? NO_ADDRESS : this.#admit(this.inner.allocate(size, alignment, hint));
   }
 
-  /** Allocates within the quota. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    requireRequest(size, alignment);
-    return this.#used + size > this.limit ? NO_ADDRESS : this.#admit(this.inner.allocateZeroed(size, alignment, hint));
-  }
-
   /** Frees, and counts. */
   override free(address: number): void {
     const size = this.inner.owns(address) ? this.inner.usableSize(address) : 0;

@@ -1,5 +1,5 @@
-import { BaseAllocator, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
-import type { HeapStats } from "./allocator.ts";
+import { endUse, measure, moveBlock, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory } from "./ports.ts";
 import { HEIR, LOCK, SharedLayout, STATE } from "./shared-layout.ts";
@@ -22,29 +22,6 @@ export interface SharedOptions {
 const OWNER = 4;
 const LIVE_RUN = 1;
 const CACHED_RUN = 3;
-/** Bytes of a shared buffer, whose words may be read by others. */
-class SharedBytes implements BlockMemory {
-  readonly #bytes: Uint8Array;
-  readonly #words: Int32Array;
-
-  constructor(buffer: SharedArrayBuffer) {
-    this.#bytes = new Uint8Array(buffer);
-    this.#words = new Int32Array(buffer, 0, buffer.byteLength >>> 2);
-  }
-  fill(address: number, bytes: number, value: number): void {
-    this.#bytes.fill(value, address, address + bytes);
-  }
-  copy(from: number, to: number, bytes: number): void {
-    this.#bytes.copyWithin(to, from, from + bytes);
-  }
-  load32(address: number): number {
-    return this.#words[address >>> 2]!;
-  }
-  store32(address: number, value: number): void {
-    this.#words[address >>> 2] = value;
-  }
-}
-
 /**
  * A general heap in a `SharedArrayBuffer` that many workers use at once. All state is in the buffer: a worker attaches with the buffer alone, and
  * a copy of the bytes is a copy of the heap.
@@ -53,7 +30,9 @@ class SharedBytes implements BlockMemory {
  * over 64 at a time with one atomic store, and the owner takes them in when it next runs out ({@link SharedHeap.flush} hands over what is left). Double frees are
  * detected at once within a worker, and at the latest when they are taken in between workers. Blocks above 1 KiB are runs of pages.
  */
-export class SharedHeap extends BaseAllocator {
+export class SharedHeap implements Allocator {
+  /** What a block is moved with. */
+  readonly #memory: Pick<BlockMemory, "copy">;
   readonly #layout: SharedLayout;
   readonly #pages: SharedPages;
   readonly #slabs: Slabs;
@@ -72,7 +51,8 @@ export class SharedHeap extends BaseAllocator {
   #misuse: HeapError | null = null;
 
   private constructor(layout: SharedLayout, slot: number) {
-    super(new SharedBytes(layout.words.buffer as SharedArrayBuffer));
+    const bytes = new Uint8Array(layout.words.buffer);
+    this.#memory = { copy: (from, to, count) => void bytes.copyWithin(to, from, from + count) };
     this.#layout = layout;
     this.#pages = new SharedPages(layout);
     this.#remote = new RemoteFrees(layout, slot);
@@ -305,6 +285,13 @@ export class SharedHeap extends BaseAllocator {
     if (!this.#isAttached) throw new HeapError("destroyed", this.slot);
   }
 
+  /** In place as far as the block goes, else by moving. */
+  resize(address: number, size: number): number {
+    const usable = this.usableSize(address);
+    requireRequest(size, 0);
+    return size <= usable ? address : moveBlock(this, this.#memory, address, usable, size);
+  }
+
   /** The size class, or the pages of the run. */
   usableSize(address: number): number {
     const offset = address - this.#base;
@@ -325,7 +312,7 @@ export class SharedHeap extends BaseAllocator {
 
   /** A snapshot of all workers' blocks together, by walking; exact while nobody works. */
   stats(): HeapStats {
-    return this.measure(this.#limit, this.#base - this.#layout.first * 4, 0);
+    return measure(this, this.#limit, this.#base - this.#layout.first * 4, 0);
   }
 
   /** Checks all pages, and this worker's slabs and magazines. Only while nobody works. */
@@ -368,6 +355,6 @@ export class SharedHeap extends BaseAllocator {
   destroy(): void {
     this.reset();
     this.detach();
-    this.end();
+    endUse(this);
   }
 }

@@ -46,11 +46,6 @@ export class Statistics extends Wrapper {
     return this.#count(this.inner.allocate(size, alignment, hint), size);
   }
 
-  /** Allocates, and counts. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    return this.#count(this.inner.allocateZeroed(size, alignment, hint), size);
-  }
-
   /** Frees, and counts. */
   override free(address: number): void {
     this.inner.free(address);

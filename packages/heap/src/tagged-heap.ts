@@ -1,5 +1,5 @@
-import { BaseAllocator, memoryOf } from "./allocator.ts";
-import type { HeapSource, HeapStats } from "./allocator.ts";
+import { endUse, measure, moveBlock } from "./allocator.ts";
+import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { checkTags } from "./boundary-tags-check.ts";
 import { BoundaryTags, MAX_WORDS, MIN_WORDS } from "./boundary-tags.ts";
 import { Chunks } from "./chunks.ts";
@@ -21,7 +21,7 @@ const MOST_WORDS: number = Math.floor((MAX_WORDS / 9) * 8);
 const PAGE = 4096;
 
 /** What the heaps with boundary tags share: memory from the source and back, addresses, the state in common. */
-export abstract class TaggedHeap extends BaseAllocator {
+export abstract class TaggedHeap implements Allocator {
   protected readonly core: BoundaryTags;
   protected readonly granule: number;
   /** The address of granule 0 of the first region, and from which distance on an address is not in it. */
@@ -29,6 +29,7 @@ export abstract class TaggedHeap extends BaseAllocator {
   protected limit = 0;
   /** Free blocks from this size on may be worth giving back: asks the policy. */
   protected readonly surplusWords: number;
+  readonly #source: HeapSource;
   readonly #chunks: Chunks;
   /** The memory with the tags in it, or null where they are in parallel. */
   readonly #inBand: WordMemory | null;
@@ -48,7 +49,7 @@ export abstract class TaggedHeap extends BaseAllocator {
     inBand: WordMemory | null,
     ownWords = 0,
   ) {
-    super(memoryOf(source));
+    this.#source = source;
     this.granule = geometry.granule;
     this.#inBand = inBand;
     this.#chunkUnit = chunkUnit;
@@ -58,6 +59,18 @@ export abstract class TaggedHeap extends BaseAllocator {
     this.core = new BoundaryTags(inBand?.words ?? this.#wordsFor(ownWords + START_WORDS), geometry, this.#wordsFor);
     const { clock, retainBytes = 2 ** 20 } = options;
     this.surplusWords = clock === undefined ? Infinity : (retainBytes / this.granule) * 2 ** geometry.unitShift;
+  }
+
+  abstract allocate(size: number, alignment?: number, hint?: number): number;
+  abstract free(address: number): void;
+  abstract resize(address: number, size: number): number;
+  abstract usableSize(address: number): number;
+  abstract owns(address: number): boolean;
+  abstract walk(visit: (address: number, bytes: number) => void): void;
+
+  /** Moves a block that can hold `usable` to one of `size`. */
+  protected move(address: number, usable: number, size: number): number {
+    return moveBlock(this, this.#source, address, usable, size);
   }
 
   /** Lets go of what is held back for speed. @returns whether there was anything. */
@@ -202,7 +215,7 @@ export abstract class TaggedHeap extends BaseAllocator {
   stats(): HeapStats {
     const { core } = this;
     const tags = this.#inBand === null ? core.tags.length * 4 : 0;
-    return this.measure(this.#chunks.bytes, core.bytes + tags + this.ownBytes, this.#chunks.calls);
+    return measure(this, this.#chunks.bytes, core.bytes + tags + this.ownBytes, this.#chunks.calls);
   }
 
   /** Walks blocks, bins and bitmaps. */
@@ -221,6 +234,6 @@ export abstract class TaggedHeap extends BaseAllocator {
     this.core.regions = [];
     this.reset();
     this.#findFirst();
-    this.end();
+    endUse(this);
   }
 }

@@ -1,5 +1,7 @@
 import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator } from "./allocator.ts";
+import { allocateZeroed } from "./operations.ts";
+import type { BlockMemory } from "./ports.ts";
 import { TraceOp } from "./trace.ts";
 import type { HeapTrace } from "./trace.ts";
 import { Wrapper } from "./wrapper.ts";
@@ -44,9 +46,9 @@ export class Tracer extends Wrapper {
     return address;
   }
 
-  /** Allocates, and records a calloc. */
-  override allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    const address = this.inner.allocateZeroed(size, alignment, hint);
+  /** Allocates a block whose first `size` bytes, which are in `memory`, read as zero, and records a calloc. */
+  allocateZeroed(memory: Pick<BlockMemory, "fill">, size: number): number {
+    const address = allocateZeroed(this.inner, memory, size);
     if (address !== NO_ADDRESS) this.#record(TraceOp.calloc, 0, address, size, this.#objects++);
     return address;
   }
@@ -98,9 +100,14 @@ export class Tracer extends Wrapper {
 /**
  * Replays a trace on an allocator, from the first event to the last.
  *
+ * @param memory the bytes of its blocks, for callocs; without it they are not zeroed.
  * @returns the address of each object that is live at the end, −1 for the others; null where the memory did not suffice: then everything is freed.
  */
-export function replayTrace(trace: HeapTrace, allocator: Allocator): Float64Array | null {
+export function replayTrace(
+  trace: HeapTrace,
+  allocator: Allocator,
+  memory: Pick<BlockMemory, "fill"> | null = null,
+): Float64Array | null {
   const addresses = new Float64Array(trace.objects).fill(NO_ADDRESS);
   for (let event = 0; event < trace.events; event++) {
     const op = trace.op[event]!;
@@ -115,8 +122,8 @@ export function replayTrace(trace: HeapTrace, allocator: Allocator): Float64Arra
     const address =
       op === TraceOp.realloc
         ? allocator.resize(before, size)
-        : op === TraceOp.calloc
-          ? allocator.allocateZeroed(size)
+        : op === TraceOp.calloc && memory !== null
+          ? allocateZeroed(allocator, memory, size)
           : allocator.allocate(size, op === TraceOp.memalign ? 2 ** trace.log2align[event]! : 0);
     if (address === NO_ADDRESS) {
       for (const live of addresses) if (live !== NO_ADDRESS) allocator.free(live);

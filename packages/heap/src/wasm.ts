@@ -3,6 +3,7 @@ import type { Allocator } from "./allocator.ts";
 import { BufferMemory } from "./buffer-memory.ts";
 import type { PagedMemory } from "./buffer-memory.ts";
 import { HeapError } from "./errors.ts";
+import { allocateZeroed } from "./operations.ts";
 import type { BlockMemory } from "./ports.ts";
 
 /** The C allocation functions, as a WebAssembly module imports them: addresses and sizes of 32 bits, 0 for "none". */
@@ -47,7 +48,7 @@ export function wasmImports(heap: () => Allocator, memory: () => BlockMemory): W
     malloc: (size) => pointer(heap().allocate(size >>> 0, alignmentOf(size >>> 0))),
     calloc: (count, size) => {
       const bytes = (count >>> 0) * (size >>> 0);
-      return pointer(heap().allocateZeroed(bytes, alignmentOf(bytes)));
+      return pointer(allocateZeroed(heap(), memory(), bytes, alignmentOf(bytes)));
     },
     realloc: (address, size) => {
       if (address === 0) return pointer(heap().allocate(size >>> 0, alignmentOf(size >>> 0)));

@@ -33,24 +33,6 @@ export class Wrapper implements Allocator {
     return this.inner.owns(address);
   }
   /** As the allocator behind. */
-  allocateZeroed(size: number, alignment = 0, hint = 0): number {
-    return this.inner.allocateZeroed(size, alignment, hint);
-  }
-  /** One by one, through this wrapper. */
-  allocateMany(into: Float64Array, count: number, size: number, alignment = 0): number {
-    let done = 0;
-    for (; done < count; done++) {
-      const address = this.allocate(size, alignment);
-      if (address === -1) break;
-      into[done] = address;
-    }
-    return done;
-  }
-  /** One by one, through this wrapper. */
-  freeMany(addresses: Float64Array, count: number): void {
-    for (let at = 0; at < count; at++) this.free(addresses[at]!);
-  }
-  /** As the allocator behind. */
   stats(): HeapStats {
     return this.inner.stats();
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BufferMemory, CollectedHeap, GeneralHeap } from "@pagewright/heap";
+import { allocateZeroed, BufferMemory, CollectedHeap, GeneralHeap } from "@pagewright/heap";
 import { seeded } from "../src/testing/case.ts";
 
 /** Blocks of four words, each the address of another block or 0. */
@@ -19,10 +19,10 @@ function graphHeap(threshold = Infinity): { heap: CollectedHeap; memory: BufferM
 test("what a root reaches stays, in circles too; the rest is finalised and freed", () => {
   const { heap, memory, dead } = graphHeap();
   const [a, b, c, d] = [
-    heap.allocateZeroed(16),
-    heap.allocateZeroed(16),
-    heap.allocateZeroed(16),
-    heap.allocateZeroed(16),
+    allocateZeroed(heap, memory, 16),
+    allocateZeroed(heap, memory, 16),
+    allocateZeroed(heap, memory, 16),
+    allocateZeroed(heap, memory, 16),
   ];
   memory.store32(a, b);
   memory.store32(b, a);
@@ -41,14 +41,15 @@ test("in steps between which the program stores references, exactly the unreacha
   for (let seed = 1; seed <= 6; seed++) {
     const random = seeded(seed);
     const { heap, memory } = graphHeap();
-    const blocks = Array.from({ length: 100 }, () => heap.allocateZeroed(16));
+    const blocks = Array.from({ length: 100 }, () => allocateZeroed(heap, memory, 16));
     const root = blocks[0] ?? 0;
     heap.addRoot(root);
     for (let at = 0; at < 800; at++) {
       // Only what is reachable is stored and stored into, as in a program.
       const reached = [...reachable(memory, root)];
       const from = reached[Math.floor(random() * reached.length)] ?? root;
-      const to = random() < 0.2 ? heap.allocateZeroed(16) : (reached[Math.floor(random() * reached.length)] ?? root);
+      const to =
+        random() < 0.2 ? allocateZeroed(heap, memory, 16) : (reached[Math.floor(random() * reached.length)] ?? root);
       if (to === -1) break;
       memory.store32(from + 4 * Math.floor(random() * 4), to);
       heap.wrote(to);
@@ -75,12 +76,12 @@ function reachable(memory: BufferMemory, root: number): Set<number> {
 }
 
 test("allocation collects when it is due, and when memory has run out", () => {
-  const { heap } = graphHeap(10_000);
-  const root = heap.allocateZeroed(16);
+  const { heap, memory } = graphHeap(10_000);
+  const root = allocateZeroed(heap, memory, 16);
   heap.addRoot(root);
-  for (let at = 0; at < 5000; at++) expect(heap.allocateZeroed(1000)).not.toBe(-1);
+  for (let at = 0; at < 5000; at++) expect(allocateZeroed(heap, memory, 1000)).not.toBe(-1);
   expect(heap.collections).toBeGreaterThan(100);
   const full = graphHeap();
-  for (let at = 0; at < 5000; at++) expect(full.heap.allocateZeroed(1000)).not.toBe(-1);
+  for (let at = 0; at < 5000; at++) expect(allocateZeroed(full.heap, full.memory, 1000)).not.toBe(-1);
   expect(full.heap.collections).toBeGreaterThan(1);
 });

@@ -102,7 +102,7 @@ export const fixtures: Record<string, () => AllocatorFixture> = {
     return { allocator: new Pool(memory, 64), memory, largest: 64, alignment: 64, records: true };
   },
   "Pool over split numbers": () => ({
-    allocator: new Pool(new SplitRange(64 * KIB), 48, { slotsPerChunk: 20 }),
+    allocator: new Pool(new SplitRange(64 * KIB), 48, 20),
     memory: null,
     largest: 48,
     alignment: 16,

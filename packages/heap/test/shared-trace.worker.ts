@@ -1,5 +1,6 @@
 /** Replays the events of one thread of a trace; events of one object wait for each other, whichever thread they belong to. */
 import { parentPort, workerData } from "node:worker_threads";
+import { allocateZeroed, BufferMemory } from "@pagewright/heap";
 import { SharedHeap } from "@pagewright/heap/shared";
 import { TraceOp } from "@pagewright/heap/trace";
 
@@ -31,7 +32,8 @@ const LOOK = 64;
 
 const { buffer, op, id, size, log2align, turn, done, addresses, sizes, events, positions, me } = workerData as TraceJob;
 const heap = SharedHeap.attach(buffer);
-const bytes = new Uint8Array(buffer);
+const memory = new BufferMemory(buffer);
+const { bytes } = memory;
 let failures = 0;
 let handedOver = 0;
 const mine = new Uint8Array(done.length);
@@ -58,7 +60,7 @@ function replay(event: number): void {
     heap.free(addresses[object]!);
   } else {
     if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, wanted);
-    else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(wanted);
+    else if (kind === TraceOp.calloc) addresses[object] = allocateZeroed(heap, memory, wanted);
     else addresses[object] = heap.allocate(wanted, kind === TraceOp.memalign ? 2 ** log2align[event]! : 0);
     if (addresses[object] === -1) throw new Error(`event ${event}: no memory left`);
     if (kind === TraceOp.realloc && !holds(object, 0, Math.min(before, wanted))) failures++;

@@ -130,7 +130,7 @@ test("a quota refuses what exceeds it and admits it after a free", () => {
 test("statistics count what goes through", () => {
   const heap = new Statistics(new GeneralHeap(memoryOf(64)));
   const block = heap.allocate(100);
-  heap.free(heap.allocateZeroed(7));
+  heap.free(heap.allocate(7));
   heap.resize(block, 5000);
   heap.allocate(1e6);
   expect(heap.counts()).toMatchObject({
@@ -148,7 +148,7 @@ test("statistics count what goes through", () => {
 test("what a tracer records replays on another allocator, byte for byte through the file format", () => {
   const memory = memoryOf(256);
   const tracer = new Tracer(new GeneralHeap(memory));
-  const blocks = [tracer.allocate(10), tracer.allocateZeroed(100), tracer.allocate(64, 256)];
+  const blocks = [tracer.allocate(10), tracer.allocateZeroed(memory, 100), tracer.allocate(64, 256)];
   blocks[0] = tracer.resize(blocks[0] ?? 0, 5000);
   tracer.free(blocks[1] ?? 0);
   const trace = tracer.trace();
@@ -156,8 +156,9 @@ test("what a tracer records replays on another allocator, byte for byte through 
   const bytes = encodeHeapTrace(trace);
   const decoded = decodeHeapTrace(bytes);
   expect(encodeHeapTrace(decoded)).toEqual(bytes);
-  const other = new Tlsf(memoryOf(256));
-  const addresses = replayTrace(decoded, other);
+  const otherMemory = memoryOf(256);
+  const other = new Tlsf(otherMemory);
+  const addresses = replayTrace(decoded, other, otherMemory);
   expect(addresses?.filter((address) => address !== -1).length).toBe(2);
   expect(other.stats().liveBlocks).toBe(2);
   other.check();

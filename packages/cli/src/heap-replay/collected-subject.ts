@@ -9,7 +9,6 @@ export function collectedSubject(heap: CollectedHeap): HeapSubject {
   };
   return {
     allocate: (size, alignment, hint) => rooted(heap.allocate(size, alignment, hint)),
-    allocateZeroed: (size, alignment, hint) => rooted(heap.allocateZeroed(size, alignment, hint)),
     resize: (address, size) => heap.resize(address, size),
     free: (address) => heap.removeRoot(address),
   };

@@ -5,13 +5,15 @@ export interface HeapSubject {
   free(address: number): void;
   /** The block's address from now on, or −1. */
   resize(address: number, size: number): number;
-  /** Like allocate; the bytes read as zero. */
-  allocateZeroed(size: number, alignment?: number, hint?: number): number;
 }
+
+/** Like `allocate` of a {@link HeapSubject}; the bytes read as zero. */
+export type AllocateZeroed = (size: number, alignment?: number, hint?: number) => number;
 
 /** An allocator under test with the memory that it allocates from. */
 export interface Bench {
   readonly heap: HeapSubject;
+  readonly allocateZeroed: AllocateZeroed;
   /** All bytes of the memory, from address 0, as they are now: a growing memory gives another array later. */
   readonly bytes: () => Uint8Array;
   /** State that the allocator keeps outside the memory, in bytes. */
@@ -39,8 +41,8 @@ export interface OwnAllocator {
 export type OwnFactory = (memory: { buffer: ArrayBuffer }) => OwnAllocator | Promise<OwnAllocator>;
 
 /** Makes a whole subject of a user's own allocator: zeroing fills, resizing moves. */
-export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubject {
-  if (isWhole(own)) return own;
+export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): Pick<Bench, "heap" | "allocateZeroed"> {
+  if (isWhole(own)) return { heap: own, allocateZeroed: own.allocateZeroed.bind(own) };
   const sizes = new Map<number, number>();
   const needsSizes = own.resize === undefined && own.usableSize === undefined;
   const allocate = (size: number, alignment?: number, hint?: number): number => {
@@ -61,14 +63,14 @@ export function subjectOf(own: OwnAllocator, bytes: () => Uint8Array): HeapSubje
     if (address !== -1) bytes().fill(0, address, address + size);
     return address;
   };
-  return {
+  const heap: HeapSubject = {
     allocate: needsSizes ? allocate : own.allocate.bind(own),
     free: own.free.bind(own),
     resize: own.resize?.bind(own) ?? resizeByMoving,
-    allocateZeroed: own.allocateZeroed?.bind(own) ?? zero,
   };
+  return { heap, allocateZeroed: own.allocateZeroed?.bind(own) ?? zero };
 }
 
-function isWhole(own: OwnAllocator): own is OwnAllocator & HeapSubject {
+function isWhole(own: OwnAllocator): own is OwnAllocator & Required<Pick<OwnAllocator, "resize" | "allocateZeroed">> {
   return own.resize !== undefined && own.allocateZeroed !== undefined;
 }

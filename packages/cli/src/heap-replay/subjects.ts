@@ -2,6 +2,7 @@
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
 import { BufferMemory } from "@pagewright/heap/memory";
+import { allocateZeroed } from "@pagewright/heap/operations";
 import type { Allocator } from "@pagewright/heap";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import { complaintOf, UsageError } from "../output.ts";
@@ -25,14 +26,15 @@ type Maker = (needs: Needs) => Promise<Bench>;
 function over(make: (memory: BufferMemory, needs: Needs) => Promise<Allocator>, endRound?: "reset"): Maker {
   return async (needs) => {
     const memory = new BufferMemory(new ArrayBuffer(needs.capacity));
-    return benchOf(await make(memory, needs), () => memory.bytes, endRound);
+    return benchOf(await make(memory, needs), memory, endRound);
   };
 }
 
-function benchOf(heap: Allocator, bytes: () => Uint8Array, endRound?: "reset"): Bench {
+function benchOf(heap: Allocator, memory: BufferMemory, endRound?: "reset"): Bench {
   return {
     heap,
-    bytes,
+    allocateZeroed: (size, alignment, hint) => allocateZeroed(heap, memory, size, alignment, hint),
+    bytes: () => memory.bytes,
     metadataBytes: () => heap.stats().metadataBytes,
     sourceCalls: () => heap.stats().sourceCalls,
     ...(endRound === undefined ? {} : { endRound: () => heap.reset() }),
@@ -52,8 +54,8 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   offset: over(async (memory) => new (await import("@pagewright/heap/offset")).OffsetAllocator(memory)),
   shared: async ({ capacity }) => {
     const { SharedHeap } = await import("@pagewright/heap/shared");
-    const bytes = new Uint8Array(new SharedArrayBuffer(capacity));
-    return benchOf(SharedHeap.create(bytes.buffer), () => bytes);
+    const buffer = new SharedArrayBuffer(capacity);
+    return benchOf(SharedHeap.create(buffer), new BufferMemory(buffer));
   },
   collected: async ({ capacity }) => {
     const { GeneralHeap } = await import("@pagewright/heap/general");
@@ -61,7 +63,12 @@ const MAKERS: Readonly<Record<string, Maker>> = {
     const memory = new BufferMemory(new ArrayBuffer(capacity));
     // A trace has no references: every block is a root until its free.
     const heap = new CollectedHeap(new GeneralHeap(memory), { trace: () => undefined, thresholdBytes: capacity / 16 });
-    return { ...benchOf(heap, () => memory.bytes), heap: collectedSubject(heap) };
+    const subject = collectedSubject(heap);
+    return {
+      ...benchOf(heap, memory),
+      heap: subject,
+      allocateZeroed: (size, alignment, hint) => allocateZeroed(subject, memory, size, alignment, hint),
+    };
   },
   pool: over(async (memory, { largest }) => new (await import("@pagewright/heap/pool")).Pool(memory, largest)),
   "object-cache": over(
@@ -112,7 +119,7 @@ async function makeOwn(path: string, buffer: ArrayBuffer): Promise<Bench> {
   const all = new Uint8Array(buffer);
   const bytes = ownBytes ?? ((): Uint8Array => all);
   return {
-    heap: subjectOf(own, bytes),
+    ...subjectOf(own, bytes),
     bytes,
     metadataBytes: () => own.metadataBytes?.() ?? 0,
     sourceCalls: () => 0,

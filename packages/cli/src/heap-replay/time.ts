@@ -3,10 +3,13 @@ import { TraceOp } from "@pagewright/heap/trace";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Bench, HeapSubject } from "./subject.ts";
 
-/** Rounds before and while time is taken, at least; short traces are repeated until they have had as many events. */
-const WARM_UP_ROUNDS = 3;
+/**
+ * Rounds before and while time is taken, at least; short traces are repeated until they have had as many events. Of git-log the sixth round still
+ * takes 1.7 times the tenth, as slow paths are compiled one by one, on processor time that counts.
+ */
+const WARM_UP_ROUNDS = 10;
 const ROUNDS = 9;
-const LEAST_EVENTS = 2_000_000;
+const LEAST_EVENTS = 4_000_000;
 
 /**
  * Returns nanoseconds of processor time per event, the loop included: the median of rounds over the whole trace, each of
@@ -19,7 +22,7 @@ export function time(trace: HeapTrace, bench: Bench, hints: Uint32Array | null):
   const list = eventsOf(trace, hints);
   const samples: number[] = [];
   const least = Math.ceil(LEAST_EVENTS / Math.max(trace.events, 1));
-  const warmUp = Math.min(Math.max(WARM_UP_ROUNDS, least), 50);
+  const warmUp = Math.min(Math.max(WARM_UP_ROUNDS, least), 99);
   const rounds = Math.min(Math.max(ROUNDS, least), 99);
   for (let round = 0; round < warmUp + rounds; round++) {
     const before = process.cpuUsage();
@@ -53,12 +56,13 @@ function eventsOf({ op, id, size, log2align }: HeapTrace, hints: Uint32Array | n
 }
 
 /** Replays once. @returns how many events that were, the frees at the end included. */
-function replay(trace: HeapTrace, list: Events, { heap, endRound }: Bench, addresses: Int32Array): number {
+function replay(trace: HeapTrace, list: Events, bench: Bench, addresses: Int32Array): number {
+  const { heap, endRound } = bench;
   addresses.fill(-1);
   const replayNext = list.hint.length === 0 ? replayStretch : replayHinted;
   // In stretches: a function that is entered often is optimised as a whole, not only its running loop.
   for (let from = 0; from < trace.events; from += STRETCH)
-    replayNext(list, heap, addresses, from, Math.min(from + STRETCH, trace.events));
+    replayNext(list, bench, addresses, from, Math.min(from + STRETCH, trace.events));
   if (endRound !== undefined) {
     endRound();
     return trace.events;
@@ -71,7 +75,13 @@ function replay(trace: HeapTrace, list: Events, { heap, endRound }: Bench, addre
 
 const STRETCH = 4096;
 
-function replayStretch(list: Events, heap: HeapSubject, addresses: Int32Array, from: number, to: number): void {
+function replayStretch(
+  list: Events,
+  { heap, allocateZeroed }: Bench,
+  addresses: Int32Array,
+  from: number,
+  to: number,
+): void {
   const { op, id, size, alignment } = list;
   for (let event = from; event < to; event++) {
     const kind = op[event]!;
@@ -81,13 +91,19 @@ function replayStretch(list: Events, heap: HeapSubject, addresses: Int32Array, f
       addresses[object] = -1;
     } else if (kind === TraceOp.malloc) addresses[object] = heap.allocate(size[event]!);
     else if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, size[event]!);
-    else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(size[event]!);
+    else if (kind === TraceOp.calloc) addresses[object] = allocateZeroed(size[event]!);
     else addresses[object] = heap.allocate(size[event]!, alignment[event]);
   }
 }
 
 /** The same with hints: an argument more in one loop would cost the other. */
-function replayHinted(list: Events, heap: HeapSubject, addresses: Int32Array, from: number, to: number): void {
+function replayHinted(
+  list: Events,
+  { heap, allocateZeroed }: Bench,
+  addresses: Int32Array,
+  from: number,
+  to: number,
+): void {
   const { op, id, size, alignment, hint } = list;
   for (let event = from; event < to; event++) {
     const kind = op[event]!;
@@ -97,7 +113,7 @@ function replayHinted(list: Events, heap: HeapSubject, addresses: Int32Array, fr
       addresses[object] = -1;
     } else if (kind === TraceOp.malloc) addresses[object] = heap.allocate(size[event]!, 0, hint[event]);
     else if (kind === TraceOp.realloc) addresses[object] = heap.resize(addresses[object]!, size[event]!);
-    else if (kind === TraceOp.calloc) addresses[object] = heap.allocateZeroed(size[event]!, 0, hint[event]);
+    else if (kind === TraceOp.calloc) addresses[object] = allocateZeroed(size[event]!, 0, hint[event]);
     else addresses[object] = heap.allocate(size[event]!, alignment[event], hint[event]);
   }
 }

@@ -86,7 +86,7 @@ export function verify(
   onProgress: (done: number) => void,
 ): Verification {
   const { op, id, size, log2align } = trace;
-  const { heap } = bench;
+  const { heap, allocateZeroed } = bench;
   const contents = new Contents(bench);
   const addresses = new Float64Array(trace.objects).fill(-1);
   const sizes = new Float64Array(trace.objects);
@@ -123,7 +123,7 @@ export function verify(
         kind === TraceOp.realloc
           ? heap.resize(before, bytes)
           : kind === TraceOp.calloc
-            ? heap.allocateZeroed(bytes, 0, hints[object])
+            ? allocateZeroed(bytes, 0, hints[object])
             : heap.allocate(bytes, alignment, hints[object]);
       if (address === -1) return finish(`event ${event}: no memory left for ${bytes} bytes`);
       if (!(address >= 0 && address + bytes <= contents.length))

@@ -1,5 +1,6 @@
 import { NO_ADDRESS } from "../allocator.ts";
 import type { Allocator } from "../allocator.ts";
+import { allocateMany, allocateZeroed, freeMany } from "../operations.ts";
 import type { BlockMemory } from "../ports.ts";
 import { claim, seeded, throwsCode } from "./case.ts";
 import type { ConformanceCase } from "./case.ts";
@@ -58,7 +59,7 @@ export function useAtRandom(fixture: AllocatorFixture, seed: number, steps: numb
       const alignment = choice < 0.45 ? 0 : Math.min(2 ** Math.floor(random() * 9), fixture.alignment);
       const address =
         choice < 0.1 && memory !== null
-          ? allocator.allocateZeroed(size, alignment)
+          ? allocateZeroed(allocator, memory, size, alignment)
           : allocator.allocate(size, alignment);
       if (address !== NO_ADDRESS) {
         const made = { address, size, stamp: step };
@@ -125,9 +126,9 @@ function allocateEverything({ allocator, largest }: AllocatorFixture): void {
   const size = Math.min(largest, 48);
   const counts = [0, 1].map(() => {
     const into = new Float64Array(100_000);
-    const count = allocator.allocateMany(into, into.length, size);
+    const count = allocateMany(allocator, into, into.length, size);
     allocator.check();
-    allocator.freeMany(into, count);
+    freeMany(allocator, into, count);
     return count;
   });
   claim((counts[0] ?? 0) > 0 && counts[0] === counts[1], "a heap that was filled and emptied can be filled again");

@@ -1,0 +1,41 @@
+/*
+ * What follows from the operations of an allocator, for all of them: as functions, so that an allocator is no larger than what only it can do.
+ */
+import { NO_ADDRESS } from "./allocator.ts";
+import type { Allocator } from "./allocator.ts";
+import type { BlockMemory } from "./ports.ts";
+
+/** Like `allocate`; the first `size` bytes of the block, whose bytes are in `memory`, read as zero. */
+export function allocateZeroed(
+  heap: Pick<Allocator, "allocate">,
+  memory: Pick<BlockMemory, "fill">,
+  size: number,
+  alignment = 0,
+  hint = 0,
+): number {
+  const address = heap.allocate(size, alignment, hint);
+  if (address !== NO_ADDRESS) memory.fill(address, size, 0);
+  return address;
+}
+
+/** Allocates `count` blocks of one size. @returns how many there was memory for: so many addresses are in `into`. */
+export function allocateMany(
+  heap: Pick<Allocator, "allocate">,
+  into: Float64Array,
+  count: number,
+  size: number,
+  alignment = 0,
+): number {
+  let done = 0;
+  for (; done < count; done++) {
+    const address = heap.allocate(size, alignment);
+    if (address === NO_ADDRESS) break;
+    into[done] = address;
+  }
+  return done;
+}
+
+/** Frees the first `count` of `addresses`. Stops at the first misuse, which it throws. */
+export function freeMany(heap: Pick<Allocator, "free">, addresses: Float64Array, count: number): void {
+  for (let at = 0; at < count; at++) heap.free(addresses[at]!);
+}
