@@ -196,4 +196,11 @@ export class LedgerWindow implements FrameWindow {
     this.#window.zero(pfn);
     this.#ledger.replaced(pfn);
   }
+
+  /** See the FrameWindow port of vmm. */
+  zeroMany(frames: Float64Array, count: number): void {
+    if (this.#window.zeroMany === undefined) for (let at = 0; at < count; at++) this.#window.zero(frames[at]!);
+    else this.#window.zeroMany(frames, count);
+    for (let at = 0; at < count; at++) this.#ledger.replaced(frames[at]!);
+  }
 }

@@ -103,6 +103,8 @@ export interface FrameWindow {
   copy(from: Pfn, to: Pfn): void;
   /** Makes all 4096 bytes of the frame zero. */
   zero(pfn: Pfn): void;
+  /** {@link zero} for the first `count` frames of a list, where that is quicker than one by one. */
+  zeroMany?(frames: Float64Array, count: number): void;
 }
 
 // ---------------------------------------------------------------- translations

@@ -3,6 +3,7 @@
  * record of its own, and given back one by one. What came back whole is a block again, by the frame source's own doing.
  */
 import type { Core } from "../core.ts";
+import { zeroRun } from "../frames/zeroing.ts";
 import type { FrameHints } from "../ports.ts";
 import { mappedResident } from "../space/resident-limit.ts";
 import type { AddressSpace } from "../space/space.ts";
@@ -60,7 +61,7 @@ export function giveBlock(core: Core, pfn: Pfn, pages: number): void {
 
 /** Fills a run of frames with zeroes. */
 export function zeroBlock(core: Core, pfn: Pfn, pages: number): void {
-  for (let at = 0; at < pages; at++) core.window.zero(pfn + at);
+  zeroRun(core.window, pfn, pages);
   core.stats.zeroedFrames += pages;
 }
 

@@ -1,5 +1,6 @@
 /** Frames in a row that belong to the object: DMA buffers. They are wired, zeroed when taken, and given back when the object goes. */
 import type { Core } from "../core.ts";
+import { zeroRun } from "../frames/zeroing.ts";
 import type { SpecialFrames } from "../ports.ts";
 import type { MemoryType } from "../rights.ts";
 import { PAGE_SIZE, type Pfn, type PhysAddr } from "../units.ts";
@@ -16,7 +17,7 @@ export class BufferObject extends DeviceObject {
     super(core, start, frames);
     this.#source = source;
     this.type = type;
-    for (let at = 0; at < frames; at++) core.window.zero(start + at);
+    zeroRun(core.window, start, frames);
   }
 
   /** Physical address of the first byte: what a device is told. */

@@ -119,6 +119,28 @@ export const frameWindowSuite: readonly ConformanceCase<WindowFixture>[] = [
       sameBytes(page, pageOf(4), "the copy afterwards");
     },
   },
+  {
+    name: "frames that are zeroed together are those of the list's beginning",
+    run(make): void {
+      const { window, frames } = make();
+      const [one, two] = frames;
+      if (window.zeroMany === undefined) return;
+      window.write(one, 0, pageOf(4));
+      window.write(two, 0, pageOf(5));
+      window.zeroMany(Float64Array.of(two, one), 1);
+      const page = pageOf(1);
+      window.read(two, 0, page);
+      sameBytes(page, pageOf(0), "the zeroed frame");
+      window.read(one, 0, page);
+      sameBytes(page, pageOf(4), "the frame that was not named");
+      window.write(two, 0, pageOf(5));
+      window.zeroMany(Float64Array.of(two, one), 2);
+      for (const pfn of [one, two]) {
+        window.read(pfn, 0, page);
+        sameBytes(page, pageOf(0), "a zeroed frame");
+      }
+    },
+  },
 ];
 
 function drain(source: FrameSource): number[] {

@@ -6,7 +6,7 @@
  * ```
  *  base + cpu × 2 MiB
  *  ├─ page 0 … 63     tables under edit, one page each, kept until another table needs the place or the frame is given back
- *  ├─ page 64 … 67    data, mapped for one copy or fill and unmapped after it
+ *  ├─ page 64 … 79    data, mapped for one copy or fill and unmapped after it
  *  └─ page 511        the leaf table itself: where the entries of the pages above are written
  * ```
  * An entry is written through page 511, the page invalidated and then used through the processor, as hardware would have it. A processor's windows
@@ -22,7 +22,7 @@ import type { KernelCpu } from "./kernel-cpu.ts";
 /** Pages of a processor's windows that show tables. */
 export const TABLE_WINDOWS = 64;
 /** Pages of a processor's windows that show data. */
-export const DATA_WINDOWS = 4;
+export const DATA_WINDOWS = 16;
 /** The page of the leaf table itself. */
 export const SELF_PAGE = 511;
 
@@ -208,6 +208,21 @@ export class KernelWindows implements FrameWindow, TableMemory {
     demand(windows.cpu.fill(windows.open(0, pfn), PAGE_SIZE, 0), pfn);
     windows.close(0);
     leave(windows.cpu, cpl);
+  }
+
+  /** See {@link FrameWindow.zeroMany}: as many frames as there are data windows by one fill. All but the first are found by a walk of one entry. */
+  zeroMany(frames: Float64Array, count: number): void {
+    const windows = this.#here();
+    const { cpu } = windows;
+    const cpl = enter(cpu);
+    for (let done = 0; done < count; done += DATA_WINDOWS) {
+      const shown = Math.min(DATA_WINDOWS, count - done);
+      let address = 0;
+      for (let window = shown - 1; window >= 0; window--) address = windows.open(window, frames[done + window]!);
+      demand(cpu.fill(address, shown * PAGE_SIZE, 0), frames[done]!);
+      for (let window = 0; window < shown; window++) windows.close(window);
+    }
+    leave(cpu, cpl);
   }
 
   /** Makes sure that no window of any processor shows a table's frame. */
