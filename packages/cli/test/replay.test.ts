@@ -67,6 +67,26 @@ describe("pagewright replay", () => {
     expect(report.zones.map(({ name }) => name)).toContain("normal");
   });
 
+  test("rehearses on a stack of its own before the clock starts, and finds the same as without", async () => {
+    const path = join(folder, "long.pgt");
+    const records = Array.from(
+      { length: 2 ** 17 },
+      (_, at) => [Math.floor(at / 200) % 300, at % 3 === 0 ? 2 : 1, 1] as const,
+    );
+    writeFileSync(path, encodePageTrace({ vpns: Array.from({ length: 300 }, (_, page) => 0x400 + page), records }));
+    const args = ["replay", path, "--ram", "60%", "--swap", "compressed"];
+    const { rehearsal, ...rehearsed } = await jsonHere<ReplayReport>(args);
+    const cold = await jsonHere<ReplayReport>([...args, "--no-rehearsal"]);
+    expect(rehearsal.records).toBeGreaterThan(50_000);
+    expect(rehearsal.seconds).toBeGreaterThan(0);
+    expect(cold.rehearsal).toEqual({ records: 0, seconds: 0 });
+    const { seconds, recordsPerSecond } = cold;
+    expect({ ...rehearsed, seconds, recordsPerSecond, rehearsal: cold.rehearsal }).toEqual(cold);
+    expect(cold.evictions).toBeGreaterThan(0);
+    const short = await jsonHere<ReplayReport>(["replay", small]);
+    expect(short.rehearsal).toEqual({ records: 0, seconds: 0 });
+  });
+
   test("has one fault a page where everything fits", async () => {
     const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "100%"]);
     expect(report).toMatchObject({ frames: 64, evictions: 0, swap: { in: 0, out: 0 }, mismatches: 0 });

@@ -17,6 +17,7 @@ interface ReplayOptions {
   readonly cpus: number;
   readonly pages: PageSizes;
   readonly tlb: string;
+  readonly rehearsal: boolean;
   readonly json?: boolean;
 }
 
@@ -51,6 +52,10 @@ export function registerReplay(program: Command): void {
       "4K",
     )
     .option("--tlb <name>", `TLBs of the processors: ${TLB_NAMES.join(", ")}`, TLB_NAMES[0])
+    .option(
+      "--no-rehearsal",
+      "start the clock cold: without running made-up programs on another stack until the host has compiled the code",
+    )
     .option("--json", "print one JSON document")
     .action(async (traces: string[], options: ReplayOptions) => {
       const report = await replay({
@@ -63,6 +68,7 @@ export function registerReplay(program: Command): void {
         cpus: options.cpus,
         pages: options.pages,
         tlb: options.tlb,
+        rehearsed: options.rehearsal,
       });
       print(
         options.json,

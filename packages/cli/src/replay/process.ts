@@ -23,6 +23,7 @@ export class ReplayProcess {
   readonly #stack: Stack;
   readonly #space: AddressSpace;
   readonly #backing: FileBacking | null;
+  readonly #file: FileObject | null;
   #verified: number = 0;
 
   /**
@@ -40,8 +41,8 @@ export class ReplayProcess {
     this.#space = space;
     this.#backing =
       program.layout.filePages === 0 ? null : backingOf(program, join(folder, `program-${space.asid}.bin`));
-    const file = this.#backing === null ? null : stack.vmm.openFile(this.#backing);
-    for (const mapping of program.layout.mappings) this.#map(mapping, file);
+    this.#file = this.#backing === null ? null : stack.vmm.openFile(this.#backing);
+    for (const mapping of program.layout.mappings) this.#map(mapping);
   }
 
   /** Pages compared as a whole. */
@@ -63,6 +64,13 @@ export class ReplayProcess {
     });
   }
 
+  /** Ends the process: gives its memory back, and closes its file. */
+  end(): void {
+    this.#space.destroy();
+    this.#file?.close();
+    this.close();
+  }
+
   /** Closes its file. */
   close(): void {
     this.#backing?.close();
@@ -80,7 +88,8 @@ export class ReplayProcess {
     }
   }
 
-  #map(mapping: LayoutMapping, file: FileObject | null): void {
+  #map(mapping: LayoutMapping): void {
+    const file = this.#file;
     const { vpn, pages, stored, fetched, filePage } = mapping;
     const rights = READ + (stored ? WRITE : 0) + (fetched ? EXECUTE : 0);
     const source = stored || file === null ? {} : { object: file, offset: filePage * PAGE_BYTES };

@@ -55,9 +55,14 @@ export interface ReplayReport {
   /** Frames beyond the limit: page tables, windows, stock. */
   readonly overheadFrames: number;
   readonly zones: readonly ZoneReport[];
-  /** Host time of the replayed records. */
+  /**
+   * Host time of the replayed records: from before the first access to after the last one, with every fault, eviction and comparison of words in between. Not in it:
+   * what is made ready (decoding, expected contents, the stack, host memory for its frames, the rehearsal), and whole pages and audits afterwards.
+   */
   readonly seconds: number;
   readonly recordsPerSecond: number;
+  /** What was run on another stack before, so that the host's compiler has done its work; 0 records in a replay that is shorter than that. */
+  readonly rehearsal: { readonly records: number; readonly seconds: number };
   readonly audit: { readonly ok: boolean; readonly checked: number; readonly problems: readonly string[] };
 }
 

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { policies } from "@pagewright/vmm/policies";
 import { parseRamSize } from "../../src/ram-size.ts";
-import type { ReplayRequest } from "../../src/replay/replay.ts";
+import type { ReplayRequest } from "../../src/replay/set-up.ts";
 import { DEFAULT_MAP } from "../../src/data.ts";
 
 /** A store that answers later. */
