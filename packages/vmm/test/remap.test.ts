@@ -88,6 +88,19 @@ describe.each(MANAGERS)("on %s", (_name, make) => {
     vmm.check();
   });
 
+  test("a few pages move into a range that grows behind them", () => {
+    const vmm = make();
+    const space = spaceOf(vmm);
+    const at = Number(space.map({ bytes: 2 * PAGE_SIZE }));
+    expect(space.fault(at, WRITE + USER)).toBe("zero");
+    const target = 128 * TRANSFER_UNIT + 7 * PAGE_SIZE;
+    const request = { address: at, bytes: 2 * PAGE_SIZE, newBytes: 9 * PAGE_SIZE, mayMove: true, target };
+    expect(space.remap(request)).toBe(target);
+    expect(space.fault(target, WRITE + USER)).toBe("spurious");
+    expect(space.fault(target + 8 * PAGE_SIZE, WRITE + USER)).toBe("zero");
+    vmm.check();
+  });
+
   test("a place that is cut by tables in another way takes the pages one by one", () => {
     const vmm = make();
     const space = spaceOf(vmm);

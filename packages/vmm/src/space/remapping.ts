@@ -189,10 +189,11 @@ function movePages(space: AddressSpace, start: Vpn, end: Vpn, distance: number):
   let first = Math.min(end, Math.ceil(start / TABLE_PAGES) * TABLE_PAGES);
   let last = Math.max(first, Math.floor(end / TABLE_PAGES) * TABLE_PAGES);
   if (!isCutAlike || first === last || !moveWhole(space, first, last, distance)) first = last = end;
-  for (const [from, to] of [
+  const edges = [
     [start, first],
     [last, end],
-  ] as const)
+  ] as const;
+  for (const [from, to] of edges.filter(([from, to]) => from < to))
     for (const region of space.regions.within(from + distance, to + distance))
       moveEntries(
         space,
@@ -253,6 +254,8 @@ function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapReq
     offset: region.indexOf(start) * PAGE_SIZE,
     shared: true,
     type: region.type,
+    locked: region.locked,
+    onClone: region.onClone,
     ...(request.target === undefined ? {} : { address: request.target, placement: "fixed" as const }),
   });
 }

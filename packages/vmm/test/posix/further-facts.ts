@@ -93,4 +93,5 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B088: "RLIMIT_AS: FIXED into free space at the limit / over as many pages that are mapped → ENOMEM / success",
   B089: "mremap: old size 0, FIXED from below into the source / exactly over it / over its upper half → fails; fails, and the source is gone on Linux; success [EINVAL; ENOMEM]",
   B090: "MAP_POPULATE: private anon; store → no fault any more",
+  B091: "mremap: old size 0 of a locked SHARED map → the alias is locked and counted too",
 };

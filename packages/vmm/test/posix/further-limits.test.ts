@@ -1,4 +1,4 @@
-/** Facts B085 to B090: what requests for pages at once, holes, limits and moves over oneself come to. */
+/** Facts B085 to B091: what requests for pages at once, holes, limits and moves over oneself come to. */
 import { expect } from "vitest";
 
 import { READ, USER, WRITE } from "@pagewright/vmm";
@@ -64,4 +64,11 @@ fact("B089", ({ space, map, shared }) => {
 fact("B090", ({ space, map }) => {
   const at = map(2, { populate: true });
   for (const page of [0, 1]) expect(space.fault(at + page * P, WRITE + USER)).toBe("spurious");
+});
+
+fact("B091", ({ space, map, shared }) => {
+  const at = map(2, { object: shared(2), shared: true, locked: "all" });
+  const alias = Number(space.remap({ address: at, bytes: 0, newBytes: 2 * P, mayMove: true }));
+  expect(space.lockedPages).toBe(4);
+  expect(space.advise(alias, P, "cold")).toBe("locked");
 });
