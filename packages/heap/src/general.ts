@@ -134,10 +134,12 @@ export class GeneralHeap extends TaggedHeap {
     if ((bits & bit) === 0 || (offset & 7) !== 0) this.#throwMisuse(address);
     tags[word] = bits ^ bit;
     const magazine = magazineOf(header);
-    let count = tags[magazine]! + 1;
-    if (count === 64) count = this.#slabs.spill(magazine / MAGAZINE_WORDS) + 1;
-    tags[magazine] = count;
-    tags[magazine + count] = unit;
+    const count = tags[magazine]! + 1;
+    if (count === 64) this.#slabs.list(slabAt(offset));
+    else {
+      tags[magazine] = count;
+      tags[magazine + count] = unit;
+    }
   }
 
   #freeLarge(address: number): void {

@@ -7,7 +7,7 @@ import { SharedPages } from "./shared-pages.ts";
 import { RemoteFrees } from "./shared-remote.ts";
 import { KeptRuns } from "./shared-runs.ts";
 import { CLASS_OF_UNITS, classFor, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import { BITS, listOf, MAGAZINE_WORDS, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
+import { BITS, magazineOf, MAGAZINE_WORDS, slabAt, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
 
 /** How a shared heap is formatted. */
 export interface SharedOptions {
@@ -183,12 +183,13 @@ export class SharedHeap implements Allocator {
   /** Takes the bit of a live block of this worker's away, and puts it into its magazine. */
   #freeOwn(unit: number, bits: number, header: number): void {
     this.#records[(unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15)] = bits ^ (1 << unit);
-    const list = listOf(header);
-    const magazine = list * MAGAZINE_WORDS;
-    let count = this.#magazines[magazine]!;
-    if (count === MAGAZINE_WORDS - 1) count = this.#slabs.spill(list);
-    this.#magazines[magazine] = count + 1;
-    this.#magazines[magazine + count + 1] = unit;
+    const magazine = magazineOf(header);
+    const count = this.#magazines[magazine]! + 1;
+    if (count === MAGAZINE_WORDS) this.#slabs.list(slabAt(unit * 8));
+    else {
+      this.#magazines[magazine] = count;
+      this.#magazines[magazine + count] = unit;
+    }
   }
 
   /** Takes in a block that another worker has freed. @returns whether it was live. */

@@ -15,10 +15,9 @@ import { CLASSES, SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
  *               1  │ size / 8 │ list  │ flags of the boundary tags
  *
  * In front of the slabs of each list is a magazine, a stack of up to 63 free blocks (their offsets / 8, above their count): blocks are allocated out of it
- * and freed into it, and one bit is all that changes in the slab. An empty magazine is filled from a slab, a full one is spilled by half.
+ * and freed into it, and one bit is all that changes in the slab. An empty magazine is filled from a slab; a block that finds it full stays in its slab.
  *
- * Invariants: a slot without its bit is in its list's magazine, or its slab is in the list (not both, when the magazine is empty). Whether a slab is wholly free is asked
- * when memory runs out, not counted.
+ * Invariants: a slot without its bit is in its list's magazine, or its slab is in the list. Whether a slab is wholly free is asked when memory runs out, not counted.
  */
 
 /** Bytes of a granule: each has one word of tags. */
@@ -35,8 +34,6 @@ const CURSOR = 2;
 
 const HEADER = -(2 ** 31);
 const UNLISTED = -1;
-/** Blocks that stay in a magazine that is spilled, and that go into one that is filled. */
-const HALF = 31;
 
 // Accessors of the hot paths. They spell numbers out: engines fold no constant of another module into optimised code.
 
@@ -119,7 +116,7 @@ export class Slabs {
     const end = SLAB_BYTES - (SLAB_BYTES % size);
     let count = 0;
     let within = end - tags[slab + CURSOR]!;
-    while (within > 0 && count < HALF) {
+    while (within > 0 && count < 63) {
       within -= size;
       const unit = (slab * GRANULE + within) >>> 3;
       if ((tags[bitsWordOf(unit)]! & (1 << unit)) === 0) magazines[magazine + ++count] = unit;
@@ -129,23 +126,11 @@ export class Slabs {
     return count > 0;
   }
 
-  /** Takes the oldest blocks out of a full magazine: back into their slabs, which are listed again. @returns how many are left. */
-  spill(list: number): number {
-    const magazine = list * MAGAZINE_WORDS;
-    const count = this.magazines[magazine]!;
-    this.#empty(list, count - HALF);
-    this.magazines.copyWithin(magazine + 1, magazine + 1 + count - HALF, magazine + 1 + count);
-    this.magazines[magazine] = HALF;
-    return HALF;
-  }
-
-  /** Lists the slabs of the first `count` blocks in a magazine. */
-  #empty(list: number, count: number): void {
-    for (let at = 1; at <= count; at++) {
-      const slab = slabAt(this.magazines[list * MAGAZINE_WORDS + at]! * 8);
-      this.tags[slab + CURSOR] = 0;
-      if (this.tags[slab + NEXT] === UNLISTED) this.adopt(slab);
-    }
+  /** Makes sure that a slab with a free slot that is in no magazine is listed, and looked at from its last slot on. */
+  list(slab: number): void {
+    const { tags } = this;
+    tags[slab + CURSOR] = 0;
+    if (tags[slab + NEXT] === UNLISTED) this.adopt(slab);
   }
 
   /** Lists a slab that is not listed, with whatever is live in it. */
@@ -156,18 +141,24 @@ export class Slabs {
     this.#first[list] = slab;
   }
 
+  /** Whether no block of a slab is live. */
+  #isIdle(slab: number): boolean {
+    for (let word = slab + BITS; word < slab + BITS + 16; word++) if (this.tags[word] !== 0) return false;
+    return true;
+  }
+
   /** Empties all magazines and gives every wholly free slab back. @returns whether there was one. Looks at every slab with free slots. */
   giveIdle(): boolean {
     const { tags } = this;
     let any = false;
     for (let list = 0; list < this.#first.length; list++) {
-      this.#empty(list, this.magazines[list * MAGAZINE_WORDS]!);
+      for (const unit of this.#magazine(list)) this.list(slabAt(unit * 8));
       this.magazines[list * MAGAZINE_WORDS] = 0;
       let slab = this.#first[list]!;
       this.#first[list] = 0;
       while (slab !== 0) {
         const next = tags[slab + NEXT]!;
-        if (tags.subarray(slab + BITS, slab + BITS + 16).some((bits) => bits !== 0)) this.adopt(slab);
+        if (!this.#isIdle(slab)) this.adopt(slab);
         else {
           this.#ranges.giveSlab(slab);
           any = true;
