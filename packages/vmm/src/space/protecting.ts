@@ -5,6 +5,7 @@ import type { Outcome } from "../outcome.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import { demandRights, mergeRange, splitAt } from "./mapping.ts";
 import type { Region } from "./region.ts";
+import { populateRegions } from "./residency.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -49,14 +50,19 @@ export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: 
   splitAt(space, end);
   const { core } = vmm;
   const change = core.begin(space);
+  // Locked private pages that may be stored to from now on: they become the space's own at once, as those that are locked later do.
+  const stored: [Vpn, Vpn][] = [];
   for (const region of space.regions.within(start, end)) {
     const before = region.rights;
+    if (region.locked === "all" && !region.shared && (rights & ~before & WRITE) !== 0)
+      stored.push([region.start, region.end]);
     region.rights = rights;
     if (!region.accounted && becomesPrivate(region, rights)) region.accounted = true;
     protectEntries(space, region, before);
   }
   core.end(change);
   mergeRange(space, start, end);
+  for (const [from, to] of stored) populateRegions(space, from, to);
   return "ok";
 }
 

@@ -94,4 +94,5 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B089: "mremap: old size 0, FIXED from below into the source / exactly over it / over its upper half → fails; fails, and the source is gone on Linux; success [EINVAL; ENOMEM]",
   B090: "MAP_POPULATE: private anon; store → no fault any more",
   B091: "mremap: old size 0 of a locked SHARED map → the alias is locked and counted too",
+  B092: "mprotect: locked READ-only PRIVATE file map; first page to READ+WRITE → that page is copied at once: a later write to the file shows in the second page alone",
 };

@@ -1,4 +1,4 @@
-/** Facts B085 to B091: what requests for pages at once, holes, limits and moves over oneself come to. */
+/** Facts B085 to B092: what requests for pages at once, holes, limits and moves over oneself come to. */
 import { expect } from "vitest";
 
 import { READ, USER, WRITE } from "@pagewright/vmm";
@@ -71,4 +71,12 @@ fact("B091", ({ space, map, shared }) => {
   const alias = Number(space.remap({ address: at, bytes: 0, newBytes: 2 * P, mayMove: true }));
   expect(space.lockedPages).toBe(4);
   expect(space.advise(alias, P, "cold")).toBe("locked");
+});
+
+fact("B092", ({ space, map, file }) => {
+  const object = file("ab");
+  const at = map(2, { object, rights: READ, locked: "all" });
+  expect(space.protect(at, P, READ + WRITE)).toBe("ok");
+  for (const page of [0, 1]) poke(object, page * P, "Y");
+  expect(look(space, at, 2)).toBe("aY");
 });
