@@ -90,6 +90,19 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
     });
   });
 
+  test("a program that computes for longer than the time limit still gets what the server sent meanwhile", async () => {
+    await withServer([], async (swap) => {
+      for (let slot = 0; slot < 8; slot++) expect(await swap.writeLater(slot, pageOf(slot))).toBe("ok");
+      swap.timeoutMs = 100;
+      const reads = Array.from({ length: 8 }, (_, slot) => read(swap, slot));
+      const write = swap.writeLater(9, pageOf(9));
+      await new Promise((resolve) => setImmediate(resolve)); // They are sent.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+      expect(await Promise.all(reads)).toEqual(Array.from({ length: 8 }, (_, slot) => pageOf(slot)));
+      expect(await write).toBe("ok");
+    });
+  });
+
   test("a page that the server has lost is a bus error on that page alone", async () => {
     await withServer([], async (swap, server) => {
       const memory = new PlainMemory(32);

@@ -13,6 +13,8 @@ import { createClient, RESP_TYPES } from "redis";
 
 import { PAGE_SIZE, type AsyncSwapStore, type IoOutcome } from "@pagewright/vmm";
 
+import { TimeLimit } from "./time-limit.ts";
+
 /** Milliseconds between two attempts while the server is away. */
 const RETRY_MS = 50;
 
@@ -26,7 +28,7 @@ export interface RedisSwapOptions {
   readonly prefix?: string;
   /** Milliseconds that connecting may take. Default 10,000. */
   readonly connectMs?: number;
-  /** Milliseconds that a transfer may take, a restart of the server included. Default 10,000. */
+  /** Milliseconds of this process's running time that a transfer may take, a restart of the server included. Default 10,000. */
   readonly timeoutMs?: number;
 }
 
@@ -134,20 +136,26 @@ export class RedisSwap implements AsyncSwapStore {
 
   /** Sends a command until it is answered or its time is over. */
   async #transfer(command: () => Promise<IoOutcome>): Promise<IoOutcome> {
-    const deadline = Date.now() + this.timeoutMs;
-    for (;;) {
+    const limit = new TimeLimit(this.timeoutMs);
+    try {
+      const outcome = await this.#repeated(command, limit);
+      if (outcome === "failed") this.#failures++;
+      return outcome;
+    } finally {
+      limit.end();
+    }
+  }
+
+  async #repeated(command: () => Promise<IoOutcome>, limit: TimeLimit): Promise<IoOutcome> {
+    while (!limit.isOver())
       try {
-        const outcome = await within(deadline - Date.now(), command());
-        if (outcome === "failed") this.#failures++;
-        return outcome;
+        return await limit.during(command());
       } catch (error) {
         if (String(error).includes("OOM")) return "full";
-        if (Date.now() + RETRY_MS >= deadline) break;
+        if (limit.isOver()) break;
         this.#retries++;
         await pause(RETRY_MS);
       }
-    }
-    this.#failures++;
     return "failed";
   }
 
@@ -167,19 +175,11 @@ function clientOf(url: string) {
 
 /** Rejects if the promise takes longer. */
 async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => {
-        reject(new Error("no answer in time"));
-      },
-      Math.max(0, milliseconds),
-    );
-  });
+  const limit = new TimeLimit(milliseconds);
   try {
-    return await Promise.race([promise, over]);
+    return await limit.during(promise);
   } finally {
-    clearTimeout(timer);
+    limit.end();
   }
 }
 
