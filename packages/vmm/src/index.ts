@@ -71,7 +71,7 @@ export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
 export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";
-export type { Rates } from "./statistics/rates.ts";
+export { RateMeter, type Rates } from "./statistics/rates.ts";
 export type {
   MemoryReport,
   NodeReport,

@@ -51,7 +51,7 @@ import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
 import { AddressSpace } from "./space/space.ts";
-import { RateMeter, type Rates } from "./statistics/rates.ts";
+import { RateMeter } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
@@ -149,7 +149,6 @@ export class Vmm {
   readonly migrator: Migrator;
   readonly #special: SpecialFrames | null;
   readonly #background: Background;
-  readonly #rates: RateMeter;
   readonly #nodeOf: (pfn: Pfn) => number;
   readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
@@ -191,7 +190,6 @@ export class Vmm {
       outOfMemory: options.outOfMemory ?? null,
     });
     this.#background = new Background(this.core);
-    this.#rates = new RateMeter(this.core.clock, this.core.stats);
     this.#nodeOf = options.nodeOf ?? ((): number => -1);
     this.large = new LargePages(this.core, options.largePages ?? "advise");
     this.faults = new FaultHandler(this.core, this.large);
@@ -383,9 +381,9 @@ export class Vmm {
     return reportOf(this.core, this.commit.charged, this.#nodeOf);
   }
 
-  /** Faults by kind, pages fetched and written, per second of the clock, since this was last asked. */
-  rates(): Rates {
-    return this.#rates.sample();
+  /** Begins to measure faults by kind, pages fetched and written, per second of the clock. One meter for each reader: they do not disturb each other. */
+  rateMeter(): RateMeter {
+    return new RateMeter(this.core.clock, this.core.stats);
   }
 
   /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */

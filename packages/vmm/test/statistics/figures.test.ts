@@ -19,10 +19,11 @@ test("faults and transfers per second are what happened, divided by the time on 
   const space = spaceOf(vmm);
   const at = Number(space.map({ bytes: 60 * PAGE_SIZE }));
   const bytes = new SpaceMemory(space);
+  const [meter, another] = [vmm.rateMeter(), vmm.rateMeter()];
   for (let page = 0; page < 60; page++) bytes.store32(at + page * PAGE_SIZE, page);
-  expect(vmm.rates()).toMatchObject({ seconds: 0, minorFaults: 0, pagesWritten: 0 });
+  expect(meter.sample()).toMatchObject({ seconds: 0, minorFaults: 0, pagesWritten: 0 });
   clock.advance(2_000_000_000);
-  expect(vmm.rates()).toMatchObject({
+  expect(meter.sample()).toMatchObject({
     seconds: 2,
     minorFaults: 30,
     zeroFaults: 30,
@@ -35,9 +36,16 @@ test("faults and transfers per second are what happened, divided by the time on 
   const major = vmm.stats.majorFaults - before;
   clock.advance(500_000_000);
   expect(major).toBeGreaterThan(0);
-  expect(vmm.rates()).toMatchObject({ seconds: 0.5, majorFaults: major * 2, pagesFetched: major * 2, minorFaults: 0 });
+  expect(meter.sample()).toMatchObject({
+    seconds: 0.5,
+    majorFaults: major * 2,
+    pagesFetched: major * 2,
+    minorFaults: 0,
+  });
   clock.advance(1_000_000_000);
-  expect(vmm.rates()).toMatchObject({ seconds: 1, majorFaults: 0, pagesFetched: 0, evictions: 0 });
+  expect(meter.sample()).toMatchObject({ seconds: 1, majorFaults: 0, pagesFetched: 0, evictions: 0 });
+  const whole = another.sample(); // Nobody's samples take anything from another meter.
+  expect(whole).toMatchObject({ seconds: 3.5, majorFaults: major / 3.5, minorFaults: 60 / 3.5 });
 });
 
 test("samples tell hot pages, pages used once and pages never used apart, by space too, without any shortage", () => {
