@@ -63,11 +63,10 @@ export class GeneralHeap extends TaggedHeap {
     this.#tags = this.#slabs.tags = this.#slabs.magazines = tags;
   }
 
-  /** Small: the top of a stack and one bit. Larger: one block unlinked, its rest linked. */
+  /** Small: the top of a stack and one bit. Larger: one that was held back, or one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
-    if (size >>> 0 !== size || size > 1024 || alignment !== 0 || hint !== 0)
-      return this.#allocateOdd(size, alignment, hint);
-    return this.#allocateSmall(this.#tags[sizeWordOf(size)]!);
+    if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
+    return size > 1024 ? this.#allocateLarge(size, 0) : this.#allocateSmall(this.#tags[sizeWordOf(size)]!);
   }
 
   #allocateSmall(magazine: number): number {
@@ -104,25 +103,28 @@ export class GeneralHeap extends TaggedHeap {
     return found ? this.#allocateSmall(magazine) : NO_ADDRESS;
   }
 
-  /** Large, with an alignment or a hint, or an argument out of range. */
-  #allocateOdd(size: number, alignment: number, hint: number): number {
-    requireRequest(size, alignment);
-    if (size <= SMALL_BYTES && alignment <= SMALL_BYTES)
-      return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * MAGAZINE_WORDS);
+  #allocateLarge(size: number, alignment: number): number {
     if (size > LARGEST) return NO_ADDRESS;
     const words = Math.max((size + 127) >>> 7, 4);
-    const block = (alignment <= GRANULE && this.core.take(words)) || this.takeSlowly(words, alignment);
+    const block = (alignment <= 128 && this.core.take(words)) || this.takeSlowly(words, alignment);
     if (block === 0) return NO_ADDRESS;
-    const offset = block * GRANULE;
+    const offset = block * 128;
     return offset < this.limit ? this.base + offset : addressOf(this.core, block);
+  }
+
+  /** With an alignment, a hint, or an argument out of range. */
+  #allocateOdd(size: number, alignment: number, hint: number): number {
+    requireRequest(size, alignment);
+    if (size > SMALL_BYTES || alignment > SMALL_BYTES) return this.#allocateLarge(size, alignment);
+    return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * MAGAZINE_WORDS);
   }
 
   /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
-    const offset = (address - this.base) | 0;
-    const header = offset >>> 0 < this.limit && offset + this.base === address ? this.#tags[slabAt(offset)]! : 0;
+    const offset = this.#offsetOf(address);
+    const header = this.#tags[slabAt(offset)]!;
     if (header < 0) this.#freeSmall(address, offset, header);
-    else this.#freeLarge(address);
+    else this.#freeLarge(address, offset);
   }
 
   #freeSmall(address: number, offset: number, header: number): void {
@@ -142,19 +144,10 @@ export class GeneralHeap extends TaggedHeap {
     }
   }
 
-  #freeLarge(address: number): void {
-    const offset = this.#offsetOf(address);
-    if (offset >= 0) {
-      const header = this.#tags[slabAt(offset)]!;
-      if (header < 0) {
-        this.#freeSmall(address, offset, header);
-        return;
-      }
-      const words = (offset & 127) === 0 ? this.core.give(offset >>> 7) : 0;
-      if (words >= this.surplusWords) this.giveSurplus();
-      if (words > 0) return;
-    }
-    this.#throwMisuse(address);
+  #freeLarge(address: number, offset: number): void {
+    const words = (offset & 127) === 0 ? this.core.give(offset >>> 7) : 0;
+    if (words === 0) this.#throwMisuse(address);
+    if (words >= this.surplusWords) this.giveSurplus();
   }
 
   /** Slow, for the message. */
@@ -197,19 +190,21 @@ export class GeneralHeap extends TaggedHeap {
   }
 
   #isLive(offset: number): boolean {
-    if (offset < 0) return false;
     if (this.#tags[slabAt(offset)]! >= 0) return (offset & 127) === 0 && this.core.isUsed(offset >>> 7);
     return (offset & 7) === 0 && (this.#tags[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
   }
 
-  /** The offset of an address that lies in a chunk and is whole, or −1. */
+  /** The offset of an address that lies in a chunk and is whole, or 0, where nothing is live. */
   #offsetOf(address: number): number {
-    const near = (address - this.base) | 0;
-    if (near >= 0 && near < this.limit && near + this.base === address) return near;
-    if (Math.floor(address) !== address) return -1;
+    const offset = (address - this.base) | 0;
+    return offset >>> 0 < this.limit && offset + this.base === address ? offset : this.#farOffsetOf(address);
+  }
+
+  /** Beyond the first chunk, or beyond 2 GiB. */
+  #farOffsetOf(address: number): number {
     const within = ((address % GRANULE) + GRANULE) % GRANULE;
-    const block = blockAt(this.core, address - within);
-    return block < 0 ? -1 : block * GRANULE + within;
+    const block = within % 1 === 0 ? blockAt(this.core, address - within) : -1;
+    return block < 0 ? 0 : block * GRANULE + within;
   }
 
   /** Lets go of the ranges held back and of the slabs kept unused. */
