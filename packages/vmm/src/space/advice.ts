@@ -27,8 +27,8 @@ import type { AddressSpace } from "./space.ts";
  * | `page-out` | pages leave their frames now |
  * | `remove` | pages of a shared object read as zero, for all its users |
  * | `large`, `no-large` | 2M pages are wanted, or not |
- * | `wipe-on-clone`, `keep-on-clone` | clones see zeroes there, or a copy |
- * | `no-clone`, `clone` | clones have nothing there, or a copy |
+ * | `wipe-on-clone`, `keep-on-clone` | clones see zeroes there; no longer |
+ * | `no-clone`, `clone` | clones have nothing there, whatever else was said; no longer |
  * | `guard`, `no-guard` | pages fault on every access though the region exists; no longer |
  * | `populate-read`, `populate-write` | every page is faulted in, or the call fails |
  */
@@ -158,12 +158,13 @@ function traitSetter(advice: Advice): ((region: Region) => void) | null {
     case "no-large":
       return (region) => (region.large = "no");
     case "wipe-on-clone":
-      return (region) => (region.onClone = "wipe");
+      return (region) => (region.wipedInClones = true);
     case "keep-on-clone":
+      return (region) => (region.wipedInClones = false);
     case "clone":
-      return (region) => (region.onClone = "copy");
+      return (region) => (region.leftOutOfClones = false);
     case "no-clone":
-      return (region) => (region.onClone = "skip");
+      return (region) => (region.leftOutOfClones = true);
     default:
       return null;
   }

@@ -17,7 +17,7 @@ export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
   const { vmm } = from;
   const { core } = vmm;
   Object.assign(clone.limits, from.limits);
-  const regions = from.regions.within(from.low, from.high).filter((region) => region.onClone !== "skip");
+  const regions = from.regions.within(from.low, from.high).filter((region) => !region.leftOutOfClones);
   let charge = 0;
   for (const region of regions) if (region.accounted) charge += region.pages;
   if (!vmm.commit.charge(charge)) return false;
@@ -27,7 +27,7 @@ export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
     const copy = new Region(region.start, region.end, region.offset, region);
     copy.locked = "none";
     addRegion(clone, copy);
-    if (region.onClone === "wipe") continue;
+    if (region.wipedInClones) continue;
     // Of a shared region only guards are the space's own.
     if (!copyPages(from, clone, region)) complete = false;
     if (!region.shared && (region.rights & WRITE) !== 0) {

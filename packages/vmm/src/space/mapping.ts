@@ -56,7 +56,7 @@ export interface MapRequest {
   readonly growsDown?: boolean;
   /** False: no promise is made for its private pages. */
   readonly accounted?: boolean;
-  /** What clones get. */
+  /** What clones get; a copy by default. Only private memory without an object can be wiped. */
   readonly onClone?: CloneTreatment;
   /** Whether stores to present pages are asked of the object's pager. */
   readonly writeNotify?: boolean;
@@ -287,7 +287,8 @@ function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
     object,
     locked: request.locked ?? space.lockFuture,
     growsDown: request.growsDown ?? false,
-    onClone: request.onClone ?? "copy",
+    leftOutOfClones: request.onClone === "skip",
+    wipedInClones: request.onClone === "wipe",
     accounted: (request.accounted ?? true) && !shared && (rights & WRITE) !== 0,
     writeNotify: request.writeNotify ?? false,
     placement: request.frames ?? null,
@@ -299,6 +300,7 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
     return traits.object instanceof AnonymousObject && !traits.object.isWritable ? "sealed" : "rights";
   const { limits, vmm } = space;
   if (!vmm.allowsWriteExecute(traits.rights)) return "write-execute";
+  if (traits.wipedInClones && traits.object !== null) return "not-anonymous";
   if (space.mappedPages + pages > limits.pages && pagesAfter(space, request, pages) > limits.pages) return "size-limit";
   if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
   const first = (request.offset ?? 0) / PAGE_SIZE;

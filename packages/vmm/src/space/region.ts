@@ -9,7 +9,7 @@ import type { FramePlacement } from "./frame-placement.ts";
 /** How a region's pages are going to be used; steers read-ahead and reclaim. */
 export type AccessPattern = "normal" | "sequential" | "random";
 
-/** What a clone of the space gets for the region: a copy, nothing, or the same range reading as zero. */
+/** What a clone of the space gets for a new region: a copy, nothing, or the same range reading as zero. */
 export type CloneTreatment = "copy" | "skip" | "wipe";
 
 /** How strictly the region's pages stay resident: not at all, all of them, or those that have been touched. */
@@ -33,8 +33,10 @@ export interface RegionTraits {
   growsDown: boolean;
   /** Expected use. */
   pattern: AccessPattern;
-  /** What a clone gets. */
-  onClone: CloneTreatment;
+  /** A clone has nothing there. */
+  leftOutOfClones: boolean;
+  /** A clone has the same range there, but it reads as zero; counts for nothing where the region is left out. */
+  wipedInClones: boolean;
   /** Whether 2M pages may be used: `default` is the manager's choice. */
   large: "default" | "yes" | "no";
   /** No operation may change or remove the region. */
@@ -61,7 +63,8 @@ export class Region implements RegionTraits {
   locked: LockState;
   growsDown: boolean;
   pattern: AccessPattern;
-  onClone: CloneTreatment;
+  leftOutOfClones: boolean;
+  wipedInClones: boolean;
   large: "default" | "yes" | "no";
   sealed: boolean;
   accounted: boolean;
@@ -93,7 +96,8 @@ export class Region implements RegionTraits {
     this.locked = traits.locked;
     this.growsDown = traits.growsDown;
     this.pattern = traits.pattern;
-    this.onClone = traits.onClone;
+    this.leftOutOfClones = traits.leftOutOfClones;
+    this.wipedInClones = traits.wipedInClones;
     this.large = traits.large;
     this.sealed = traits.sealed;
     this.accounted = traits.accounted;
@@ -131,7 +135,8 @@ export function anonymousTraits(rights: number, ceiling: number): RegionTraits {
     locked: "none",
     growsDown: false,
     pattern: "normal",
-    onClone: "copy",
+    leftOutOfClones: false,
+    wipedInClones: false,
     large: "default",
     sealed: false,
     accounted: true,
@@ -153,7 +158,8 @@ export function canMerge(a: Region, b: Region): boolean {
     && a.locked === b.locked
     && a.growsDown === b.growsDown
     && a.pattern === b.pattern
-    && a.onClone === b.onClone
+    && a.leftOutOfClones === b.leftOutOfClones
+    && a.wipedInClones === b.wipedInClones
     && a.large === b.large
     && a.sealed === b.sealed
     && a.accounted === b.accounted

@@ -255,7 +255,7 @@ function alias(space: AddressSpace, start: Vpn, pages: number, request: RemapReq
     shared: true,
     type: region.type,
     locked: region.locked,
-    onClone: region.onClone,
+    onClone: region.leftOutOfClones ? "skip" : "copy",
     ...(request.target === undefined ? {} : { address: request.target, placement: "fixed" as const }),
   });
 }

@@ -95,4 +95,5 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B090: "MAP_POPULATE: private anon; store → no fault any more",
   B091: "mremap: old size 0 of a locked SHARED map → the alias is locked and counted too",
   B092: "mprotect: locked READ-only PRIVATE file map; first page to READ+WRITE → that page is copied at once: a later write to the file shows in the second page alone",
+  B093: "WIPEONFORK on 0-1, DONTFORK on 0-2, KEEPONFORK on 0-2; fork; WIPEONFORK on 0, DOFORK on 0-2; fork → nothing mapped in the child; page 0 wiped, 1-2 copied: the two marks are apart",
 };

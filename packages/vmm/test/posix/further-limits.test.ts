@@ -1,9 +1,9 @@
-/** Facts B085 to B092: what requests for pages at once, holes, limits and moves over oneself come to. */
+/** Facts B085 to B093: what requests for pages at once, holes, limits and moves over oneself come to. */
 import { expect } from "vitest";
 
 import { READ, USER, WRITE } from "@pagewright/vmm";
 
-import { P, fact, look, poke, readText, store } from "./kit.ts";
+import { P, fact, fork, look, paint, poke, readText, store } from "./kit.ts";
 
 fact("B085", ({ space, map, file }) => {
   const object = file("ab");
@@ -79,4 +79,16 @@ fact("B092", ({ space, map, file }) => {
   expect(space.protect(at, P, READ + WRITE)).toBe("ok");
   for (const page of [0, 1]) poke(object, page * P, "Y");
   expect(look(space, at, 2)).toBe("aY");
+});
+
+fact("B093", ({ space, map }) => {
+  const at = map(3);
+  paint(space, at, "abc");
+  expect(space.advise(at, 2 * P, "wipe-on-clone")).toBe("ok");
+  expect(space.advise(at, 3 * P, "no-clone")).toBe("ok");
+  expect(space.advise(at, 3 * P, "keep-on-clone")).toBe("ok");
+  expect(look(fork(space), at, 3)).toBe("!!!");
+  expect(space.advise(at, P, "wipe-on-clone")).toBe("ok");
+  expect(space.advise(at, 3 * P, "clone")).toBe("ok");
+  expect(look(fork(space), at, 3)).toBe(".bc");
 });
