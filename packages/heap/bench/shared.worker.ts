@@ -10,9 +10,10 @@ interface Job {
   readonly mode: "local" | "producer" | "consumer" | "sender" | "receiver" | "bare";
   readonly count: number;
   readonly events: number;
+  readonly rounds: number;
 }
 
-const { buffer, ring, gate, mode, count, events } = workerData as Job;
+const { buffer, ring, gate, mode, count, events, rounds } = workerData as Job;
 const heap = SharedHeap.attach(buffer);
 const slots = new Int32Array(ring);
 const start = new Int32Array(gate);
@@ -99,12 +100,19 @@ const work = {
   sender: (n: number) => sendOnly(n / 2),
   receiver: (n: number) => receiveOnly(n / 2),
 }[mode];
-for (let at = 0; at < 20; at++) work(20_000);
-Atomics.add(start, 0, 1);
-while (Atomics.load(start, 0) < count) Atomics.wait(start, 0, 1, 1);
+/** Waits until all workers are here for the n-th time. */
+function gather(nth: number): void {
+  Atomics.add(start, 0, 1);
+  while (Atomics.load(start, 0) < count * nth) continue;
+}
 /** Nanoseconds that this thread has had a processor: what the machine does besides does not count. */
 const onProcessor = (): number => Number(readFileSync("/proc/thread-self/schedstat", "utf8").split(" ")[0]);
-const from = onProcessor();
-work(events);
-const ns = (onProcessor() - from) / events;
-parentPort?.postMessage(ns);
+for (let at = 0; at < 20; at++) work(20_000);
+const figures: number[] = [];
+for (let round = 1; round <= rounds; round++) {
+  gather(round);
+  const from = onProcessor();
+  work(events);
+  figures.push((onProcessor() - from) / events);
+}
+parentPort?.postMessage(figures);

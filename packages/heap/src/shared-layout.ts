@@ -5,15 +5,17 @@ import { MAGAZINE_WORDS, SLAB_WORDS } from "./slabs.ts";
 /*
  * A shared heap lies in its memory like this, all in 32-bit words:
  *
- *      ┌────────┬───────────────┬───────────────┬──────────────┬─────────────────────┐
- *      │ header │ one slot for  │ one bit for   │ one record   │ pages of 4 KiB      │
- *      │ 16 w   │ each worker   │ each free page│ for each page│                     │
- *      └────────┴───────────────┴───────────────┴──────────────┴─────────────────────┘
+ *      ┌────────┬───────────────┬───────────────┬──────────────┬──────────────┬─────────────────────┐
+ *      │ header │ one slot for  │ one bit for   │ one byte for │ one record   │ pages of 4 KiB      │
+ *      │ 16 w   │ each worker   │ each free page│ each page    │ for each page│                     │
+ *      └────────┴───────────────┴───────────────┴──────────────┴──────────────┴─────────────────────┘
  *
  *      slot     state · inbox · heir · magazines · first slabs · cached runs · outgoing rings
- *      record   32 words: of a slab as in slabs.ts, its owner in word 4; of the first page of a run its size and state; else 0
+ *      byte     1 + the slot that has the slab in this page; 0 where there is none
+ *      record   32 words: of a slab as in slabs.ts; of the first page of a run its size and state; else 0
  *
- * Only its owner writes to a slot and to the records of its slabs, without atomics. The inbox, the header's lock and the state
+ * Only its owner reads or writes a slot and the records of its slabs, without atomics: whoever frees another worker's block asks the bytes, which
+ * change only when a slab changes hands, so their cache lines stay with all. The inbox, the header's lock and the state
  * of a run are what workers share; they are only touched once for many blocks, or through one compare-exchange.
  */
 
@@ -26,7 +28,7 @@ export const HINT = 5;
 
 /** Words of a slot: 0 nobody, 1 a worker, 2 a worker that is gone. */
 export const STATE = 0;
-/** First of a chain of blocks that others have freed, as an offset / 8; 0 for none. */
+/** The first of the pages full of blocks that others have freed, which lead to each other through their first words; 0 for none. */
 export const INBOX = 1;
 /** 1 + the slot that took this one over. */
 export const HEIR = 2;
@@ -39,7 +41,7 @@ export const RUN_SIZES = 8;
 /** Runs of one size that a worker keeps at most, a word for each: fewer of the longer ones, 16 pages of each size. */
 export const RUN_WORDS = 16;
 const OUTGOING: number = Math.ceil((RUNS + RUN_SIZES * RUN_WORDS) / 16) * 16;
-/** Blocks that can be under way in one ring; what does not fit is chained. A power of two. */
+/** Blocks that can be under way in one ring; what does not fit goes into pages. A power of two. */
 export const RING = 512;
 /** Blocks that are handed over together. */
 export const BATCH = 64;
@@ -47,12 +49,14 @@ export const BATCH = 64;
 /*
  * A ring from a slot to another: who writes what has a cache line of its own. Counters wrap.
  *
- *      word 0      16        32     33      34      35        48 …
- *      ┌──────┬─ ─┬───────┬─ ─┬─────┬───────┬──────┬───────┬─ ─┬────────┐
- *      │ sent │   │ taken │   │ put │ chain │ last │ count │   │ blocks │
- *      └──────┴─ ─┴───────┴─ ─┴─────┴───────┴──────┴───────┴─ ─┴────────┘
- *       sender,    receiver    sender: put in, not yet sent      sender
- *       published
+ *      word 0      16        32     33     34         48 …
+ *      ┌──────┬─ ─┬───────┬─ ─┬─────┬──────┬───────┬─ ─┬────────┐
+ *      │ sent │   │ taken │   │ put │ page │ count │   │ blocks │
+ *      └──────┴─ ─┴───────┴─ ─┴─────┴──────┴───────┴─ ─┴────────┘
+ *       sender,    receiver    sender: put in,           sender
+ *       published              not yet sent
+ *
+ * A page of blocks that found the ring full: word 0 the next page in the inbox, word 1 how many blocks, then the blocks.
  */
 
 /** How many blocks were handed over: the sender's, read by the receiver. */
@@ -61,12 +65,10 @@ export const SENT = 0;
 export const TAKEN = 16;
 /** How many blocks were put in: the sender's own. */
 export const PUT = 32;
-/** The first of the blocks that did not fit, which lead to each other through their own first words: the sender's own. */
-export const CHAIN = 33;
-/** The last of them. */
-export const CHAIN_LAST = 34;
-/** How many they are. */
-export const CHAIN_COUNT = 35;
+/** The page that takes up what does not fit, or 0: the sender's own. */
+export const PAGE = 33;
+/** How many blocks are in it. */
+export const PAGE_COUNT = 34;
 /** The first block. */
 export const BLOCKS = 48;
 const RING_WORDS: number = BLOCKS + RING;
@@ -82,6 +84,8 @@ export class SharedLayout {
   readonly #slotWords: number;
   /** First word of the page bits. */
   readonly bits: number;
+  /** By page: 1 + the slot that has the slab in it, or 0. */
+  readonly owners: Uint8Array;
   /** The records, {@link SLAB_WORDS} words a page. */
   readonly records: Int32Array;
   /** Byte address of page 0. */
@@ -95,7 +99,9 @@ export class SharedLayout {
     this.#slotWords = OUTGOING + slots * RING_WORDS;
     this.bits = first + HEADER_WORDS + slots * this.#slotWords;
     // A record is two cache lines, which no two workers write to.
-    const records = Math.ceil((this.bits + Math.ceil(pages / 32)) / SLAB_WORDS) * SLAB_WORDS;
+    const owners = this.bits + Math.ceil(pages / 32);
+    this.owners = new Uint8Array(words.buffer).subarray(owners * 4, owners * 4 + pages);
+    const records = Math.ceil((owners + pages / 4) / SLAB_WORDS) * SLAB_WORDS;
     this.records = words.subarray(records, records + pages * SLAB_WORDS);
     this.base = Math.ceil(((records + pages * SLAB_WORDS) * 4) / 4096) * 4096;
   }

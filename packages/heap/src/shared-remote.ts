@@ -1,20 +1,29 @@
-import { BATCH, BLOCKS, CHAIN, CHAIN_COUNT, CHAIN_LAST, HEIR, INBOX, PUT, RING, SENT, TAKEN } from "./shared-layout.ts";
+import { BATCH, BLOCKS, HEIR, INBOX, PAGE, PAGE_COUNT, PUT, RING, SENT, TAKEN } from "./shared-layout.ts";
 import type { SharedLayout } from "./shared-layout.ts";
+import type { KeptRuns } from "./shared-runs.ts";
+import { SLAB_BYTES } from "./size-classes.ts";
+
+/** Blocks in a page: its words but two. */
+const PAGE_BLOCKS: number = SLAB_BYTES / 4 - 2;
 
 /**
  * The blocks that one worker frees and another owns, on their way home: into a ring from worker to worker, handed over {@link BATCH} at a time with one
- * atomic store. What finds the ring full is chained through its own first words and put before the owner's inbox, {@link BATCH} at a time with one
- * compare-exchange. Blocks are named by their offsets / 8.
+ * atomic store. What finds the ring full is written into a page, and the page put before the owner's inbox with one compare-exchange. Nothing is written into the
+ * blocks themselves, so one that is freed twice takes no other with it. Blocks are named by their offsets / 8.
  */
 export class RemoteFrees {
   readonly #layout: SharedLayout;
+  readonly #runs: KeptRuns;
   readonly #slot: number;
   readonly #words: Int32Array;
   /** By slot: the first word of the ring to it. */
   readonly #rings: Int32Array;
+  /** Blocks for which neither ring nor memory was left, and their owners by turns: they wait here for the next batch. */
+  #waiting: number[] = [];
 
-  constructor(layout: SharedLayout, slot: number) {
+  constructor(layout: SharedLayout, runs: KeptRuns, slot: number) {
     this.#layout = layout;
+    this.#runs = runs;
     this.#slot = slot;
     this.#words = layout.words;
     this.#rings = Int32Array.from({ length: layout.slots }, (_, to) => layout.outgoing(slot, to));
@@ -25,57 +34,76 @@ export class RemoteFrees {
     const words = this.#words;
     const ring = this.#rings[owner]!;
     const put = words[ring + PUT]!;
-    if (((put - words[ring + TAKEN]!) | 0) >= RING) this.#chain(ring, unit, owner);
+    if (((put - words[ring + TAKEN]!) | 0) >= RING) this.#sendByPage(ring, unit, owner);
     else {
       words[ring + BLOCKS + (put & (RING - 1))] = unit;
       const next = (put + 1) | 0;
       words[ring + PUT] = next;
-      if ((next & (BATCH - 1)) === 0) Atomics.store(words, ring + SENT, next);
+      if ((next & (BATCH - 1)) === 0) this.#publish(ring, owner);
     }
   }
 
-  #chain(ring: number, unit: number, owner: number): void {
+  /** Hands over what is in a ring, and in a page beside it. */
+  #publish(ring: number, owner: number): void {
     const words = this.#words;
-    const count = words[ring + CHAIN_COUNT]!;
-    if (count === 0) words[ring + CHAIN_LAST] = unit;
-    words[this.#wordOf(unit)] = words[ring + CHAIN]!;
-    words[ring + CHAIN] = unit;
-    words[ring + CHAIN_COUNT] = count + 1;
-    if (count + 1 === BATCH) this.#sendChain(ring, owner);
+    Atomics.store(words, ring + SENT, words[ring + PUT]!);
+    if (words[ring + PAGE_COUNT] !== 0) this.#sendPage(ring, owner);
+    if (this.#waiting.length > 0) this.#sendWaiting();
   }
 
-  /** Puts a whole chain before what is in the owner's inbox. */
-  #sendChain(ring: number, owner: number): void {
+  #sendByPage(ring: number, unit: number, owner: number): void {
     const words = this.#words;
-    if (words[ring + CHAIN_COUNT] === 0) return;
+    let page = words[ring + PAGE]!;
+    if (page === 0) page = words[ring + PAGE] = Math.max(this.#runs.takePage(), 0);
+    if (page === 0) {
+      this.#waiting.push(unit, owner);
+      return;
+    }
+    const count = words[ring + PAGE_COUNT]!;
+    words[this.#wordOf(page) + 2 + count] = unit;
+    words[ring + PAGE_COUNT] = count + 1;
+    if (count + 1 === PAGE_BLOCKS) this.#sendPage(ring, owner);
+  }
+
+  /** Puts a page before what is in the owner's inbox. */
+  #sendPage(ring: number, owner: number): void {
+    const words = this.#words;
+    const page = words[ring + PAGE]!;
     const inbox = this.#layout.slot(owner) + INBOX;
+    words[this.#wordOf(page) + 1] = words[ring + PAGE_COUNT]!;
+    words[ring + PAGE] = words[ring + PAGE_COUNT] = 0;
     let head = Atomics.load(words, inbox);
     for (;;) {
-      words[this.#wordOf(words[ring + CHAIN_LAST]!)] = head;
-      const seen = Atomics.compareExchange(words, inbox, head, words[ring + CHAIN]!);
-      if (seen === head) break;
+      words[this.#wordOf(page)] = head;
+      const seen = Atomics.compareExchange(words, inbox, head, page);
+      if (seen === head) return;
       head = seen;
     }
-    words[ring + CHAIN] = words[ring + CHAIN_COUNT] = 0;
+  }
+
+  #sendWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (let at = 0; at < waiting.length; at += 2) this.send(waiting[at] ?? 0, waiting[at + 1] ?? 0);
   }
 
   /** Hands over what a slot, this one or one whose worker is gone, has under way to others. */
   flush(slot: number = this.#slot): void {
     const words = this.#words;
+    this.#sendWaiting();
     for (let to = 0; to < this.#layout.slots; to++) {
       const ring = this.#layout.outgoing(slot, to);
       if (words[ring + SENT] !== words[ring + PUT]) Atomics.store(words, ring + SENT, words[ring + PUT]!);
-      this.#sendChain(ring, to);
+      if (words[ring + PAGE_COUNT] !== 0) this.#sendPage(ring, to);
     }
   }
 
   /**
    * Takes in what others have sent to this slot and to those that it is heir to.
    *
-   * @param take whether the block was one that was live; the rest of a chain behind one that was not is given up, since its link may lead anywhere.
    * @returns whether there was anything.
    */
-  collect(take: (unit: number) => boolean): boolean {
+  collect(take: (unit: number) => void): boolean {
     const words = this.#words;
     const { slots } = this.#layout;
     let any = false;
@@ -94,10 +122,13 @@ export class RemoteFrees {
       }
       if (words[start + INBOX] === 0) continue;
       any = true;
-      let unit = Atomics.exchange(words, start + INBOX, 0);
-      while (unit !== 0) {
-        const next = words[this.#wordOf(unit)]!;
-        unit = take(unit) ? next : 0;
+      let page = Atomics.exchange(words, start + INBOX, 0);
+      while (page !== 0) {
+        const first = this.#wordOf(page);
+        const next = words[first]!;
+        for (let at = first + 2; at < first + 2 + words[first + 1]!; at++) take(words[at]!);
+        this.#runs.keep(page, 1);
+        page = next;
       }
     }
     return any;
@@ -107,15 +138,17 @@ export class RemoteFrees {
   underWay(): Set<number> {
     const words = this.#words;
     const { slots } = this.#layout;
-    const units = new Set<number>();
-    const follow = (head: number): void => {
-      for (let unit = head; unit !== 0 && !units.has(unit); unit = words[this.#wordOf(unit)] ?? 0) units.add(unit);
+    const units = new Set(this.#waiting.filter((_, at) => at % 2 === 0));
+    const add = (page: number, count: number): void => {
+      const first = this.#wordOf(page) + 2;
+      for (const unit of words.subarray(first, first + count)) units.add(unit);
     };
     for (let slot = 0; slot < slots; slot++) {
-      follow(words[this.#layout.slot(slot) + INBOX]!);
+      for (let page = words[this.#layout.slot(slot) + INBOX]!; page !== 0; page = words[this.#wordOf(page)]!)
+        add(page, words[this.#wordOf(page) + 1]!);
       for (let to = 0; to < slots; to++) {
         const ring = this.#layout.outgoing(slot, to);
-        follow(words[ring + CHAIN]!);
+        add(words[ring + PAGE]!, words[ring + PAGE_COUNT]!);
         for (let at = words[ring + TAKEN]!; at !== words[ring + PUT]!; at = (at + 1) | 0)
           units.add(words[ring + BLOCKS + (at & (RING - 1))]!);
       }
@@ -123,8 +156,8 @@ export class RemoteFrees {
     return units;
   }
 
-  /** The first word of a block. */
-  #wordOf(unit: number): number {
-    return (this.#layout.base >>> 2) + unit * 2;
+  /** The first word of a page. */
+  #wordOf(page: number): number {
+    return (this.#layout.base + page * SLAB_BYTES) >>> 2;
   }
 }

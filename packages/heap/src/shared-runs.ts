@@ -36,6 +36,14 @@ export class KeptRuns {
     return -1;
   }
 
+  /** A page, kept or of all, whose record is 0; −1 where there is none. */
+  takePage(): number {
+    const kept = this.take(1);
+    const page = kept < 0 ? this.#pages.take(1, 1, 0) : kept;
+    if (page >= 0) this.#layout.records[page * SLAB_WORDS] = 0;
+    return page;
+  }
+
   /** Keeps a run, or gives it to all. */
   keep(page: number, pages: number): void {
     const { words } = this.#layout;

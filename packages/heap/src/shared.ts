@@ -19,7 +19,6 @@ export interface SharedOptions {
   readonly slots?: number;
 }
 
-const OWNER = 4;
 const LIVE_RUN = 1;
 const CACHED_RUN = 3;
 /**
@@ -27,8 +26,8 @@ const CACHED_RUN = 3;
  * a copy of the bytes is a copy of the heap.
  *
  * Each worker has a slot with slabs and magazines of its own and allocates without atomics. A block that another worker's slab holds is freed into a ring, handed
- * over 64 at a time with one atomic store, and the owner takes them in when it next runs out ({@link SharedHeap.flush} hands over what is left). Double frees are
- * detected at once within a worker, and at the latest when they are taken in between workers. Blocks above 1 KiB are runs of pages.
+ * over 64 at a time with one atomic store, and the owner takes them in when it next runs out ({@link SharedHeap.flush} hands over what is left). Misuse is
+ * detected at once in a worker's own slabs; of others' blocks by the owner, when it takes them in. Blocks above 1 KiB are runs of pages.
  */
 export class SharedHeap implements Allocator {
   /** What a block is moved with. */
@@ -39,8 +38,9 @@ export class SharedHeap implements Allocator {
   readonly #remote: RemoteFrees;
   readonly #runs: KeptRuns;
   /** Takes a block in that another worker has freed. */
-  readonly #takeBack: (unit: number) => boolean;
+  readonly #takeBack: (unit: number) => void;
   readonly #records: Int32Array;
+  readonly #owners: Uint8Array;
   readonly #magazines: Int32Array;
   readonly #base: number;
   readonly #limit: number;
@@ -55,11 +55,12 @@ export class SharedHeap implements Allocator {
     this.#memory = { copy: (from, to, count) => void bytes.copyWithin(to, from, from + count) };
     this.#layout = layout;
     this.#pages = new SharedPages(layout);
-    this.#remote = new RemoteFrees(layout, slot);
     this.#runs = new KeptRuns(layout, this.#pages, slot);
+    this.#remote = new RemoteFrees(layout, this.#runs, slot);
     this.#takeBack = (unit) => this.#freeBack(unit);
     this.slot = slot;
     this.#records = layout.records;
+    this.#owners = layout.owners;
     this.#magazines = layout.magazines(slot);
     this.#base = layout.base;
     this.#limit = layout.pages * SLAB_BYTES;
@@ -150,34 +151,32 @@ export class SharedHeap implements Allocator {
   }
 
   #takeSlab(): number {
-    let page = this.#runs.take(1);
-    if (page < 0) page = this.#pages.take(1, 1, 0);
+    const page = this.#runs.takePage();
     if (page < 0) return 0;
-    this.#records[page * SLAB_WORDS] = 0;
-    this.#records[page * SLAB_WORDS + OWNER] = this.slot;
+    this.#owners[page] = this.slot + 1;
     return page * SLAB_WORDS;
   }
 
   #giveSlab(slab: number): void {
     this.#records[slab] = 0;
+    this.#owners[slab / SLAB_WORDS] = 0;
     this.#pages.give(slab / SLAB_WORDS, 1);
   }
 
-  /** Own blocks at once, others' on their way to the owner. */
+  /** Own blocks at once, others' on their way to the owner, without a look at what the owner writes to. */
   free(address: number): void {
     const offset = address - this.#base;
-    const slab = (offset >>> 12) * SLAB_WORDS;
-    const header = this.#records[slab]!;
-    if (!(header < 0) || offset >= this.#limit || offset < 0) {
-      this.#freeRun(address, offset);
-      return;
-    }
+    const owner = this.#owners[offset >>> 12]! - 1;
     const unit = offset >>> 3;
-    const bits = this.#records[slab + BITS + ((unit >>> 5) & 15)]!;
-    if ((bits & (1 << unit)) === 0 || unit * 8 !== offset) this.#throwMisuse(address, offset);
-    const owner = this.#records[slab + OWNER]!;
-    if (owner === this.slot) this.#freeOwn(unit, bits, header);
-    else this.#remote.send(unit, owner);
+    if (!(owner >= 0) || offset >= this.#limit || offset < 0) this.#freeRun(address, offset);
+    else if (unit * 8 !== offset) this.#throwMisuse(address, offset);
+    else if (owner !== this.slot) this.#remote.send(unit, owner);
+    else {
+      const slab = (offset >>> 12) * SLAB_WORDS;
+      const bits = this.#records[slab + BITS + ((unit >>> 5) & 15)]!;
+      if ((bits & (1 << unit)) === 0) this.#throwMisuse(address, offset);
+      this.#freeOwn(unit, bits, this.#records[slab]!);
+    }
   }
 
   /** Takes the bit of a live block of this worker's away, and puts it into its magazine. */
@@ -192,19 +191,14 @@ export class SharedHeap implements Allocator {
     }
   }
 
-  /** Takes in a block that another worker has freed. @returns whether it was live. */
-  #freeBack(unit: number): boolean {
+  /** Takes in a block that another worker has freed: looks whether it is live. */
+  #freeBack(unit: number): void {
     const slab = (unit >>> 9) * SLAB_WORDS;
-    const header = this.#records[slab]!;
     const bits = this.#records[slab + BITS + ((unit >>> 5) & 15)]!;
-    if (header < 0 && (bits & (1 << unit)) !== 0) {
-      const owner = this.#records[slab + OWNER]!;
-      if (owner === this.slot) this.#freeOwn(unit, bits, header);
-      else this.#remote.send(unit, owner);
-      return true;
-    }
-    this.#misuse ??= new HeapError("double-free", this.#base + unit * 8);
-    return false;
+    const owner = this.#owners[unit >>> 9]! - 1;
+    if (owner >= 0 && owner !== this.slot) this.#remote.send(unit, owner);
+    else if (owner >= 0 && (bits & (1 << unit)) !== 0) this.#freeOwn(unit, bits, this.#records[slab]!);
+    else this.#misuse ??= this.#misuseAt(this.#base + unit * 8, unit * 8);
   }
 
   /** Takes in what others have freed of this slot and of those it is heir to. @returns whether there was anything. Throws the first misuse at the end. */
@@ -232,13 +226,17 @@ export class SharedHeap implements Allocator {
     return this.#runs.giveEverything() || slabs;
   }
 
-  /** Slow, for the message. */
   #throwMisuse(address: number, offset: number): never {
+    throw this.#misuseAt(address, offset);
+  }
+
+  /** Slow, for the message. */
+  #misuseAt(address: number, offset: number): HeapError {
     const record = (offset >>> 12) * SLAB_WORDS;
     const header = this.#records[record] ?? 0;
     const isBlock = offset > 0 && offset < this.#limit && offset % (header < 0 ? 8 : SLAB_BYTES) === 0;
     const isSlot = header < 0 ? (offset % SLAB_BYTES) % slotSizeOf(header) === 0 : (header & 3) === CACHED_RUN;
-    throw new HeapError(isBlock && isSlot ? "double-free" : "wild-free", address);
+    return new HeapError(isBlock && isSlot ? "double-free" : "wild-free", address);
   }
 
   /** Hands over what is left in rings, and takes in what others have freed. Before a worker waits for long. */
@@ -273,8 +271,8 @@ export class SharedHeap implements Allocator {
     this.#layout.firsts(slot).fill(0);
     for (let page = 1; page < pages; page++) {
       const slab = page * SLAB_WORDS;
-      if (!(this.#records[slab]! < 0) || this.#records[slab + OWNER] !== slot) continue;
-      this.#records[slab + OWNER] = this.slot;
+      if (this.#owners[page] !== slot + 1) continue;
+      this.#owners[page] = this.slot + 1;
       this.#slabs.adopt(slab);
     }
     if (slot !== this.slot) this.#runs.giveAll(slot);
@@ -324,7 +322,8 @@ export class SharedHeap implements Allocator {
       const record = page * SLAB_WORDS;
       const header = this.#records[record]!;
       requireInvariant(header === 0 || !this.#pages.isFree(page), page, "a page with a record is taken");
-      if (header < 0 && this.#records[record + OWNER] === this.slot && this.#slabs.checkSlab(record)) listed++;
+      requireInvariant(header < 0 === this.#owners[page]! > 0, page, "a slab has an owner");
+      if (this.#owners[page] === this.slot + 1 && this.#slabs.checkSlab(record)) listed++;
     }
     this.#slabs.check(listed);
   }

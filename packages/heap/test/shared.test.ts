@@ -76,6 +76,42 @@ test("more frees than a ring holds go through the inbox, and all arrive", () => 
   expect(blocks.filter((block) => !all.has(block))).toEqual([]);
 });
 
+test("a block freed twice by far workers, through full rings, takes no other block with it", () => {
+  const buffer = new SharedArrayBuffer(2 ** 21);
+  const owner = SharedHeap.create(buffer);
+  const others = [SharedHeap.attach(buffer), SharedHeap.attach(buffer)];
+  const blocks = Array.from({ length: 6000 }, () => owner.allocate(40));
+  const twice = blocks[4000] ?? 0;
+  others[1]?.free(twice);
+  blocks.forEach((block, at) => others[at % 2]?.free(block));
+  for (const other of others) other.flush();
+  expect(() => owner.flush()).toThrow(expect.objectContaining({ code: "double-free", subject: twice }));
+  expect(owner.stats().liveBlocks).toBe(0);
+  owner.check();
+  const all = new Set<number>();
+  for (let block = owner.allocate(40); block !== -1; block = owner.allocate(40)) all.add(block);
+  expect(blocks.every((block) => all.has(block))).toBe(true);
+});
+
+test("frees for which neither a ring nor a page is left wait in the worker", () => {
+  const buffer = new SharedArrayBuffer(2 ** 18);
+  const owner = SharedHeap.create(buffer, { slots: 2 });
+  const other = SharedHeap.attach(buffer);
+  const blocks: number[] = [];
+  for (let block = owner.allocate(16); block !== -1; block = owner.allocate(16)) blocks.push(block);
+  expect(blocks.length).toBeGreaterThan(5000);
+  for (const block of blocks) other.free(block);
+  expect(other.stats().liveBlocks).toBe(0);
+  let rounds = 0;
+  for (; owner.stats().liveBlocks > 0; rounds++) {
+    owner.flush();
+    other.flush();
+  }
+  expect(rounds).toBeGreaterThan(0);
+  owner.check();
+  expect(Array.from({ length: blocks.length }, () => owner.allocate(16)).sort()).toEqual(blocks.sort());
+});
+
 test("a dead worker's slabs are adopted, and frees on their way to it arrive", () => {
   const buffer = new SharedArrayBuffer(2 ** 20);
   const heap = SharedHeap.create(buffer);
