@@ -60,8 +60,10 @@ export class FrameMap {
   }
 
   #chunk(number: number): Int32Array {
-    const known = number < NEAR_CHUNKS ? this.#near[number] : this.#far.get(number);
-    if (known !== undefined && known !== null) return known;
+    return (number < NEAR_CHUNKS ? this.#near[number] : this.#far.get(number)) ?? this.#makeChunk(number);
+  }
+
+  #makeChunk(number: number): Int32Array {
     const made = new Int32Array(CHUNK_FRAMES);
     if (number < NEAR_CHUNKS) {
       while (this.#near.length <= number) this.#near.push(null);

@@ -56,7 +56,10 @@ export class RefaultMeter {
   inserted(slot: number, resident: number): number {
     const stamp = this.#stamps[slot]!;
     this.#resident = resident;
-    if (stamp === NEVER_LEFT) return -1;
+    return stamp === NEVER_LEFT ? -1 : this.#cameBack(slot, stamp, resident);
+  }
+
+  #cameBack(slot: number, stamp: number, resident: number): number {
     this.#stamps[slot] = NEVER_LEFT;
     const distance = this.#evictions - stamp;
     const bucket = distance === 0 ? 0 : 32 - Math.clz32(Math.min(distance, 0xffff_ffff));

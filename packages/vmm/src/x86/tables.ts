@@ -167,7 +167,10 @@ export class X86Tables implements TranslationTables {
   /** The table whose entries map pages of this size around `vpn`: remembered for the next call, NO_FRAME, or LARGE_PAGE. */
   #leafTable(vpn: Vpn): Pfn {
     const number = Math.floor(vpn / this.#leafLevel.entries);
-    if (number === this.#lastNumber) return this.#lastTable;
+    return number === this.#lastNumber ? this.#lastTable : this.#findLeafTable(vpn, number);
+  }
+
+  #findLeafTable(vpn: Vpn, number: number): Pfn {
     const { editor, root, mode } = this.mapper;
     const raw = editor.rawOf(vpn);
     let table = root;

@@ -62,13 +62,21 @@ export class CpuWindows {
 
   /** The index in `cpu.words` of the first word of a table's frame, shown in a window. */
   tableBase(pfn: Pfn): number {
-    const { cpu } = this;
     const slot = pfn & (TABLE_WINDOWS - 1);
-    const { cpl } = cpu;
-    if (cpl !== 0) cpu.setCpl(0);
+    if (this.#shown[slot] === pfn && this.cpu.cpl === 0) {
+      const at = this.cpu.viewOf(this.#addresses[slot]!, ACCESS_WRITE);
+      if (at >= 0) return at;
+    }
+    return this.#reach(slot, pfn);
+  }
+
+  /** {@link tableBase} where the window shows another frame, or a program runs. */
+  #reach(slot: number, pfn: Pfn): number {
+    const { cpu } = this;
+    const cpl = enter(cpu);
     if (this.#shown[slot] !== pfn) this.#show(slot, pfn);
     const at = cpu.viewOf(this.#addresses[slot]!, ACCESS_WRITE);
-    if (cpl !== 0) cpu.setCpl(cpl);
+    leave(cpu, cpl);
     if (at < 0) throw new VmmError("port-contract", "A kernel window cannot be reached.", { pfn, cpu: cpu.id });
     return at;
   }
