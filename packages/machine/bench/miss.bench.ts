@@ -18,7 +18,7 @@ import {
 import type { Cpu, TlbGeometry } from "@pagewright/machine";
 
 const ROUNDS = 20;
-const SAMPLES = 300;
+const SAMPLES = 600;
 const figures: unknown[] = [];
 
 function figure(metric: string, value: number, unit: string, ratioTo: string, ratio: number): void {

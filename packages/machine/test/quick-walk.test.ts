@@ -1,4 +1,13 @@
-import { GIB, MIB, PLAIN_64X4_TLB, ROOMY_TLB } from "@pagewright/machine";
+import {
+  firmwareMapOf,
+  GIB,
+  Machine,
+  MIB,
+  PhysicalMap,
+  PLAIN_64X4_TLB,
+  ROOMY_TLB,
+  SKYLAKE_TLB,
+} from "@pagewright/machine";
 import { expect, test } from "vitest";
 import { ramMachine, Tables } from "./fixtures.ts";
 
@@ -85,4 +94,45 @@ test("a remembered table grants no right that its entry denies", () => {
   cpu.invlpg(0x400000);
   expect(cpu.load32(0x400000)).toBe(-1);
   expect(cpu.fault).toMatchObject({ kind: "page", error: 5 });
+});
+
+test("a store that only sets D leaves the page in the instruction TLB, and in the data TLB once", () => {
+  for (const tlb of [ROOMY_TLB, PLAIN_64X4_TLB, SKYLAKE_TLB]) {
+    const machine = ramMachine(64 * MIB, { tlb });
+    const cpu = machine.cpus[0];
+    if (cpu === undefined) throw new Error("no CPU");
+    const tables = new Tables(machine, 16);
+    tables.activate(cpu);
+    tables.map(0x400000, 1000, 0x27);
+    cpu.fetch32(0x400000);
+    cpu.load32(0x400000);
+    const before = cpu.stats();
+    cpu.store32(0x400000, 1);
+    expect(machine.memory.read(tables.entryAddress(0x400000, 1), 4) & 0x40).toBe(0x40);
+    machine.check();
+    cpu.fetch32(0x400000);
+    cpu.load32(0x400000);
+    const after = cpu.stats();
+    expect([after.codeMisses, after.dataMisses]).toEqual([before.codeMisses, before.dataMisses]);
+  }
+});
+
+test("frames from 2^31 on are never taken for those whose low bits they share", () => {
+  const map = new PhysicalMap(
+    firmwareMapOf([
+      { base: 0n, length: BigInt(64 * MIB), type: 1 },
+      { base: 2n ** 44n, length: BigInt(64 * MIB), type: 1 },
+    ]),
+  );
+  const { memory } = new Machine({ map, physicalBits: 46 });
+  memory.write(5 * 4096, 4, 55);
+  memory.write(2 ** 44 + 5 * 4096, 4, 66);
+  expect([memory.read(5 * 4096, 4), memory.read(2 ** 44 + 5 * 4096, 4)]).toEqual([55, 66]);
+  expect(memory.place(2 ** 32 + 5)).not.toBe(memory.place(5));
+  expect([memory.place(-1), memory.place(2 ** 32 - 1), memory.place(2 ** 31 + 5)]).toEqual([0, 0, 0]);
+});
+
+test("a host buffer whose places would not be 32-bit integers is refused", () => {
+  const map = new PhysicalMap(firmwareMapOf([{ base: 0n, length: BigInt(64 * MIB), type: 1 }]));
+  expect(() => new Machine({ map, hostBytes: 16 * GIB })).toThrow(/at most 8589930496 bytes/u);
 });

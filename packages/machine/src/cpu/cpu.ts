@@ -17,13 +17,17 @@ import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { VirtAddr, Vpn } from "../units.ts";
 import { Bulk } from "./bulk.ts";
 import type { CpuState } from "./cpu-state.ts";
-import { FAST_MASK } from "./fast-view.ts";
 import { Mmu } from "./mmu.ts";
 import type { MmuOptions } from "./mmu-ports.ts";
 import { SlowPath } from "./slow-path.ts";
 import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
 import { Translator } from "./translator.ts";
 import type { CpuStats } from "./cpu-stats.ts";
+
+/** ACCESS_ constants. Hot: constants of this module are part of the code, imported ones are loaded and checked at every use. */
+const READ = ACCESS_READ;
+const FETCH = ACCESS_FETCH;
+const WRITE = ACCESS_WRITE;
 
 /** A logical CPU. */
 export class Cpu extends Translator {
@@ -45,10 +49,9 @@ export class Cpu extends Translator {
   declare private hostWords: Uint32Array;
   declare private hostHalves: Uint16Array;
   declare private hostBytes: Uint8Array;
-  declare private loadTags: Float64Array;
-  declare private storeTags: Float64Array;
-  declare private fetchTags: Float64Array;
-  declare private hostIndex: Int32Array;
+  /** The shortcuts of the privilege in force; see {@link FastView}. */
+  declare private tags: Float64Array;
+  declare private places: Int32Array;
   private dataCount = 0;
   private codeCount = 0;
   private dataTotal = 0;
@@ -61,10 +64,8 @@ export class Cpu extends Translator {
     this.hostWords = memory.host.words;
     this.hostHalves = memory.host.halves;
     this.hostBytes = memory.host.bytes;
-    this.loadTags = this.view.load;
-    this.storeTags = this.view.store;
-    this.fetchTags = this.view.fetch;
-    this.hostIndex = this.view.host;
+    this.tags = this.view.tags;
+    this.places = this.view.words;
     memory.onMove(() => {
       this.hostWords = memory.host.words;
       this.hostHalves = memory.host.halves;
@@ -89,109 +90,107 @@ export class Cpu extends Translator {
 
   protected override modeChanged(): void {
     super.modeChanged();
-    this.loadTags = this.view.load;
-    this.storeTags = this.view.store;
-    this.fetchTags = this.view.fetch;
-    this.hostIndex = this.view.host;
+    this.tags = this.view.tags;
+    this.places = this.view.words;
   }
 
   /** Loads 8 bits; −1: faulted. */
   load8(va: VirtAddr): number {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xfff;
-    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 1, ACCESS_READ);
+    if (this.tags[at]! !== va - offset) return this.slow.load(va, 1, READ);
     this.dataCount++;
-    return this.hostBytes[this.hostIndex[slot]! * 4 + offset]!;
+    return this.hostBytes[this.places[at * 2 + 6]! * 4 + offset]!;
   }
 
   /** Loads 16 bits, little-endian, any alignment; −1: faulted. */
   load16(va: VirtAddr): number {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffe;
-    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 2, ACCESS_READ);
+    if (this.tags[at]! !== va - offset) return this.slow.load(va, 2, READ);
     this.dataCount++;
-    return this.hostHalves[this.hostIndex[slot]! * 2 + (offset >>> 1)]!;
+    return this.hostHalves[this.places[at * 2 + 6]! * 2 + (offset >>> 1)]!;
   }
 
   /** Loads 32 bits, little-endian, any alignment; −1: faulted. A hit: one tag, one count, two array reads. */
   load32(va: VirtAddr): number {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffc;
-    if (this.loadTags[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_READ);
+    if (this.tags[at]! !== va - offset) return this.slow.load(va, 4, READ);
     this.dataCount++;
-    return this.hostWords[this.hostIndex[slot]! + (offset >>> 2)]!;
+    return this.hostWords[this.places[at * 2 + 6]! + (offset >>> 2)]!;
   }
 
   /** Loads 64 bits, any alignment: returns the low word (`high` has the other), or −1: faulted. */
   load64(va: VirtAddr): number {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xff8;
-    if (this.loadTags[slot]! !== va - offset) return this.slow.load64(va);
+    if (this.tags[at]! !== va - offset) return this.slow.load64(va);
     this.dataCount++;
-    const at = this.hostIndex[slot]! + (offset >>> 2);
-    this.high = this.hostWords[at + 1]!;
-    return this.hostWords[at]!;
+    const host = this.places[at * 2 + 6]! + (offset >>> 2);
+    this.high = this.hostWords[host + 1]!;
+    return this.hostWords[host]!;
   }
 
   /** Stores the low 8 bits of `value`; false: faulted. */
   store8(va: VirtAddr, value: number): boolean {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xfff;
-    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 1, value);
+    if (this.tags[at + 1]! !== va - offset) return this.slow.store(va, 1, value);
     this.dataCount++;
-    this.hostBytes[this.hostIndex[slot]! * 4 + offset] = value;
+    this.hostBytes[this.places[at * 2 + 6]! * 4 + offset] = value;
     return true;
   }
 
   /** Stores the low 16 bits of `value`, any alignment; false: faulted, nothing stored. */
   store16(va: VirtAddr, value: number): boolean {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffe;
-    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 2, value);
+    if (this.tags[at + 1]! !== va - offset) return this.slow.store(va, 2, value);
     this.dataCount++;
-    this.hostHalves[this.hostIndex[slot]! * 2 + (offset >>> 1)] = value;
+    this.hostHalves[this.places[at * 2 + 6]! * 2 + (offset >>> 1)] = value;
     return true;
   }
 
   /** Stores the low 32 bits of `value`, any alignment; false: faulted, nothing stored. A hit: as `load32`. */
   store32(va: VirtAddr, value: number): boolean {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffc;
-    if (this.storeTags[slot]! !== va - offset) return this.slow.store(va, 4, value);
+    if (this.tags[at + 1]! !== va - offset) return this.slow.store(va, 4, value);
     this.dataCount++;
-    this.hostWords[this.hostIndex[slot]! + (offset >>> 2)] = value;
+    this.hostWords[this.places[at * 2 + 6]! + (offset >>> 2)] = value;
     return true;
   }
 
   /** Stores 64 bits given as words, any alignment; false: faulted, nothing stored. */
   store64(va: VirtAddr, low: number, high: number): boolean {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xff8;
-    if (this.storeTags[slot]! !== va - offset) return this.slow.store64(va, low, high);
+    if (this.tags[at + 1]! !== va - offset) return this.slow.store64(va, low, high);
     this.dataCount++;
-    const at = this.hostIndex[slot]! + (offset >>> 2);
-    this.hostWords[at] = low;
-    this.hostWords[at + 1] = high;
+    const host = this.places[at * 2 + 6]! + (offset >>> 2);
+    this.hostWords[host] = low;
+    this.hostWords[host + 1] = high;
     return true;
   }
 
   /** Fetches 32 bits of code, any alignment; −1: faulted. */
   fetch32(va: VirtAddr): number {
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffc;
-    if (this.fetchTags[slot]! !== va - offset) return this.slow.load(va, 4, ACCESS_FETCH);
+    if (this.tags[at + 2]! !== va - offset) return this.slow.load(va, 4, FETCH);
     this.codeCount++;
-    return this.hostWords[this.hostIndex[slot]! + (offset >>> 2)]!;
+    return this.hostWords[this.places[at * 2 + 6]! + (offset >>> 2)]!;
   }
 
   /** Fetches one byte of code; −1: faulted. */
   fetch8(va: VirtAddr): number {
-    return this.slow.load(va, 1, ACCESS_FETCH);
+    return this.slow.load(va, 1, FETCH);
   }
 
   /** Loads 32 bits as the processor itself does for descriptor tables: supervisor whatever the CPL; −1: faulted. */
   loadImplicit32(va: VirtAddr): number {
-    return this.slow.load(va, 4, ACCESS_READ + ACCESS_IMPLICIT);
+    return this.slow.load(va, 4, READ + ACCESS_IMPLICIT);
   }
 
   /**
@@ -199,7 +198,7 @@ export class Cpu extends Translator {
    * faulted. `va` must be a multiple of 4 (else #AC in hardware; here `unaligned`). Always needs write access.
    */
   compareExchange32(va: VirtAddr, expected: number, desired: number): number {
-    const at = this.viewOf(va, ACCESS_WRITE);
+    const at = this.viewOf(va, WRITE);
     if (at < 0) return this.fault.kind === "none" ? this.exchangeSlowly(va, expected, desired) : -1;
     return Atomics.compareExchange(this.hostWords, at, expected, desired);
   }
@@ -215,7 +214,7 @@ export class Cpu extends Translator {
    * and `high`. Atomic with respect to other CPUs of the machine, which never run in between.
    */
   compareExchange64(va: VirtAddr, expectedLow: number, expectedHigh: number, low: number, high: number): number {
-    const at = this.viewOf(va, ACCESS_WRITE);
+    const at = this.viewOf(va, WRITE);
     if (at < 0) return -1;
     this.low = this.hostWords[at]!;
     this.high = this.hostWords[at + 1]!;
@@ -227,36 +226,34 @@ export class Cpu extends Translator {
 
   /**
    * Translates once: returns the index in `words` of the 32-bit word at `va`, through which the rest of its page may be read
-   * (and, for `ACCESS_WRITE`, written) until the next invalidation; −1 with `fault` when it faulted, −1 with
+   * (and, for `WRITE`, written) until the next invalidation; −1 with `fault` when it faulted, −1 with
    * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables.
    */
   viewOf(va: VirtAddr, access: number): number {
-    const tags = access === ACCESS_WRITE ? this.storeTags : this.loadTags;
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffc;
-    if (tags[slot]! === va - (va & 0xfff)) {
+    if (this.tags[access === WRITE ? at + 1 : at]! === va - (va & 0xfff)) {
       this.dataCount++;
-      return this.hostIndex[slot]! + (offset >>> 2);
+      return this.places[at * 2 + 6]! + (offset >>> 2);
     }
     this.fault.clear();
     const pfn = this.translate(vpnOf(va), va & 0xfff, access);
     if (pfn < 0) return -1;
     const place = this.memory.place(pfn);
     if (place > 0) return place - 1 + (offset >>> 2);
-    return place === 0 || access === ACCESS_WRITE ? -1 : -place - 1 + (offset >>> 2);
+    return place === 0 || access === WRITE ? -1 : -place - 1 + (offset >>> 2);
   }
 
   /**
-   * Returns the index in `bytes` of the byte at `va` when the short way is open for `access` (ACCESS_READ or ACCESS_WRITE),
+   * Returns the index in `bytes` of the byte at `va` when the short way is open for `access` (READ or WRITE),
    * so that the access cannot fault; −1 where it would have to be looked up. Counts as an access when it is open.
    */
   shortcutOf(va: VirtAddr, access: number): number {
-    const tags = access === ACCESS_WRITE ? this.storeTags : this.loadTags;
-    const slot = (va >>> 12) & FAST_MASK;
+    const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xfff;
-    if (tags[slot]! !== va - offset) return -1;
+    if (this.tags[access === WRITE ? at + 1 : at]! !== va - offset) return -1;
     this.dataCount++;
-    return this.hostIndex[slot]! * 4 + offset;
+    return this.places[at * 2 + 6]! * 4 + offset;
   }
 
   /** {@link shortcutOf}, or the same found by translating: −1 only where the access would fault, or has to be watched. */
@@ -300,7 +297,7 @@ export class Cpu extends Translator {
 
   /** Returns the effective memory type of `va`, PAT × MTRR, or null with `fault` set when it does not translate. */
   memoryTypeOf(va: VirtAddr): MemoryType | null {
-    const address = this.physicalOf(va, ACCESS_READ);
+    const address = this.physicalOf(va, READ);
     return address < 0 ? null : this.slow.typeOf(address, (this.mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7);
   }
 

@@ -28,7 +28,7 @@ import * as bits from "./registers.ts";
 import type { Registers } from "./registers.ts";
 import { StructureCaches } from "./structure-caches.ts";
 import { FLAG_DIRTY, FLAG_LEVEL_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
-import { FOUND_FIRST, FOUND_NOWHERE, Tlb } from "./tlb.ts";
+import { FOUND_SECOND, Tlb } from "./tlb.ts";
 import { allowsAccess, Walker } from "./walker.ts";
 
 /** The memory management unit of one CPU. */
@@ -47,8 +47,7 @@ export class Mmu {
   declare readonly counts: MmuCounts;
   /** The result of a failed translation: a page-fault error code, or `NON_CANONICAL`. */
   faultCode = 0;
-  /** Who watches, or null. */
-  observer: MmuObserver | null = null;
+  private watcher: MmuObserver | null = null;
   /**
    * Whether a translation in the TLB that denies an access faults at once, though the tables may allow it by now. Hardware
    * may do either; the default is to look at the tables first.
@@ -56,6 +55,7 @@ export class Mmu {
   spuriousFaults = false;
   /** The PCID in force, 0 without CR4.PCIDE. */
   asid = 0;
+  private paged = false;
   readonly #physicalBits: number;
   declare private readonly walker: Walker;
   #registers: Registers;
@@ -83,6 +83,17 @@ export class Mmu {
     this.noteRegisters();
   }
 
+  /** Who watches, or null. */
+  get observer(): MmuObserver | null {
+    return this.watcher;
+  }
+
+  /** Lets `observer` watch from now on, or nobody. */
+  set observer(observer: MmuObserver | null) {
+    this.watcher = observer;
+    this.walker.configured(has(this.#registers.cr4, bits.CR4_PGE));
+  }
+
   /** The registers in force. */
   get registers(): Registers {
     return this.#registers;
@@ -90,6 +101,7 @@ export class Mmu {
 
   private noteRegisters(): void {
     const { cr3Low, cr4 } = this.#registers;
+    this.paged = this.state.mode.depth > 0;
     this.asid = isLong(this.state.mode) && has(cr4, bits.CR4_PCIDE) ? cr3Low & 0xfff : 0;
     this.walker.configured(has(cr4, bits.CR4_PGE));
     this.walker.loadPointers(cr3Low);
@@ -130,25 +142,35 @@ export class Mmu {
    * dirty bits, or −1 with `faultCode` set. After success `tlb.flags` holds the translation's flags.
    */
   translate(vpn: Vpn, access: number): Pfn {
-    if (this.state.mode.depth === 0) return this.unpaged(vpn);
-    const fetch = (access & ACCESS_KIND) === ACCESS_FETCH;
+    if (!this.paged) return this.unpaged(vpn);
+    const fetch = (access & 3) === 2;
     const found = this.tlb.find(vpn, this.asid, fetch);
-    this.count(found, fetch);
-    if (found !== FOUND_NOWHERE) {
-      const flags = this.tlb.flags;
-      if (this.allows(flags, access)) {
-        if ((access & ACCESS_KIND) !== ACCESS_WRITE || (flags & FLAG_DIRTY) !== 0) {
-          if (this.observer !== null) this.observer.hit(this, vpn, access, found);
-          return this.tlb.pfn;
-        }
-        this.counts.dirtyAssists++;
-      } else {
-        this.forget(vpn);
-        if (this.spuriousFaults) {
-          this.faultCode = this.errorCode(access, true);
-          return -1;
-        }
+    if (found !== 0) return this.translateFound(vpn, access, fetch, found);
+    if (fetch) this.counts.codeMisses++;
+    else this.counts.dataMisses++;
+    return this.walker.walk(vpn, access, fetch);
+  }
+
+  /** {@link translate} where the TLB has the page. */
+  private translateFound(vpn: Vpn, access: number, fetch: boolean, found: number): Pfn {
+    const { counts, tlb } = this;
+    if (found === FOUND_SECOND) {
+      if (fetch) counts.codeSecondHits++;
+      else counts.dataSecondHits++;
+    } else if (fetch) counts.codeHits++;
+    else counts.dataHits++;
+    if (!this.allows(tlb.flags, access)) {
+      this.forget(vpn);
+      if (this.spuriousFaults) {
+        this.faultCode = this.errorCode(access, true);
+        return -1;
       }
+    } else if ((access & 3) !== 1 || (tlb.flags & FLAG_DIRTY) !== 0) {
+      if (this.watcher !== null) this.watcher.hit(this, vpn, access, found);
+      return tlb.pfn;
+    } else {
+      counts.dirtyAssists++;
+      tlb.dropDataPage(vpn, this.asid, true);
     }
     return this.walker.walk(vpn, access, fetch);
   }
@@ -158,18 +180,6 @@ export class Mmu {
     this.tlb.flags = FLAG_RIGHTS + FLAG_DIRTY + 2 ** FLAG_LEVEL_SHIFT;
     this.tlb.pfn = low;
     return low;
-  }
-
-  private count(found: number, fetch: boolean): void {
-    const counts = this.counts;
-    if (found === FOUND_FIRST) {
-      if (fetch) counts.codeHits++;
-      else counts.dataHits++;
-    } else if (found === FOUND_NOWHERE) {
-      if (fetch) counts.codeMisses++;
-      else counts.dataMisses++;
-    } else if (fetch) counts.codeSecondHits++;
-    else counts.dataSecondHits++;
   }
 
   /** Whether an entry's rights and key allow `access` now. */

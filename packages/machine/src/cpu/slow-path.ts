@@ -13,6 +13,10 @@ import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
 
+/** Bytes of a page. Hot: a constant of this module is part of the code, an imported one is loaded and checked at every use. */
+const PAGE = FRAME_BYTES;
+const WRITE = ACCESS_WRITE;
+
 /** The slow path of one CPU. */
 export class SlowPath {
   /** Line buffers for stores to write-combining device memory. */
@@ -42,9 +46,17 @@ export class SlowPath {
 
   /** Loads `size` (1, 2 or 4) bytes at byte `offset` of page `vpn`; −1: faulted. */
   loadAt(vpn: Vpn, offset: number, size: number, access: number): number {
-    const first = this.cpu.translate(vpn, offset, access);
-    if (first < 0) return -1;
-    const inside = FRAME_BYTES - offset;
+    const { cpu } = this;
+    const pfn = cpu.translate(vpn, offset, access);
+    if (pfn < 0) return -1;
+    if (cpu.place <= 0 || cpu.meter !== null || size !== 4 || (offset & 3) !== 0)
+      return this.loadOddly(pfn, vpn, offset, size, access);
+    return cpu.words[cpu.place - 1 + (offset >>> 2)]!;
+  }
+
+  /** {@link loadAt} once the first byte is known to be in `first`. */
+  private loadOddly(first: Pfn, vpn: Vpn, offset: number, size: number, access: number): number {
+    const inside = PAGE - offset;
     if (size <= inside) return this.read(first, offset, size);
     const second = this.cpu.translate(vpn + 1, 0, access);
     if (second < 0) return -1;
@@ -53,11 +65,10 @@ export class SlowPath {
 
   private read(pfn: Pfn, offset: number, size: number): number {
     const { memory, meter, place } = this.cpu;
-    if (meter !== null) meter.access(pfn * FRAME_BYTES + offset);
+    if (meter !== null) meter.access(pfn * PAGE + offset);
     if (place === 0 && this.gathering) this.fence();
     if ((offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
-    if (size !== 4 || place === 0) return memory.read(pfn * FRAME_BYTES + offset, size);
-    return memory.host.words[(place > 0 ? place : -place) - 1 + (offset >>> 2)]!;
+    return memory.read(pfn * PAGE + offset, size);
   }
 
   /** SFENCE: what the line buffers hold goes out. */
@@ -69,7 +80,7 @@ export class SlowPath {
   private bytes(pfn: Pfn, offset: number, count: number): number {
     const { memory } = this.cpu;
     let value = 0;
-    for (let at = count - 1; at >= 0; at--) value = value * 256 + memory.read(pfn * FRAME_BYTES + offset + at, 1);
+    for (let at = count - 1; at >= 0; at--) value = value * 256 + memory.read(pfn * PAGE + offset + at, 1);
     return value;
   }
 
@@ -77,9 +88,9 @@ export class SlowPath {
   load64(va: VirtAddr): number {
     const cpu = this.cpu;
     const vpn = vpnOf(va);
-    const offset = va - vpn * FRAME_BYTES;
+    const offset = va - vpn * PAGE;
     if (cpu.translate(vpn, offset, ACCESS_READ) < 0) return -1;
-    if (offset > FRAME_BYTES - 8 && cpu.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
+    if (offset > PAGE - 8 && cpu.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
     const low = this.load(va, 4, ACCESS_READ);
     const high = this.load(va + 4, 4, ACCESS_READ);
     if (low < 0 || high < 0) return -1;
@@ -94,15 +105,23 @@ export class SlowPath {
 
   /** Stores the low `size` (1, 2 or 4) bytes of `value` at byte `offset` of page `vpn`; false: faulted, nothing stored. */
   storeAt(vpn: Vpn, offset: number, size: number, value: number): boolean {
-    const cpu = this.cpu;
-    const first = cpu.translate(vpn, offset, ACCESS_WRITE);
-    if (first < 0) return false;
-    const inside = FRAME_BYTES - offset;
+    const { cpu } = this;
+    const pfn = cpu.translate(vpn, offset, WRITE);
+    if (pfn < 0) return false;
+    if (cpu.place <= 0 || cpu.meter !== null || size !== 4 || (offset & 3) !== 0)
+      return this.storeOddly(pfn, vpn, offset, size, value);
+    cpu.words[cpu.place - 1 + (offset >>> 2)] = value;
+    return true;
+  }
+
+  /** {@link storeAt} once the first byte is known to be in `first`. */
+  private storeOddly(first: Pfn, vpn: Vpn, offset: number, size: number, value: number): boolean {
+    const inside = PAGE - offset;
     if (size <= inside) {
       this.write(first, offset, size, value);
       return true;
     }
-    const second = cpu.translate(vpn + 1, 0, ACCESS_WRITE);
+    const second = this.cpu.translate(vpn + 1, 0, WRITE);
     if (second < 0) return false;
     this.writeBytes(first, offset, inside, value >>> 0);
     this.writeBytes(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
@@ -111,14 +130,13 @@ export class SlowPath {
 
   private write(pfn: Pfn, offset: number, size: number, value: number): void {
     const { memory, meter, place } = this.cpu;
-    const address = pfn * FRAME_BYTES + offset;
+    const address = pfn * PAGE + offset;
     if (meter !== null) meter.access(address);
     if ((offset & (size - 1)) !== 0) {
       this.writeBytes(pfn, offset, size, value >>> 0);
       return;
     }
     if (place === 0) this.writeDevice(address, size, value);
-    else if (place > 0 && size === 4) memory.host.words[place - 1 + (offset >>> 2)] = value;
     else memory.write(address, size, value);
   }
 
@@ -141,16 +159,16 @@ export class SlowPath {
 
   private writeBytes(pfn: Pfn, offset: number, count: number, value: number): void {
     for (let at = 0; at < count; at++)
-      this.cpu.memory.write(pfn * FRAME_BYTES + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
+      this.cpu.memory.write(pfn * PAGE + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
   }
 
   /** Stores 64 bits given as words; false: faulted, nothing stored. */
   store64(va: VirtAddr, low: number, high: number): boolean {
     const cpu = this.cpu;
     const vpn = vpnOf(va);
-    const offset = va - vpn * FRAME_BYTES;
-    if (cpu.translate(vpn, offset, ACCESS_WRITE) < 0) return false;
-    if (offset > FRAME_BYTES - 8 && cpu.translate(vpn + 1, 0, ACCESS_WRITE) < 0) return false;
+    const offset = va - vpn * PAGE;
+    if (cpu.translate(vpn, offset, WRITE) < 0) return false;
+    if (offset > PAGE - 8 && cpu.translate(vpn + 1, 0, WRITE) < 0) return false;
     return this.store(va, 4, low) && this.store(va + 4, 4, high);
   }
 }

@@ -29,7 +29,7 @@ export interface StructureCacheState {
   /** Copies of the keys. */
   readonly keys: Float64Array;
   /** Copies of the tables' frames. */
-  readonly frames: Float64Array;
+  readonly frames: Int32Array;
   /** Copies of the rights. */
   readonly flags: Int32Array;
   /** Copies of the turns. */
@@ -54,9 +54,7 @@ export class StructureCaches {
   /** By level: the entry filled last, which most often is the one to fill next. */
   declare private readonly latest: Int32Array;
   declare private readonly keys: Float64Array;
-  declare private readonly frames: Float64Array;
-  /** Where the table of an entry is kept, 0: not known. An integer at hand: from the frame it would be a look-up by a float64. */
-  declare private readonly places: Int32Array;
+  declare private readonly frames: Int32Array;
   declare private readonly flags: Int32Array;
   declare private readonly turns: Uint8Array;
   declare private readonly journal: Int32Array;
@@ -91,8 +89,7 @@ export class StructureCaches {
     this.directoryMask = this.masks[2]!;
     this.directoryWays = this.ways[2]!;
     this.keys = new Float64Array(entries).fill(NaN);
-    this.frames = new Float64Array(entries);
-    this.places = new Int32Array(entries);
+    this.frames = new Int32Array(entries);
     this.flags = new Int32Array(entries);
     this.turns = new Uint8Array(entries);
     this.journal = new Int32Array(entries);
@@ -107,21 +104,6 @@ export class StructureCaches {
   /** Rights accumulated down to it. */
   get rights(): number {
     return this.flags[this.entry]!;
-  }
-
-  /** Where it is kept (see `PhysicalMemory.place`), 0: not known or no memory. */
-  get place(): number {
-    return this.places[this.entry]!;
-  }
-
-  /** To be kept for the entry found last, until {@link forgetPlaces}. */
-  set place(place: number) {
-    this.places[this.entry] = place;
-  }
-
-  /** To be called when memory may be kept elsewhere. */
-  forgetPlaces(): void {
-    this.places.fill(0);
   }
 
   /**
@@ -169,11 +151,14 @@ export class StructureCaches {
     return this.starts[level]! + (page & this.masks[level]!) * this.ways[level]!;
   }
 
-  /** Takes in the entry of `level` (2–4) on the way to `vpn`: over itself, else an empty one, else the one whose turn it is. */
+  /**
+   * Takes in the entry of `level` (2–4) on the way to `vpn`: over itself, else an empty one, else the one whose turn it is. Frames of tables
+   * are kept as 32-bit integers: an entry that refers to one from 2^31 (8 TiB) on is not taken in.
+   */
   fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
     const { keys } = this;
     const ways = this.ways[level]!;
-    if (ways === 0) return;
+    if (ways === 0 || table > 0x7fffffff) return;
     const page = Math.floor(vpn * SCALE[level]!);
     const key = page * PCIDS + asid;
     let entry = this.latest[level]!;
@@ -183,7 +168,6 @@ export class StructureCaches {
       keys[entry] = key;
     }
     this.frames[entry] = table;
-    this.places[entry] = 0;
     this.flags[entry] = rights;
   }
 
@@ -193,7 +177,7 @@ export class StructureCaches {
     for (let at = first; at < first + ways; at++) {
       const known = this.keys[at]!;
       if (known === key) return at;
-      if (Number.isNaN(known)) entry = at;
+      if (entry < 0 && Number.isNaN(known)) entry = at;
     }
     if (entry < 0) {
       const turn = this.turns[first]!;
@@ -259,7 +243,6 @@ export class StructureCaches {
     this.keys.set(state.keys);
     this.frames.set(state.frames);
     this.flags.set(state.flags);
-    this.forgetPlaces();
     this.turns.set(state.turns);
     this.isNoted.fill(1);
     this.noted = this.keys.length;

@@ -1,17 +1,19 @@
 /**
- * One set-associative array of translations, one typed array per field:
+ * One set-associative array of translations. An entry is 32 bytes, half a cache line of the host, and goes by the index of its first
+ * 32-bit word:
  *
- *   entry = set · ways + way        set = page number mod sets
- *   tags[entry]    page number in units of the array's page size, NaN when empty
- *   asids[entry]   PCID (0 … 4095)
- *   frames[entry]  first 4K frame that it maps
- *   flags[entry]   see the FLAG_ constants
+ *        0           2           4                 5          6          7
+ *   ┌───────────┬───────────┬─────────────────┬──────────┬──────────┬──────────┐
+ *   │ page      │ frame     │ asid · flags    │ chain    │ older    │ newer    │   set = page mod sets
+ *   └───────────┴───────────┴─────────────────┴──────────┴──────────┴──────────┘
+ *     float64     float64     bits 29:18, 17:0  of one     ring of the set
+ *     (NaN: empty)                              bucket
  *
  * What is asked for most costs the same whatever the number of ways:
  *
- *   find      heads[hash(page)] → entry → chain[entry] → …      entries in use whose pages have one hash
- *   victim    newest[set] ⇄ … ⇄ oldest ⇄ newest: a ring per set, linked by `older` and `newer`; empty entries are its oldest
- *   dropAll   inUse[0 … live − 1]: the entries in use, in no order; place[entry] says where
+ *   find      heads[bucket(page)] → entry → chain → …      entries in use whose pages have one bucket; 16 pages in a row: one line
+ *   add       oldest[set] → newer → … → newest → oldest    a ring per set; empty entries are its oldest
+ *   dropAll   inUse[0 … live − 1]: the entries in use, in no order; place[entry / 8] says where
  *
  * So filling a full set turns its ring by one: the oldest entry becomes the newest by one write.
  *
@@ -33,10 +35,20 @@ export const FLAG_PAT_SHIFT = 12;
 /** Bits 17:16: the level of the leaf: 1, 2 or 3. */
 export const FLAG_LEVEL_SHIFT = 16;
 
+/** Where the PCID is in the word that it shares with the flags. */
+const ASID_SHIFT = 18;
+const ALL_FLAGS: number = 2 ** ASID_SHIFT - 1;
+/** Words of an entry, and the numbers of those that are 32 bits wide. */
+const WORDS = 8;
+const FLAGS = 4;
+const CHAIN = 5;
+const OLDER = 6;
+const NEWER = 7;
+
 /** 2^32 / golden ratio: spreads page numbers that differ in few bits. */
 const SPREAD = 0x9e3779b1;
 /** Buckets per entry, at least. */
-const SPARE = 2;
+const SPARE = 8;
 
 /** Shape of an array of translations. */
 export interface TlbShape {
@@ -46,12 +58,12 @@ export interface TlbShape {
   readonly ways: number;
 }
 
-/** The contents of a {@link TlbArray}. */
+/** The contents of a {@link TlbArray}: copies of its arrays. */
 export interface TlbArrayState {
-  /** Copies of the fields, in the order tags, asids, frames, flags. */
-  readonly fields: readonly [Float64Array, Int32Array, Float64Array, Int32Array];
-  /** Copies of the rings: the next older entry of each entry, and the newest entry of each set. */
-  readonly rings: readonly [Int32Array, Int32Array];
+  /** The entries. */
+  readonly words: Int32Array;
+  /** The oldest entry of each set. */
+  readonly oldest: Int32Array;
 }
 
 /** A set-associative array of translations. */
@@ -60,21 +72,13 @@ export class TlbArray {
   declare readonly sets: number;
   /** Entries of a set. */
   declare readonly ways: number;
-  /** Page number, NaN when empty. */
-  declare readonly tags: Float64Array;
-  /** PCID. */
-  declare readonly asids: Int32Array;
-  /** First 4K frame. */
-  declare readonly frames: Float64Array;
-  /** Flags. */
-  declare readonly flags: Int32Array;
+  /** See the top of this file; `numbers` is the same bytes. */
+  declare private readonly words: Int32Array;
+  declare private readonly numbers: Float64Array;
   declare private readonly lru: boolean;
-  declare private readonly older: Int32Array;
-  declare private readonly newer: Int32Array;
-  declare private readonly newest: Int32Array;
+  declare private readonly oldest: Int32Array;
   declare private readonly shift: number;
   declare private readonly heads: Int32Array;
-  declare private readonly chain: Int32Array;
   declare private readonly inUse: Int32Array;
   declare private readonly place: Int32Array;
   private live = 0;
@@ -90,25 +94,20 @@ export class TlbArray {
     this.sets = sets;
     this.ways = ways;
     const entries = sets * ways;
-    this.tags = new Float64Array(entries).fill(NaN);
-    this.asids = new Int32Array(entries);
-    this.frames = new Float64Array(entries);
-    this.flags = new Int32Array(entries);
+    this.words = new Int32Array(entries * WORDS);
+    this.numbers = new Float64Array(this.words.buffer);
     this.lru = lru;
-    this.older = new Int32Array(entries);
-    this.newer = new Int32Array(entries);
-    this.newest = new Int32Array(sets);
-    for (let first = 0; first < entries; first += ways) {
-      this.newest[first / ways] = first;
-      for (let way = 0; way < ways; way++) {
-        this.older[first + way] = first + ((way + 1) % ways);
-        this.newer[first + ((way + 1) % ways)] = first + way;
-      }
+    this.oldest = Int32Array.from({ length: sets }, (_, set) => set * ways * WORDS);
+    for (let entry = 0; entry < entries; entry++) {
+      const set = Math.floor(entry / ways) * ways;
+      const newer = set + ((entry - set + 1) % ways);
+      this.numbers[entry * (WORDS / 2)] = NaN;
+      this.words[entry * WORDS + NEWER] = newer * WORDS;
+      this.words[newer * WORDS + OLDER] = entry * WORDS;
     }
-    const bits = Math.ceil(Math.log2(entries * SPARE));
+    const bits = Math.max(4, Math.ceil(Math.log2(entries * SPARE)));
     this.shift = 32 - bits;
     this.heads = new Int32Array(2 ** bits).fill(-1);
-    this.chain = new Int32Array(entries).fill(-1);
     this.inUse = new Int32Array(entries);
     this.place = new Int32Array(entries);
   }
@@ -118,117 +117,155 @@ export class TlbArray {
     return this.live;
   }
 
+  /** The page of an entry, in units of this array's page size; NaN: it is empty. */
+  pageOf(entry: number): number {
+    return this.numbers[entry >>> 1]!;
+  }
+
+  /** The first 4K frame that an entry maps. */
+  frameOf(entry: number): Pfn {
+    return this.numbers[(entry >>> 1) + 1]!;
+  }
+
+  /** The FLAG_ bits of an entry. */
+  flagsOf(entry: number): number {
+    return this.words[entry + FLAGS]! & ALL_FLAGS;
+  }
+
+  /** The PCID of an entry, 0 … 4095. */
+  asidOf(entry: number): number {
+    return this.words[entry + FLAGS]! >>> ASID_SHIFT;
+  }
+
+  private bucketOf(page: number): number {
+    return ((Math.imul(page >>> 4, SPREAD) >>> this.shift) & -16) | (page & 15);
+  }
+
   /** Returns the entry that translates `page` (a number in units of this array's page size) for `asid`, or −1. */
   find(page: number, asid: number): number {
-    let entry = this.heads[Math.imul(page, SPREAD) >>> this.shift]!;
-    while (entry >= 0 && !(this.tags[entry]! === page && this.isFor(entry, asid))) entry = this.chain[entry]!;
+    let entry = this.heads[this.bucketOf(page)]!;
+    while (entry >= 0 && !(this.numbers[entry >>> 1]! === page && this.isFor(entry, asid)))
+      entry = this.words[entry + CHAIN]!;
     return entry;
   }
 
   private isFor(entry: number, asid: number): boolean {
-    return this.asids[entry]! === asid || (this.flags[entry]! & FLAG_GLOBAL) !== 0;
+    const flags = this.words[entry + FLAGS]!;
+    return flags >>> ASID_SHIFT === asid || (flags & FLAG_GLOBAL) !== 0;
   }
 
-  /** Notes a use of an entry. */
-  touch(entry: number): void {
-    if (this.lru) this.promote(entry, this.tags[entry]! & (this.sets - 1));
+  /** Notes a use of an entry. Returns the page that was the most recently used one of its set until now; NaN: nothing has changed. */
+  touch(entry: number): number {
+    return this.lru ? this.makeNewest(entry, this.numbers[entry >>> 1]! & (this.sets - 1)) : NaN;
   }
 
-  /** Returns the entry that the next fill for `page` would overwrite: an empty one, else the one that has waited longest. */
+  /** The page of the entry that {@link add} would overwrite: NaN where one is empty, else the page that has waited longest. */
   victim(page: number): number {
-    return this.newer[this.newest[page & (this.sets - 1)]!]!;
+    return this.numbers[this.oldest[page & (this.sets - 1)]! >>> 1]!;
   }
 
-  /** Overwrites `entry`, which is of the set of `page`. */
-  put(entry: number, page: number, asid: number, frame: Pfn, flags: number): void {
-    const before = this.tags[entry]!;
-    if (before !== page) {
-      if (Number.isNaN(before)) this.occupy(entry);
-      else this.unlink(entry, before);
-      this.tags[entry] = page;
-      this.link(entry, page);
-    }
-    this.asids[entry] = asid;
-    this.frames[entry] = frame;
-    this.flags[entry] = flags;
-    this.promote(entry, page & (this.sets - 1));
+  /**
+   * Takes in a page that no entry translates for `asid`. Returns the page that may have no shortcut any more: the one that was the most
+   * recently used of its set, or, where use is not noted, the one that is overwritten; NaN: there was none.
+   */
+  add(page: number, asid: number, frame: Pfn, flags: number): number {
+    const { words, numbers } = this;
+    const set = page & (this.sets - 1);
+    const entry = this.oldest[set]!;
+    const newest = words[entry + OLDER]!;
+    const before = numbers[entry >>> 1]!;
+    const gone = this.lru ? numbers[newest >>> 1]! : before;
+    this.oldest[set] = words[entry + NEWER]!;
+    if (Number.isNaN(before)) this.occupy(entry);
+    else this.unlink(entry, before);
+    numbers[entry >>> 1] = page;
+    numbers[(entry >>> 1) + 1] = frame;
+    words[entry + FLAGS] = (asid << ASID_SHIFT) | flags;
+    this.link(entry, page);
+    return gone;
   }
 
   private link(entry: number, page: number): void {
-    const bucket = Math.imul(page, SPREAD) >>> this.shift;
-    this.chain[entry] = this.heads[bucket]!;
+    const bucket = this.bucketOf(page);
+    this.words[entry + CHAIN] = this.heads[bucket]!;
     this.heads[bucket] = entry;
   }
 
   private unlink(entry: number, page: number): void {
-    const { chain, heads } = this;
-    const bucket = Math.imul(page, SPREAD) >>> this.shift;
+    const { words, heads } = this;
+    const bucket = this.bucketOf(page);
     let at = heads[bucket]!;
-    if (at === entry) heads[bucket] = chain[entry]!;
+    if (at === entry) heads[bucket] = words[entry + CHAIN]!;
     else {
-      while (chain[at]! !== entry) at = chain[at]!;
-      chain[at] = chain[entry]!;
+      while (words[at + CHAIN]! !== entry) at = words[at + CHAIN]!;
+      words[at + CHAIN] = words[entry + CHAIN]!;
     }
   }
 
   private occupy(entry: number): void {
-    this.place[entry] = this.live;
+    this.place[entry / WORDS] = this.live;
     this.inUse[this.live++] = entry;
   }
 
-  /** Makes an entry the newest of its set. */
-  private promote(entry: number, set: number): void {
-    const newest = this.newest[set]!;
-    if (entry === newest) return;
-    if (this.newer[newest]! !== entry) this.makeOldest(entry, newest);
-    this.newest[set] = entry;
+  /** Makes an entry the newest of its set. Returns the page of the one that was the newest, NaN: it was itself. */
+  private makeNewest(entry: number, set: number): number {
+    const oldest = this.oldest[set]!;
+    const newest = this.words[oldest + OLDER]!;
+    if (newest === entry) return NaN;
+    if (entry === oldest) this.oldest[set] = this.words[entry + NEWER]!;
+    else this.moveBefore(entry, oldest);
+    return this.numbers[newest >>> 1]!;
   }
 
-  /** Moves an entry that is not the newest to the old end of its ring. */
-  private makeOldest(entry: number, newest: number): void {
-    const { older, newer } = this;
-    const below = older[entry]!;
-    const above = newer[entry]!;
-    older[above] = below;
-    newer[below] = above;
-    const oldest = newer[newest]!;
-    older[oldest] = entry;
-    newer[entry] = oldest;
-    older[entry] = newest;
-    newer[newest] = entry;
+  /** Moves an entry between the newest of its ring and the oldest, which is another. */
+  private moveBefore(entry: number, oldest: number): void {
+    const { words } = this;
+    const newest = words[oldest + OLDER]!;
+    if (newest === entry) return;
+    const below = words[entry + OLDER]!;
+    const above = words[entry + NEWER]!;
+    words[above + OLDER] = below;
+    words[below + NEWER] = above;
+    words[newest + NEWER] = entry;
+    words[entry + OLDER] = newest;
+    words[entry + NEWER] = oldest;
+    words[oldest + OLDER] = entry;
   }
 
   /** Empties an entry in use. */
   drop(entry: number): void {
-    const page = this.tags[entry]!;
+    const page = this.pageOf(entry);
     const set = page & (this.sets - 1);
     this.unlink(entry, page);
-    this.tags[entry] = NaN;
+    this.numbers[entry >>> 1] = NaN;
     const last = this.inUse[--this.live]!;
-    this.inUse[this.place[entry]!] = last;
-    this.place[last] = this.place[entry]!;
-    const newest = this.newest[set]!;
-    if (entry === newest) this.newest[set] = this.older[entry]!;
-    else this.makeOldest(entry, newest);
+    this.inUse[this.place[entry / WORDS]!] = last;
+    this.place[last / WORDS] = this.place[entry / WORDS]!;
+    if (entry !== this.oldest[set]!) this.moveBefore(entry, this.oldest[set]!);
+    this.oldest[set] = entry;
   }
 
   /** Empties entries of `asid` for `page`; with `globals` the global ones of any PCID too. Returns how many. */
   dropPage(page: number, asid: number, globals: boolean): number {
-    const first = this.heads[Math.imul(page, SPREAD) >>> this.shift]!;
+    const first = this.heads[this.bucketOf(page)]!;
     return first < 0 ? 0 : this.dropChained(first, page, asid, globals);
   }
 
   private dropChained(first: number, page: number, asid: number, globals: boolean): number {
     let count = 0;
     for (let entry = first, next: number; entry >= 0; entry = next) {
-      next = this.chain[entry]!;
-      if (this.tags[entry]! !== page) continue;
-      const global = (this.flags[entry]! & FLAG_GLOBAL) !== 0;
-      if (global ? !globals : this.asids[entry]! !== asid) continue;
+      next = this.words[entry + CHAIN]!;
+      if (this.pageOf(entry) !== page || !this.isMeant(entry, asid, globals)) continue;
       this.drop(entry);
       count++;
     }
     return count;
+  }
+
+  /** Whether an invalidation of `asid` (−1: of every PCID) means an entry; global ones only with `globals`, then of any PCID. */
+  private isMeant(entry: number, asid: number, globals: boolean): boolean {
+    const flags = this.words[entry + FLAGS]!;
+    return (flags & FLAG_GLOBAL) !== 0 ? globals : asid < 0 || flags >>> ASID_SHIFT === asid;
   }
 
   /**
@@ -239,10 +276,9 @@ export class TlbArray {
     let count = 0;
     for (let at = this.live - 1; at >= 0; at--) {
       const entry = this.inUse[at]!;
-      const flags = this.flags[entry]!;
-      const isPiece =
-        ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 3 && Math.floor((this.tags[entry]! - offset) / 512) === parent;
-      if (!isPiece || ((flags & FLAG_GLOBAL) !== 0 ? !globals : this.asids[entry]! !== asid)) continue;
+      const isPiece = ((this.flagsOf(entry) >>> FLAG_LEVEL_SHIFT) & 3) === 3;
+      if (!isPiece || Math.floor((this.pageOf(entry) - offset) / 512) !== parent) continue;
+      if (!this.isMeant(entry, asid, globals)) continue;
       this.drop(entry);
       count++;
     }
@@ -253,74 +289,65 @@ export class TlbArray {
   dropAll(asid: number, globals: boolean): void {
     for (let at = this.live - 1; at >= 0; at--) {
       const entry = this.inUse[at]!;
-      const global = (this.flags[entry]! & FLAG_GLOBAL) !== 0;
-      if (global ? globals : asid < 0 || this.asids[entry]! === asid) this.drop(entry);
+      if (this.isMeant(entry, asid, globals)) this.drop(entry);
     }
   }
 
   /** Returns a copy of the contents. */
   save(): TlbArrayState {
-    const { tags, asids, frames, flags, older, newest } = this;
-    return {
-      fields: [tags.slice(), asids.slice(), frames.slice(), flags.slice()],
-      rings: [older.slice(), newest.slice()],
-    };
+    return { words: this.words.slice(), oldest: this.oldest.slice() };
   }
 
   /** Puts saved contents back. */
   restore(state: TlbArrayState): void {
-    const [tags, asids, frames, flags] = state.fields;
-    const [older, newest] = state.rings;
-    this.tags.set(tags);
-    this.asids.set(asids);
-    this.frames.set(frames);
-    this.flags.set(flags);
-    this.older.set(older);
-    older.forEach((below, entry) => (this.newer[below] = entry));
-    this.newest.set(newest);
+    this.words.set(state.words);
+    this.oldest.set(state.oldest);
     this.heads.fill(-1);
     this.live = 0;
-    tags.forEach((page, entry) => {
-      if (Number.isNaN(page)) return;
+    this.forEach((entry) => {
       this.occupy(entry);
-      this.link(entry, page);
+      this.link(entry, this.pageOf(entry));
     });
   }
 
   /** Calls `visit` for each entry in use. */
   forEach(visit: (entry: number) => void): void {
-    for (let entry = 0; entry < this.tags.length; entry++) if (!Number.isNaN(this.tags[entry]!)) visit(entry);
+    for (let entry = 0; entry < this.words.length; entry += WORDS) if (!Number.isNaN(this.pageOf(entry))) visit(entry);
   }
 
   /** Throws `broken-invariant` unless every entry is in its set, found where it is looked for, and in its set's ring once. */
   check(): void {
     const seen = new Set<string>();
     this.forEach((entry) => {
-      const page = this.tags[entry]!;
-      invariant(Math.floor(entry / this.ways) === (page & (this.sets - 1)), "a translation is in the set of its page");
-      const key = `${page}:${this.asids[entry]!}`;
+      const page = this.pageOf(entry);
+      invariant(this.setOf(entry) === (page & (this.sets - 1)), "a translation is in the set of its page");
+      const key = `${page}:${this.asidOf(entry)}`;
       invariant(!seen.has(key), "a page is once in a TLB array per PCID");
       seen.add(key);
-      let at = this.heads[Math.imul(page, SPREAD) >>> this.shift]!;
-      while (at >= 0 && at !== entry) at = this.chain[at]!;
+      let at = this.heads[this.bucketOf(page)]!;
+      while (at >= 0 && at !== entry) at = this.words[at + CHAIN]!;
       invariant(at === entry, "a translation is in the chain of its page");
-      invariant(this.inUse[this.place[entry]!] === entry, "an entry in use knows its place among them");
+      invariant(this.inUse[this.place[entry / WORDS]!] === entry, "an entry in use knows its place among them");
     });
     invariant(seen.size === this.live, "entries in use are counted");
     for (let set = 0; set < this.sets; set++) this.checkRing(set);
   }
 
+  private setOf(entry: number): number {
+    return Math.floor(entry / WORDS / this.ways);
+  }
+
   private checkRing(set: number): void {
-    const newest = this.newest[set]!;
-    let empty = false;
-    let entry = newest;
-    for (let way = 0; way < this.ways; way++, entry = this.older[entry]!) {
-      invariant(Math.floor(entry / this.ways) === set, "a ring holds entries of its set");
-      invariant(this.newer[this.older[entry]!] === entry, "a ring is linked both ways");
-      const isEmpty = Number.isNaN(this.tags[entry]!);
-      invariant(isEmpty || !empty, "empty entries are the oldest of their set");
-      empty = isEmpty;
+    const oldest = this.oldest[set]!;
+    let used = false;
+    let entry = oldest;
+    for (let way = 0; way < this.ways; way++, entry = this.words[entry + NEWER]!) {
+      invariant(this.setOf(entry) === set, "a ring holds entries of its set");
+      invariant(this.words[this.words[entry + NEWER]! + OLDER] === entry, "a ring is linked both ways");
+      const isUsed = !Number.isNaN(this.pageOf(entry));
+      invariant(isUsed || !used, "empty entries are the oldest of their set");
+      used = isUsed;
     }
-    invariant(entry === newest, "a ring holds every entry of its set once");
+    invariant(entry === oldest, "a ring holds every entry of its set once");
   }
 }

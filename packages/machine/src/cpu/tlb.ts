@@ -7,7 +7,6 @@
  */
 import { invariant } from "../errors.ts";
 import type { Pfn, Vpn } from "../units.ts";
-import { FAST_MASK } from "./fast-view.ts";
 import type { FastView } from "./fast-view.ts";
 import { FLAG_LEVEL_SHIFT, TlbArray } from "./tlb-array.ts";
 import type { TlbArrayState } from "./tlb-array.ts";
@@ -48,12 +47,10 @@ export class Tlb {
   declare private readonly kernel: FastView;
   declare private readonly user: FastView;
   declare private readonly lru: boolean;
-  declare private readonly recentData: Int32Array;
-  declare private readonly recentCode: Int32Array;
-  /** The page that the last find found in no array, until the next fill: none need be searched again. */
-  private missed: Vpn = NaN;
   private has2 = false;
   private has1 = false;
+  /** Whether anything but the first level's 4K arrays may hold a translation. */
+  private more = false;
 
   /** Creates an empty TLB whose first level is mirrored by `views`. */
   constructor(geometry: TlbGeometry, views: readonly [FastView, FastView]) {
@@ -67,29 +64,27 @@ export class Tlb {
     this.shared = geometry.second.shared === null ? null : new TlbArray(geometry.second.shared, lru);
     this.codeSecond = geometry.second.code === undefined ? null : new TlbArray(geometry.second.code, lru);
     this.second1 = geometry.second["1G"] === null ? null : new TlbArray(geometry.second["1G"], lru);
+    this.more = this.hasSecond();
     [this.kernel, this.user] = views;
     this.lru = lru;
-    this.recentData = new Int32Array(this.data4.sets).fill(-1);
-    this.recentCode = new Int32Array(this.code4.sets).fill(-1);
   }
 
-  /** Looks `vpn` up for `asid`; returns one of the FOUND_ constants and sets `pfn` and `flags`. */
+  /** Looks `vpn` up for `asid`; returns one of the FOUND_ constants (0: nowhere) and sets `pfn` and `flags`. */
   find(vpn: Vpn, asid: number, fetch: boolean): number {
     const array = fetch ? this.code4 : this.data4;
     const entry = array.find(vpn, asid);
-    if (entry >= 0) {
-      array.touch(entry);
-      if (this.lru) this.noteRecent(vpn, fetch);
-      this.pfn = array.frames[entry]!;
-      this.flags = array.flags[entry]!;
-      return FOUND_FIRST;
-    }
+    if (entry < 0) return this.more ? this.findMore(vpn, asid, fetch) : 0;
+    this.dropShortcut(array.touch(entry), fetch);
+    this.pfn = array.frameOf(entry);
+    this.flags = array.flagsOf(entry);
+    return FOUND_FIRST;
+  }
+
+  private findMore(vpn: Vpn, asid: number, fetch: boolean): number {
     if (this.has2 && this.findLarge(fetch ? this.code2 : this.data2, vpn, PAGES_2M, asid)) return FOUND_FIRST;
     if (this.has1 && !fetch && this.findLarge(this.data1, vpn, PAGES_1G, asid)) return FOUND_FIRST;
     const second = this.secondOf(fetch);
-    if (second !== null) return this.findSecond(second, vpn, asid, fetch);
-    this.missed = vpn;
-    return FOUND_NOWHERE;
+    return second === null ? FOUND_NOWHERE : this.findSecond(second, vpn, asid, fetch);
   }
 
   private findLarge(array: TlbArray, vpn: Vpn, pages: number, asid: number): boolean {
@@ -97,9 +92,13 @@ export class Tlb {
     const entry = array.find(page, asid);
     if (entry < 0) return false;
     array.touch(entry);
-    this.pfn = array.frames[entry]! + (vpn - page * pages);
-    this.flags = array.flags[entry]!;
+    this.pfn = array.frameOf(entry) + (vpn - page * pages);
+    this.flags = array.flagsOf(entry);
     return true;
+  }
+
+  private hasSecond(): boolean {
+    return this.shared !== null || this.codeSecond !== null || this.second1 !== null;
   }
 
   /** The second level of data, or of instructions. */
@@ -115,85 +114,65 @@ export class Tlb {
       from = this.second1;
       entry = from.find(Math.floor(vpn / PAGES_1G), asid);
     }
-    if (entry < 0) {
-      this.missed = vpn;
-      return FOUND_NOWHERE;
-    }
+    if (entry < 0) return FOUND_NOWHERE;
     from.touch(entry);
-    const flags = from.flags[entry]!;
+    const flags = from.flagsOf(entry);
     const isPiece = from === second && ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 3;
-    const frame = from.frames[entry]! - (isPiece ? framesBefore(vpn) : 0);
-    this.fillFirst(vpn, from.asids[entry]!, frame, flags, fetch);
+    const frame = from.frameOf(entry) - (isPiece ? framesBefore(vpn) : 0);
+    this.fillFirst(vpn, asid, frame, flags, fetch);
     return FOUND_SECOND;
   }
 
   /**
-   * Takes in a translation of `vpn`: `frame` is the first 4K frame of the page that the leaf maps, the level is in
-   * `flags`. Replaces what was there.
+   * Takes in a translation of `vpn` for `asid` after a {@link find} that found none: `frame` is the first 4K frame of the page that the
+   * leaf maps, the level is in `flags`.
    */
   fill(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     const level = (flags >>> FLAG_LEVEL_SHIFT) & 3;
-    if (level === 2) this.has2 = true;
-    if (level === 3) {
-      this.has1 = true;
-      if (fetch) this.has2 = true;
+    if (level === 1) {
+      this.fillPage(vpn, asid, frame, flags, fetch);
+      this.pfn = frame;
+      return;
     }
+    this.more = true;
+    if (level === 2 || fetch) this.has2 = true;
+    if (level === 3) this.has1 = true;
     this.fillFirst(vpn, asid, frame, flags, fetch);
     const second = this.secondOf(fetch);
-    if (level === 1) this.put(second, vpn, asid, frame, flags);
-    else if (level === 2) this.put(second, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
-    else if (this.second1 !== null) this.put(this.second1, Math.floor(vpn / PAGES_1G), asid, frame, flags);
+    if (level === 2) second?.add(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame, flags);
+    else if (this.second1 !== null) this.second1.add(Math.floor(vpn / PAGES_1G), asid, frame, flags);
     else if (second !== null) {
       this.has2 = true;
-      this.put(second, Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame + framesBefore(vpn), flags);
+      second.add(Math.floor(vpn / PAGES_2M) + SIZE_2M, asid, frame + framesBefore(vpn), flags);
     }
   }
 
-  /** Takes in a translation of a 4K page: what `fill` does for it. */
+  /** What {@link fill} does for a 4K page, but for `pfn`, which the caller has. */
   fillPage(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
-    const isNew = this.missed === vpn;
     this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
     const second = this.secondOf(fetch);
-    if (second === null) return;
-    if (isNew) second.put(second.victim(vpn), vpn, asid, frame, flags);
-    else this.put(second, vpn, asid, frame, flags);
-  }
-
-  private put(array: TlbArray | null, page: number, asid: number, frame: Pfn, flags: number): void {
-    if (array === null) return;
-    const known = array.find(page, asid);
-    array.put(known >= 0 ? known : array.victim(page), page, asid, frame, flags);
+    if (second !== null) second.add(vpn, asid, frame, flags);
   }
 
   private fillFirst(vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
     const level = (flags >>> FLAG_LEVEL_SHIFT) & 3;
     if (level === 1) {
       this.fillSmall(fetch ? this.code4 : this.data4, vpn, asid, frame, flags, fetch);
+      this.pfn = frame;
       return;
     }
     const pages = level === 2 || fetch ? PAGES_2M : PAGES_1G;
     const array = fetch ? this.code2 : level === 2 ? this.data2 : this.data1;
     const page = Math.floor(vpn / pages);
     const piece = level === 3 && fetch ? frame + framesBefore(vpn) : frame;
-    const known = array.find(page, asid);
-    const entry = known >= 0 ? known : array.victim(page);
-    if (!Number.isNaN(array.tags[entry]!)) this.dropViews();
-    array.put(entry, page, asid, piece, flags);
+    if (!Number.isNaN(array.victim(page))) this.dropViews();
+    array.add(page, asid, piece, flags);
     this.pfn = piece + (vpn - page * pages);
     this.flags = flags;
   }
 
   private fillSmall(array: TlbArray, vpn: Vpn, asid: number, frame: Pfn, flags: number, fetch: boolean): void {
-    const known = this.missed === vpn ? -1 : array.find(vpn, asid);
-    this.missed = NaN;
-    const entry = known >= 0 ? known : array.victim(vpn);
-    if (this.lru) this.noteRecent(vpn, fetch);
-    else if (known < 0) {
-      const gone = array.tags[entry]!;
-      if (!Number.isNaN(gone)) this.dropSlot(gone & FAST_MASK, fetch);
-    }
-    array.put(entry, vpn, asid, frame, flags);
-    this.pfn = frame;
+    this.dropShortcut(array.add(vpn, asid, frame, flags), fetch);
     this.flags = flags;
   }
 
@@ -202,23 +181,15 @@ export class Tlb {
     return !this.lru || ((flags >>> FLAG_LEVEL_SHIFT) & 3) === 1;
   }
 
-  private noteRecent(vpn: Vpn, fetch: boolean): void {
-    const recent = fetch ? this.recentCode : this.recentData;
-    const set = vpn & (recent.length - 1);
-    const slot = vpn & FAST_MASK;
-    const before = recent[set]!;
-    if (before === slot) return;
-    if (before >= 0) this.dropSlot(before, fetch);
-    recent[set] = slot;
-  }
-
-  private dropSlot(slot: number, fetch: boolean): void {
+  /** Forgets the shortcuts of a page, NaN: of none. */
+  private dropShortcut(page: Vpn, fetch: boolean): void {
+    if (Number.isNaN(page)) return;
     if (fetch) {
-      this.kernel.dropFetch(slot);
-      this.user.dropFetch(slot);
+      this.kernel.dropFetch(page & 4095);
+      this.user.dropFetch(page & 4095);
     } else {
-      this.kernel.dropData(slot);
-      this.user.dropData(slot);
+      this.kernel.dropData(page & 4095);
+      this.user.dropData(page & 4095);
     }
   }
 
@@ -229,28 +200,37 @@ export class Tlb {
 
   /** Invalidates the translations of one page of `asid` in every array; with `globals` global ones of any PCID too. */
   dropPage(vpn: Vpn, asid: number, globals: boolean): void {
-    // A page that was not in the first level has no shortcut.
-    if (this.data4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, false);
-    if (this.code4.dropPage(vpn, asid, globals) > 0) this.dropSlot(vpn & FAST_MASK, true);
-    if (this.shared !== null) this.shared.dropPage(vpn, asid, globals);
+    this.dropDataPage(vpn, asid, globals);
+    if (this.code4.dropPage(vpn, asid, globals) > 0) this.dropShortcut(vpn, true);
     if (this.codeSecond !== null) this.codeSecond.dropPage(vpn, asid, globals);
     if (this.has2) {
       const page = Math.floor(vpn / PAGES_2M);
-      const gone = this.data2.dropPage(page, asid, globals) + this.code2.dropPage(page, asid, globals);
-      this.shared?.dropPage(page + SIZE_2M, asid, globals);
+      if (this.code2.dropPage(page, asid, globals) > 0) this.dropViews();
       this.codeSecond?.dropPage(page + SIZE_2M, asid, globals);
-      if (gone > 0) this.dropViews();
+    }
+    if (this.has1) {
+      // All pieces of the page go, not only the one addressed.
+      const page = Math.floor(vpn / PAGES_1G);
+      if (this.code2.dropPieces(page, 0, asid, globals) > 0) this.dropViews();
+      this.codeSecond?.dropPieces(page, SIZE_2M, asid, globals);
+    }
+  }
+
+  /** {@link dropPage} in the arrays that data accesses look in: the first level of data, and the second. */
+  dropDataPage(vpn: Vpn, asid: number, globals: boolean): void {
+    // A page that was not in the first level has no shortcut.
+    if (this.data4.dropPage(vpn, asid, globals) > 0) this.dropShortcut(vpn, false);
+    if (this.shared !== null) this.shared.dropPage(vpn, asid, globals);
+    if (this.has2) {
+      const page = Math.floor(vpn / PAGES_2M);
+      if (this.data2.dropPage(page, asid, globals) > 0) this.dropViews();
+      this.shared?.dropPage(page + SIZE_2M, asid, globals);
     }
     if (this.has1) {
       const page = Math.floor(vpn / PAGES_1G);
-      // All pieces of the page go, not only the one addressed.
-      const gone = this.data1.dropPage(page, asid, globals) + this.code2.dropPieces(page, 0, asid, globals);
-      if (gone > 0) this.dropViews();
-      this.second1?.dropPage(page, asid, globals);
-      if (this.second1 === null) {
-        this.shared?.dropPieces(page, SIZE_2M, asid, globals);
-        this.codeSecond?.dropPieces(page, SIZE_2M, asid, globals);
-      }
+      if (this.data1.dropPage(page, asid, globals) > 0) this.dropViews();
+      if (this.second1 === null) this.shared?.dropPieces(page, SIZE_2M, asid, globals);
+      else this.second1.dropPage(page, asid, globals);
     }
   }
 
@@ -260,6 +240,7 @@ export class Tlb {
     if (asid < 0 && globals) {
       this.has1 = false;
       this.has2 = false;
+      this.more = this.hasSecond();
     }
     this.dropViews();
   }
@@ -277,9 +258,7 @@ export class Tlb {
     });
     this.has1 = true;
     this.has2 = true;
-    this.missed = NaN;
-    this.recentData.fill(-1);
-    this.recentCode.fill(-1);
+    this.more = true;
     this.dropViews();
   }
 
@@ -303,7 +282,7 @@ export class Tlb {
   forEach(visit: (vpn: Vpn, pages: number, frame: Pfn, asid: number, flags: number) => void): void {
     const of = (array: TlbArray | null, pages: number): void => {
       array?.forEach((entry) => {
-        visit(array.tags[entry]! * pages, pages, array.frames[entry]!, array.asids[entry]!, array.flags[entry]!);
+        visit(array.pageOf(entry) * pages, pages, array.frameOf(entry), array.asidOf(entry), array.flagsOf(entry));
       });
     };
     of(this.data4, 1);
@@ -314,23 +293,25 @@ export class Tlb {
     of(this.second1, PAGES_1G);
     for (const second of [this.shared, this.codeSecond])
       second?.forEach((entry) => {
-        const tag = second.tags[entry]!;
+        const tag = second.pageOf(entry);
         const large = tag >= SIZE_2M / 2;
         const pages = large ? PAGES_2M : 1;
         const page = large ? tag - SIZE_2M : tag;
-        visit(page * pages, pages, second.frames[entry]!, second.asids[entry]!, second.flags[entry]!);
+        visit(page * pages, pages, second.frameOf(entry), second.asidOf(entry), second.flagsOf(entry));
       });
   }
 
   /** Throws `broken-invariant` unless every array holds, and every shortcut belongs to a translation in the first level. */
   check(): void {
     for (const array of this.arrays()) array.check();
-    const data = [new Set(this.data4.tags), new Set(this.data2.tags), new Set(this.data1.tags)];
-    const code = [new Set(this.code4.tags), new Set(this.code2.tags)];
+    const data = [pagesIn(this.data4), pagesIn(this.data2), pagesIn(this.data1)];
+    const code = [pagesIn(this.code4), pagesIn(this.code2)];
     for (const view of [this.kernel, this.user]) {
-      for (const tag of view.load) checkTag(tag, data);
-      for (const tag of view.store) checkTag(tag, data);
-      for (const tag of view.fetch) checkTag(tag, code);
+      for (let at = 0; at < view.tags.length; at += 4) {
+        checkTag(view.tags[at]!, data);
+        checkTag(view.tags[at + 1]!, data);
+        checkTag(view.tags[at + 2]!, code);
+      }
     }
   }
 }
@@ -338,6 +319,12 @@ export class Tlb {
 /** Frames of a 1G page before the 2M piece of it that holds `vpn`. */
 function framesBefore(vpn: Vpn): number {
   return (Math.floor(vpn / PAGES_2M) - Math.floor(vpn / PAGES_1G) * 512) * PAGES_2M;
+}
+
+function pagesIn(array: TlbArray): Set<number> {
+  const pages = new Set<number>();
+  array.forEach((entry) => pages.add(array.pageOf(entry)));
+  return pages;
 }
 
 /** Throws unless a shortcut's page is in one of the sets of page numbers, by size. */

@@ -2,17 +2,15 @@
  * Translation on behalf of a CPU: the MMU's answer, the short way that it opens, and the delivery of what goes wrong to the
  * operating system. Loads and stores are in {@link Cpu}, registers in {@link WiredControl}.
  */
-import { ACCESS_FETCH, ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import { ACCESS_WRITE } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { FaultHandler, InterruptHandler } from "../ports.ts";
 import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import { AccessFault } from "./access-fault.ts";
 import type { AccessMeter } from "./cpu-stats.ts";
-import { FAST_MASK } from "./fast-view.ts";
 import type { FastView } from "./fast-view.ts";
 import { Mmu } from "./mmu.ts";
-import { FLAG_DIRTY } from "./tlb-array.ts";
 import { WiredControl } from "./wired-control.ts";
 
 /** A handler that claims success this many times in a row for one access is not believed any more. */
@@ -66,15 +64,24 @@ export abstract class Translator extends WiredControl {
    * privilege, handling faults: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2.
    */
   translate(vpn: Vpn, offset: number, access: number): Pfn {
+    const pfn = this.mmu.translate(vpn, access + this.accessBits);
+    return pfn >= 0 ? this.found(vpn, pfn, access) : this.translateAgain(vpn, offset, access);
+  }
+
+  private found(vpn: Vpn, pfn: Pfn, access: number): Pfn {
+    const place = this.memory.place(pfn);
+    this.place = place;
+    if (place !== 0 && this.open) this.openShortcut(vpn, place, access);
+    return pfn;
+  }
+
+  /** {@link translate} after a fault: as often as the operating system says that it has seen to it. */
+  private translateAgain(vpn: Vpn, offset: number, access: number): Pfn {
     const full = access + this.accessBits;
     for (let attempt = 0; ; attempt++) {
-      const pfn = this.mmu.translate(vpn, full);
-      if (pfn >= 0) {
-        this.place = this.memory.place(pfn);
-        if (this.open && this.place !== 0) this.openShortcut(vpn, this.place, access);
-        return pfn;
-      }
       if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
+      const pfn = this.mmu.translate(vpn, full);
+      if (pfn >= 0) return this.found(vpn, pfn, access);
     }
   }
 
@@ -103,24 +110,16 @@ export abstract class Translator extends WiredControl {
   }
 
   private openShortcut(vpn: Vpn, place: number, access: number): void {
+    const { view } = this;
     const { tlb } = this.mmu;
-    const flags = tlb.flags;
-    if (!tlb.mayShortcut(flags)) return;
-    const slot = vpn & FAST_MASK;
-    const page = vpn * FRAME_BYTES;
-    const view = this.view;
-    view.claim(slot, page, place > 0 ? place - 1 : -place - 1);
-    if (access === ACCESS_FETCH) {
-      view.fetch[slot] = page;
-      return;
-    }
-    const stores = place > 0 && (flags & FLAG_DIRTY) !== 0;
-    if (access === ACCESS_READ) {
-      view.load[slot] = page;
-      if (stores && this.mmu.allows(flags, ACCESS_WRITE + this.accessBits)) view.store[slot] = page;
-    } else if (access === ACCESS_WRITE) {
-      if (stores) view.store[slot] = page;
-      if (this.mmu.allows(flags, ACCESS_READ + this.accessBits)) view.load[slot] = page;
+    if (!tlb.mayShortcut(tlb.flags)) return;
+    const page = vpn * 4096;
+    const at = view.claim(vpn & 4095, page, place > 0 ? place - 1 : -place - 1);
+    if (access === 2) view.tags[at + 2] = page;
+    else if (access < 2) {
+      view.tags[at] = page;
+      // Whoever may store may load.
+      if (access === 1 && place > 0) view.tags[at + 1] = page;
     }
   }
 

@@ -9,7 +9,6 @@ import {
   ACCESS_AC,
   ACCESS_KIND,
   ACCESS_USER,
-  ACCESS_WRITE,
   isKeyDenied,
   MODE_PAE,
   TRANSLATED,
@@ -21,9 +20,8 @@ import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import type { Mmu } from "./mmu.ts";
 import type { MmuCounts } from "./mmu-ports.ts";
-import { QuickWalk, rightsOf } from "./quick-walk.ts";
 import type { StructureCaches } from "./structure-caches.ts";
-import { FLAG_KEY_SHIFT, FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
+import { FLAG_LEVEL_SHIFT, FLAG_PAT_SHIFT, FLAG_RIGHTS } from "./tlb-array.ts";
 import { FOUND_NOWHERE, PAGES_1G, PAGES_2M } from "./tlb.ts";
 import type { Tlb } from "./tlb.ts";
 
@@ -34,6 +32,10 @@ const ACCESSED = 0x20;
 const DIRTY = 0x40;
 const LARGE = 0x80;
 const GLOBAL = 0x100;
+/** Bits of the low word of an upper entry of which a quick walk looks: P, A and, set in none, the bit that would make it a leaf. */
+const TABLE_BITS = 0xa1;
+/** P and A. */
+const USED = 0x21;
 /** What a quick walk comes to instead of a frame: the exact walk must decide; */
 const ODD = -1;
 /** the tables have no page there; */
@@ -43,30 +45,39 @@ const UNSURE = -3;
 /** Bits of accesses whose faults need no more than the error code's plain bits. */
 const PLAIN_ACCESS = ACCESS_KIND + ACCESS_USER + ACCESS_AC;
 
+/*
+ * Hot: FLAG_ and ACCESS_ bits stand below as literals, because an imported constant is loaded and checked at every use.
+ */
+
 /** Whether an entry's rights and key (see the FLAG_ constants) allow `access` now. */
 export function allowsAccess(state: PagingState, flags: number, access: number): boolean {
-  const rights = flags & FLAG_RIGHTS;
-  if (state.allowed[(access & 63) * 32 + rights]! === 0) return false;
-  return state.keyed === 0 || !isKeyDenied(state, rights, (flags >>> FLAG_KEY_SHIFT) & 15, access);
+  if (state.allowed[(access & 63) * 32 + (flags & 31)]! === 0) return false;
+  return state.keyed === 0 || !isKeyDenied(state, flags & 31, (flags >>> 8) & 15, access);
+}
+
+/** Rights that the words of an entry of 4-level tables give: U and W where they are, R and X in user mode always, X unless NX. */
+function rightsOf(low: number, high: number): number {
+  return (low & 6) + 17 + (~(high >>> 28) & 8);
 }
 
 /** Walks for one MMU and fills its TLB and paging-structure caches. */
 export class Walker {
-  /** CR4.PGE. */
-  globals = false;
+  /** The G bit of leaves, 0 where CR4.PGE is not set. */
+  private global = 0;
   declare private readonly mmu: Mmu;
   declare private readonly memory: PhysicalMemory;
   declare private readonly state: PagingState;
   declare private readonly tlb: Tlb;
   declare private readonly structures: StructureCaches;
   declare private readonly counts: MmuCounts;
-  /** Of the lower half of the address space and of the upper one: so that a kernel's pages do not push out what was seen of a program's. */
-  declare private readonly lowerWalk: QuickWalk;
-  declare private readonly upperWalk: QuickWalk;
-  /** Host memory; see `QuickWalk`. */
+  /** Host memory: held here because reading it through the memory costs three dependent loads. */
   declare private words: Uint32Array;
-  /** Canonical pages are at least −limit and less than limit. */
+  /** Rights accumulated by {@link tableOf}. */
+  private rights = 0;
+  /** Pages that are canonical and that these walks serve are at least −limit and less than limit. */
   private limit = 0;
+  /** Whether {@link walkQuickly} is of use. */
+  private quick = false;
   private readonly record = new Walk();
 
   /** Creates the walker of `mmu`, whose other parts are there. */
@@ -78,21 +89,17 @@ export class Walker {
     this.tlb = tlb;
     this.structures = structures;
     this.counts = counts;
-    this.lowerWalk = new QuickWalk(memory, state);
-    this.upperWalk = new QuickWalk(memory, state);
     this.words = memory.host.words;
     memory.onMove(() => {
       this.words = memory.host.words;
-      structures.forgetPlaces();
     });
   }
 
   /** To be called when the state was compiled anew. */
   configured(globals: boolean): void {
-    this.globals = globals;
-    this.limit = this.state.unrolled === 5 ? 2 ** 44 : 2 ** 35;
-    this.lowerWalk.forget();
-    this.upperWalk.forget();
+    this.global = globals ? GLOBAL : 0;
+    this.limit = [0, 0, 0, 0, 2 ** 35, 2 ** 44][this.state.unrolled] ?? 0;
+    this.quick = this.state.unrolled === 4 && this.mmu.observer === null;
   }
 
   /** Loads the four PAE page-directory pointers where the mode has them. Source: SDM 3A, PDPTE Registers. */
@@ -104,82 +111,92 @@ export class Walker {
 
   /** Walks for an access whose page the TLB does not have, and takes the translation in: the frame, or −1 after `mmu.faulted`. */
   walk(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    if (this.state.unrolled !== 0 && vpn < this.limit && vpn >= -this.limit) {
-      const pfn = this.walkDown(vpn, access, fetch);
-      if (pfn >= 0) return pfn;
-      if ((access & ~PLAIN_ACCESS) === 0 && (pfn === ABSENT || this.isAbsent(vpn)))
-        return this.mmu.faulted(vpn, this.mmu.errorCode(access, false));
-    }
-    return this.walkFromRoot(vpn, access, fetch);
+    if (vpn >= this.limit || vpn < -this.limit) return this.walkFromRoot(vpn, access, fetch);
+    const pfn = this.walkDown(vpn, access, fetch);
+    return pfn >= 0 ? pfn : this.walkExactly(vpn, access, fetch, pfn);
+  }
+
+  /** The walk that decides, after one that came to `found`. */
+  private walkExactly(vpn: Vpn, access: number, fetch: boolean, found: number): Pfn {
+    const absent = (access & ~PLAIN_ACCESS) === 0 && (found === ABSENT || this.isAbsent(vpn));
+    return absent ? this.mmu.faulted(vpn, this.mmu.errorCode(access, false)) : this.walkFromRoot(vpn, access, fetch);
   }
 
   /** Takes a translation in that nobody asked for; false where a walk for `access` does not succeed. */
   prefetch(vpn: Vpn, access: number): boolean {
-    if (this.state.unrolled === 0 || vpn >= this.limit || vpn < -this.limit) return false;
+    if (vpn >= this.limit || vpn < -this.limit) return false;
     return this.tlb.find(vpn, this.mmu.asid, false) === FOUND_NOWHERE && this.walkDown(vpn, access, false) >= 0;
   }
 
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; a negative number where it does not end in a frame. */
   private walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
     const level = this.structures.find(vpn, this.mmu.asid);
-    const pfn = this.mmu.observer === null ? this.walkQuickly(vpn, access, fetch, level) : ODD;
+    const pfn = this.quick ? this.walkQuickly(vpn, access, fetch, level) : ODD;
     return pfn === ODD ? this.walkLevels(vpn, access, fetch, level) : pfn;
   }
 
   /**
-   * The walk where nothing is odd: upper entries have A set, the leaf is a 4K page, the access is allowed. Returns the frame, `ABSENT`
-   * where the tables, read from the root, plainly have no page there, or `ODD`, in which cases nothing has changed.
+   * The walk where nothing is odd: 4-level tables in plain memory, upper entries with A set, a 4K leaf, the access is allowed. From the
+   * cached entry that refers to a table of `level`, or from the root (0). Returns the frame, `ABSENT` where the tables, read from the
+   * root, plainly have no page there, `UNSURE` where a table that was cached has none, or `ODD`; then nothing has changed in memory.
    */
   private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): Pfn {
-    const quick = vpn < 0 ? this.upperWalk : this.lowerWalk;
-    const place = level === 1 ? this.placeFound() : this.tableAbove(quick, vpn, level);
+    const { words, structures, state } = this;
+    const { asid } = this.mmu;
+    let table = structures.table;
+    this.rights = structures.rights;
+    if (level !== 1) table = this.tableOf(vpn, level, !structures.absent && !structures.isVoid(vpn, asid));
+    const place = this.memory.place(table);
     if (place <= 0) return ODD;
-    const above = level === 1 ? this.structures.rights : quick.rights;
-    const { words } = this;
     const at = place - 1 + (vpn & 511) * 2;
-    const low = words[at]!;
-    const high = words[at + 1]!;
+    const low = words[at]! | 0;
+    const high = words[at + 1]! | 0;
     if ((low & 1) === 0) return level === 0 ? ABSENT : UNSURE;
-    if ((high & this.state.oddHigh) !== 0) return ODD;
-    const rights = above & rightsOf(low, high);
-    if (!allowsAccess(this.state, rights + (((high >>> 27) & 15) << FLAG_KEY_SHIFT), access)) return ODD;
-    const unset = ~low & (ACCESSED + ((access & ACCESS_KIND) === ACCESS_WRITE ? DIRTY : 0));
-    if (unset !== 0 && !this.mark(words, at, low, unset)) return ODD;
+    if ((high & state.oddHigh) !== 0) return ODD;
+    const marked = low | ACCESSED | ((access & 1) * DIRTY);
+    const flags = this.flagsOf(marked, high, this.rights & rightsOf(low, high));
+    if (!allowsAccess(state, flags, access)) return ODD;
+    if (marked !== low && !this.mark(words, at, low, marked)) return ODD;
     this.counts.walkReads += level === 0 ? 4 : level;
-    if (level !== 1 && !this.structures.absent) this.remember(quick, vpn, level);
-    const flags = this.flagsOf(1, low | unset, high, rights);
     const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
-    this.tlb.fillPage(vpn, this.mmu.asid, pfn, flags, fetch);
+    this.tlb.fillPage(vpn, asid, pfn, flags, fetch);
     return pfn;
   }
 
-  /** The place of the table that the caches have found. */
-  private placeFound(): number {
-    const { structures } = this;
-    const known = structures.place;
-    if (known !== 0) return known;
-    const place = this.memory.place(structures.table);
-    structures.place = place;
-    return place;
+  /**
+   * The frame of the page table for `vpn`, from the table of `level` that the caches have found or from the root (0), and the rights down
+   * to it; −1 where an entry is odd. With `keeps` the caches take in what is read.
+   */
+  private tableOf(vpn: Vpn, level: number, keeps: boolean): Pfn {
+    let table = this.structures.table;
+    if (level === 0) {
+      this.rights = 31;
+      table = this.below(4, this.state.root, Math.floor(vpn * 2 ** -27) & 511, vpn, keeps);
+    }
+    if (level !== 2) table = this.below(3, table, (vpn >>> 18) & 511, vpn, keeps);
+    return this.below(2, table, (vpn >>> 9) & 511, vpn, keeps);
   }
 
-  private remember(quick: QuickWalk, vpn: Vpn, level: number): void {
-    const { asid } = this.mmu;
-    if (!this.structures.isVoid(vpn, asid)) quick.remember(this.structures, level, vpn, asid);
+  /** The frame that entry `index` of a table of `level` refers to, −1 where it is odd; takes the rights that it denies. */
+  private below(level: number, table: Pfn, index: number, vpn: Vpn, keeps: boolean): Pfn {
+    const place = this.memory.place(table);
+    if (place <= 0) return -1;
+    const at = place - 1 + index * 2;
+    const low = this.words[at]! | 0;
+    const high = this.words[at + 1]! | 0;
+    if ((((low & TABLE_BITS) ^ USED) | (high & this.state.oddHigh)) !== 0) return -1;
+    const rights = this.rights & rightsOf(low, high);
+    const frame = ((high & 0x7ff) << 20) | (low >>> 12);
+    this.rights = rights;
+    if (keeps) this.structures.fill(level, vpn, this.mmu.asid, frame, rights);
+    return frame;
   }
 
-  /** Sets bits of an entry that reads `low`; false: another thread has changed it. Alone with its memory, no exchange is needed (10 ns). */
-  private mark(words: Uint32Array, at: number, low: number, bits: number): boolean {
-    if (this.memory.host.shared) return Atomics.compareExchange(words, at, low, low | bits) === low;
-    words[at] = low | bits;
+  /** Makes an entry that reads `low` read `marked`; false: another thread has changed it. Alone with its memory, no exchange is needed (10 ns). */
+  private mark(words: Uint32Array, at: number, low: number, marked: number): boolean {
+    if (this.memory.host.shared) return Atomics.compareExchange(words, at, low, marked) === low >>> 0;
+    words[at] = marked;
     return true;
-  }
-
-  /** The place of the page table, from the root (`level` 0) or from the table of `level` that the caches know; ≤ 0: see `QuickWalk`. */
-  private tableAbove(quick: QuickWalk, vpn: Vpn, level: number): number {
-    const { structures } = this;
-    if (this.state.unrolled !== 4) return 0;
-    return level === 0 ? quick.table(vpn) : quick.tableBelow(level, this.placeFound(), structures.rights, vpn);
   }
 
   /**
@@ -188,7 +205,7 @@ export class Walker {
    */
   private isAbsent(vpn: Vpn): boolean {
     if (this.state.unrolled !== 4) return false;
-    const place = (vpn < 0 ? this.upperWalk : this.lowerWalk).table(vpn);
+    const place = this.memory.place(this.tableOf(vpn, 0, false));
     return place > 0 && (this.words[place - 1 + (vpn & 511) * 2]! & 1) === 0;
   }
 
@@ -217,7 +234,7 @@ export class Walker {
       if ((low & 1) === 0 || this.isReserved(level, leaf, low, high)) return -1;
       rights &= (low & 6) + 1 + ((high >>> 28) & 8 ? 0 : 8) + 16;
       if (leaf) return this.finish(vpn, access, fetch, words, at, level, rights);
-      if ((low & ACCESSED) === 0 && !this.mark(words, at, low, ACCESSED)) continue;
+      if ((low & ACCESSED) === 0 && !this.mark(words, at, low, low | ACCESSED)) continue;
       table = (high & 0xfffff) * 0x100000 + (low >>> 12);
       this.structures.fill(level, vpn, this.mmu.asid, table, rights);
       level--;
@@ -240,13 +257,11 @@ export class Walker {
     level: number,
     rights: number,
   ): Pfn {
-    const write = (access & ACCESS_KIND) === ACCESS_WRITE;
     const low = words[at]!;
     const high = words[at + 1]!;
-    const key = (high >>> 27) & 15;
-    if (!allowsAccess(this.state, rights + (key << FLAG_KEY_SHIFT), access)) return -1;
-    const marked = (low | ACCESSED | (write ? DIRTY : 0)) >>> 0;
-    if (marked !== low && !this.mark(words, at, low, marked - low)) return -1;
+    const marked = low | ACCESSED | ((access & 1) * DIRTY);
+    if (!allowsAccess(this.state, this.flagsOf(marked, high, rights), access)) return -1;
+    if (marked !== (low | 0) && !this.mark(words, at, low, marked)) return -1;
     const frame = (high & 0xfffff) * 0x100000 + (low >>> 12);
     this.enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
     if (this.mmu.observer !== null) this.mmu.observer.filled(this.mmu, vpn, access);
@@ -254,19 +269,16 @@ export class Walker {
   }
 
   private enter(vpn: Vpn, level: number, frame: Pfn, low: number, high: number, rights: number, fetch: boolean): void {
-    this.tlb.fill(vpn, this.mmu.asid, frame, this.flagsOf(level, low, high, rights), fetch);
+    const large = ((low >>> 10) & 4) << FLAG_PAT_SHIFT;
+    const flags = this.flagsOf(level === 1 ? low : (low & ~LARGE) | 0, high, rights);
+    const size = (level - 1) << FLAG_LEVEL_SHIFT;
+    this.tlb.fill(vpn, this.mmu.asid, frame, level === 1 ? flags : (flags | large) + size, fetch);
   }
 
-  private flagsOf(level: number, low: number, high: number, rights: number): number {
-    const pat = ((level === 1 ? low >>> 5 : low >>> 10) & 4) | ((low >>> 3) & 3);
-    return (
-      rights
-      | ((low & DIRTY) >>> 1)
-      | (this.globals ? (low & GLOBAL) >>> 2 : 0)
-      | (((high >>> 27) & 15) << FLAG_KEY_SHIFT)
-      | (pat << FLAG_PAT_SHIFT)
-      | (level << FLAG_LEVEL_SHIFT)
-    );
+  /** The flags of a 4K leaf: rights, D, G, key, PAT, level 1. */
+  private flagsOf(low: number, high: number, rights: number): number {
+    const pat = ((low << 7) & 0x4000) | ((low << 9) & 0x3000);
+    return rights | ((low >>> 1) & 32) | ((low & this.global) >>> 2) | ((high >>> 19) & 0xf00) | pat | 0x10000;
   }
 
   /** The exact walk: decides faults, and serves the modes that have no caches of their own. */

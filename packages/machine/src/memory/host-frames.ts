@@ -12,6 +12,9 @@ import { FRAME_BYTES, FRAME_WORDS, MIB } from "../units.ts";
 /** Largest host buffer that is asked for unless told otherwise, in bytes. */
 export const DEFAULT_HOST_BYTES: number = 4096 * MIB;
 
+/** Largest host buffer in bytes: word indices stay below 2^31, so that places of frames are 32-bit integers. */
+export const MOST_HOST_BYTES: number = 8 * 1024 * MIB - FRAME_BYTES;
+
 function lazyBuffer(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBuffer {
   for (let size = bytes; ; size = Math.ceil(size / 2 / FRAME_BYTES) * FRAME_BYTES) {
     try {
@@ -36,8 +39,15 @@ export class HostFrames {
   private readonly free: number[] = [];
   private used = 0;
 
-  /** Reserves `bytes` (or, where the host refuses, the largest half, quarter … that it grants) without touching them. */
+  /**
+   * Reserves `bytes` (or, where the host refuses, the largest half, quarter … that it grants) without touching them. Throws `bad-argument`
+   * for more than {@link MOST_HOST_BYTES}.
+   */
   constructor(bytes: number, shared: boolean) {
+    if (!(bytes >= 0 && bytes <= MOST_HOST_BYTES))
+      throw new MachineError("bad-argument", `A host buffer has at most ${MOST_HOST_BYTES} bytes, not ${bytes}`, {
+        bytes,
+      });
     this.isShared = shared;
     const buffer = lazyBuffer(Math.max(bytes, FRAME_BYTES), shared);
     this.words = new Uint32Array(buffer);

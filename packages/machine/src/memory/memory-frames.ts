@@ -4,8 +4,8 @@
  *
  * Each frame has a code, computed from the map on first use and forgotten when the map changes:
  *
- *   code > 0           memory; host slot code − 1, writable
- *   code < 0, > DEVICE read-only memory; host slot −code − 1
+ *   code > 0           memory, writable; its first word is at index code − 1 of the host buffer
+ *   code < 0, > DEVICE read-only memory; its first word is at index −code − 1
  *   WATCHED            memory, but every access passes through a watch
  *   DEVICE             one device answers the whole frame
  *   MIXED              regions meet within the frame: every byte is looked up
@@ -34,8 +34,17 @@ export const LAST_SPECIAL: number = WATCHED;
 
 const ONES = new Uint32Array(FRAME_WORDS);
 
-/** Codes used last, by frame number: saves the look-up in the sparse table. */
+/** Frames whose codes are at hand, a power of two: saves the look-up in the sparse table. */
 const RECENT = 4096;
+/** The frame number that stands where none is at hand, and the place that it would have. */
+const NONE = -1;
+const PLACE_OF_NONE = 0;
+
+/** Where the code of a frame is at hand: neighbours in a row, multiples of RECENT apart. */
+function recentPlace(key: number): number {
+  return ((key ^ (key >>> 8)) & (RECENT - 1)) * 2;
+}
+
 /** The frames of physical memory: which there are, where their bytes are kept, what becomes of them. */
 export class MemoryFrames {
   /** The map that decides who answers. */
@@ -43,8 +52,8 @@ export class MemoryFrames {
   /** The host's side. */
   declare readonly host: HostFrames;
   private readonly codes = new SparseTable();
-  private readonly recentPfns: Float64Array = new Float64Array(RECENT).fill(NaN);
-  private readonly recentCodes: Int32Array = new Int32Array(RECENT);
+  /** A frame number and its code, at a place that the frame number gives. Where none is at hand, it is frame −1, which is a hole. */
+  private readonly recent: Int32Array = new Int32Array(2 * RECENT);
   private readonly slots = new SparseTable();
   readonly #store: FrameStore | null;
   /** Non-volatile frames as the store had them when they were first touched. */
@@ -66,6 +75,7 @@ export class MemoryFrames {
     const bytes = options.hostBytes ?? Math.min(needed + FRAME_BYTES, DEFAULT_HOST_BYTES);
     this.host = new HostFrames(alignUp(bytes, FRAME_BYTES), options.shared ?? false);
     this.#store = options.nonVolatile ?? null;
+    this.forgetCodes();
     map.onChange(() => {
       this.forgetCodes();
       this.announce();
@@ -84,21 +94,24 @@ export class MemoryFrames {
 
   /** Returns the frame's code (see the top of this file), resolving it on first use. */
   protected code(pfn: Pfn): number {
-    const at = pfn & (RECENT - 1);
-    return this.recentPfns[at]! === pfn ? this.recentCodes[at]! : this.lookUp(pfn, at);
+    const at = recentPlace(pfn);
+    return this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, at);
   }
 
   private lookUp(pfn: Pfn, at: number): number {
     const known = this.codes.get(pfn);
     const code = known === 0 ? this.resolve(pfn) : known;
-    this.recentPfns[at] = pfn;
-    this.recentCodes[at] = code;
+    if (pfn >= 0 && pfn < 2 ** 31) {
+      this.recent[at] = pfn;
+      this.recent[at + 1] = code;
+    }
     return code;
   }
 
   private forgetCodes(): void {
     this.codes.clear();
-    this.recentPfns.fill(NaN);
+    this.recent.fill(NONE);
+    this.recent[PLACE_OF_NONE + 1] = HOLE;
   }
 
   private resolve(pfn: Pfn): number {
@@ -123,7 +136,7 @@ export class MemoryFrames {
       if (!plain || part.start > at || part.nonVolatile) return MIXED;
       at = part.end;
     }
-    return at >= start + FRAME_BYTES ? this.slotOf(pfn, false) + 1 : MIXED;
+    return at >= start + FRAME_BYTES ? this.slotOf(pfn, false) * FRAME_WORDS + 1 : MIXED;
   }
 
   private codeOf(region: Region, pfn: Pfn): number {
@@ -133,7 +146,8 @@ export class MemoryFrames {
     if (backing % FRAME_BYTES !== 0) return MIXED;
     const slot = this.slotOf(backing / FRAME_BYTES, region.nonVolatile);
     if (this.watches.has(pfn)) return WATCHED;
-    return region.kind === "rom" ? -slot - 1 : slot + 1;
+    const place = slot * FRAME_WORDS + 1;
+    return region.kind === "rom" ? -place : place;
   }
 
   protected slotOf(backing: Pfn, nonVolatile: boolean): number {
@@ -160,21 +174,20 @@ export class MemoryFrames {
    */
   place(pfn: Pfn): number {
     const code = this.code(pfn);
-    if (code > 0) return (code - 1) * FRAME_WORDS + 1;
-    return code > LAST_SPECIAL ? (code + 1) * FRAME_WORDS - 1 : 0;
+    return code > -0x7ffffffc ? code : 0;
   }
 
   /** Returns the index of the frame's first word in `host.words` when loads may go there, else −1. */
   readableBase(pfn: Pfn): number {
     const code = this.code(pfn);
     if (code <= LAST_SPECIAL) return -1;
-    return (Math.abs(code) - 1) * FRAME_WORDS;
+    return Math.abs(code) - 1;
   }
 
   /** Returns the index of the frame's first word in `host.words` when stores may go there, else −1. */
   writableBase(pfn: Pfn): number {
     const code = this.code(pfn);
-    return code > 0 ? (code - 1) * FRAME_WORDS : -1;
+    return code > 0 ? code - 1 : -1;
   }
 
   /** `TableMemory`: the array that holds the frame's 1024 words; a fresh array of ones where no memory answers. */
@@ -186,7 +199,7 @@ export class MemoryFrames {
   base(pfn: Pfn): number {
     const code = this.code(pfn);
     if (code === WATCHED) return (this.slots.get(pfn) - 1) * FRAME_WORDS;
-    return code > LAST_SPECIAL ? (Math.abs(code) - 1) * FRAME_WORDS : 0;
+    return code > LAST_SPECIAL ? Math.abs(code) - 1 : 0;
   }
 
   /** Lets `watch` see every access to a frame of memory kept at its own address; one watch per frame, the last one. */

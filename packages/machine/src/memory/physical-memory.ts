@@ -17,7 +17,7 @@ export class PhysicalMemory extends MemoryFrames {
     const pfn = Math.floor(address / FRAME_BYTES);
     const code = this.code(pfn);
     if (code > LAST_SPECIAL) {
-      const at = (Math.abs(code) - 1) * FRAME_BYTES + (address & 0xfff);
+      const at = (Math.abs(code) - 1) * 4 + (address & 0xfff);
       if (size === 4) return this.host.words[at / 4]!;
       return size === 2 ? this.host.halves[at / 2]! : this.host.bytes[at]!;
     }
@@ -70,7 +70,7 @@ export class PhysicalMemory extends MemoryFrames {
     const pfn = Math.floor(address / FRAME_BYTES);
     const code = this.code(pfn);
     if (code > 0) {
-      const at = (code - 1) * FRAME_BYTES + (address & 0xfff);
+      const at = (code - 1) * 4 + (address & 0xfff);
       if (size === 4) this.host.words[at / 4] = value;
       else if (size === 2) this.host.halves[at / 2] = value;
       else this.host.bytes[at] = value;
