@@ -4,7 +4,8 @@
  */
 import { physicalMapFromJson } from "@pagewright/machine";
 import { MemorySwap, SeededRandom } from "@pagewright/vmm";
-import type { AddressSpace, IoOutcome, PressureLevel } from "@pagewright/vmm";
+import type { AddressSpace, IoOutcome } from "@pagewright/vmm";
+import type { PressureLevel } from "@pagewright/vmm/pressure";
 import { expect, test } from "vitest";
 import { audit, createStack } from "../src/index.ts";
 import type { Stack, StackOptions } from "../src/index.ts";
