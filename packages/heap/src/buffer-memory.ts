@@ -3,8 +3,8 @@ import { NumberRange } from "./number-range.ts";
 import type { WordMemory } from "./ports.ts";
 
 const WASM_PAGE = 65536;
-/** Up to so many bytes a loop is faster than a call. */
-const SHORT = 256;
+/** Up to so many bytes a loop is faster than a call, which costs 16 ns, as much as copying 20 words or setting 30. */
+const SHORT = 80;
 
 /** A memory that grows in pages of 64 KiB: what `WebAssembly.Memory` is, shared or not. */
 export interface PagedMemory {
@@ -112,7 +112,7 @@ export class BufferMemory extends NumberRange implements WordMemory {
     this.bytes.fill(0, address, address + bytes);
   }
 
-  /** Sets bytes. Short runs of words go in a loop: a call of `fill` costs as much as 60 words. */
+  /** Sets bytes. Short runs of words go in a loop. */
   fill(address: number, bytes: number, value: number): void {
     if (bytes > SHORT || (address & 3) !== 0) {
       this.bytes.fill(value, address, address + bytes);
@@ -132,9 +132,8 @@ export class BufferMemory extends NumberRange implements WordMemory {
       return;
     }
     const words = this.words;
-    const distance = (from - to) / 4;
     const end = (to + bytes) >>> 2;
-    for (let at = to >>> 2; at < end; at++) words[at] = words[at + distance]!;
+    for (let at = to >>> 2, source = from >>> 2; at < end; at++, source++) words[at] = words[source]!;
   }
 
   /** The word at a multiple of 4. */
