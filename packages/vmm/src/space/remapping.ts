@@ -25,7 +25,7 @@ export interface RemapRequest {
   readonly mayMove?: boolean;
   /** Where it has to go, replacing what is there. */
   readonly target?: VirtAddr;
-  /** The old range stays mapped, without its private pages. Needs `mayMove` and equal sizes. */
+  /** The old range stays mapped, without its private pages and unlocked. Needs `mayMove` and equal sizes. */
   readonly keepSource?: boolean;
 }
 
@@ -148,7 +148,7 @@ function moveTo(
     const pages = Math.min(region.end, start + movedPages) - Math.max(region.start, start);
     const more = growthOf(region, keepSource ? pages : newPages - movedPages);
     grown.mapped += more.mapped;
-    grown.locked += more.locked;
+    grown.locked += keepSource ? 0 : more.locked;
     grown.accounted += more.accounted;
   }
   const admitted = admit(space, grown);
@@ -172,7 +172,10 @@ function moveTo(
   space.isMoving = true;
   movePages(space, start, start + movedPages, to - start);
   space.isMoving = false;
-  if (keepSource) mergeRange(space, start, start + movedPages);
+  if (keepSource) {
+    for (const region of space.regions.within(start, start + movedPages)) unlockEmpty(space, region);
+    mergeRange(space, start, start + movedPages);
+  }
   mergeRange(space, to, to + newPages);
   for (const region of space.regions.within(to, to + newPages))
     if (region.locked === "all")
@@ -203,6 +206,12 @@ function movePages(space: AddressSpace, start: Vpn, end: Vpn, distance: number):
         distance,
       );
   dropAnons(space, start, end, true);
+}
+
+/** The lock of a region went with its pages. */
+function unlockEmpty(space: AddressSpace, region: Region): void {
+  if (region.locked !== "none") space.lockedPages -= region.pages;
+  region.locked = "none";
 }
 
 /** Moves whole tables with their sheets; false: nothing changed. */

@@ -13,7 +13,7 @@ import type { Vmm } from "../vmm.ts";
 import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import type { TranslationTables } from "../ports.ts";
-import { GLOBAL, type MemoryType } from "../rights.ts";
+import { GLOBAL, USER, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, discardRange, type Advice } from "./advice.ts";
@@ -44,7 +44,7 @@ export const USER_HIGH: Vpn = 34359738367;
 export const KERNEL_LOW: Vpn = -34359738368;
 /** End of kernel pages: the topmost page stays unmapped. */
 export const KERNEL_HIGH: Vpn = -1;
-/** Pages kept free below a region that grows down. */
+/** Pages kept free below a region that grows down, above a neighbour that can be used and is no such region itself. */
 export const STACK_GAP = 256;
 
 /** An address space. Made by `Vmm.createSpace`. */
@@ -328,7 +328,8 @@ export class AddressSpace {
     const region = this.regions.findFrom(vpn);
     if (region === null || !region.growsDown || vpn < this.low) return null;
     const below = this.regions.findBelow(region.start);
-    const floor = below === null ? this.low : below.end + (below.growsDown ? 0 : STACK_GAP);
+    const isFenced = below !== null && (below.growsDown || (below.rights & ~USER) === 0);
+    const floor = below === null ? this.low : below.end + (isFenced ? 0 : STACK_GAP);
     const added = region.start - vpn;
     if (vpn < floor || this.mappedPages + added > this.limits.pages) return null;
     if (region.locked !== "none" && this.lockedPages + added > this.limits.lockedPages) return null;

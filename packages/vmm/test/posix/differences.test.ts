@@ -113,3 +113,13 @@ different("A215", "a sealed page keeps a whole range as it is", ({ space, map })
   expect(look(space, at, 3)).toBe("abc");
   expect(store(space, at, 1)).toBe("ok");
 });
+
+different("B094", "a lock moves with the pages alone, and is counted once", ({ space, map }) => {
+  const at = map(3, { locked: "all" });
+  const to = Number(space.remap({ address: at, bytes: 2 * P, newBytes: 2 * P, mayMove: true, keepSource: true }));
+  expect(space.lockedPages).toBe(3);
+  expect(space.advise(at + 2 * P, P, "cold")).toBe("locked");
+  space.unmap(at, 3 * P);
+  space.unmap(to, 2 * P);
+  expect(space.lockedPages).toBe(0);
+});

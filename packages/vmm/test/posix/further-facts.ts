@@ -22,7 +22,7 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B017: "mremap: FIXED onto a locked range → the lock total drops by what was replaced",
   B018: "mremap: locked 2 pages; FIXED → same total, still resident",
   B019: "mremap: locked 2 pages; grow in place to 4 → all 4 resident and counted",
-  B020: "DONTUNMAP: locked 2 pages → the new range is locked too, and counted",
+  B020: "DONTUNMAP: locked 2 pages → the new range is locked, the old one no more",
   B021: "mremap: in a forked child → the parent's mapping stays where it was",
   B022: "mremap: WIPEONFORK page moved; fork → child reads 0 at the new place",
   B023: "mremap: two regions with different rights, FIXED, same size → both move and keep their own rights (Linux 6.17 on)",
@@ -96,4 +96,6 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B091: "mremap: old size 0 of a locked SHARED map → the alias is locked and counted too",
   B092: "mprotect: locked READ-only PRIVATE file map; first page to READ+WRITE → that page is copied at once: a later write to the file shows in the second page alone",
   B093: "WIPEONFORK on 0-1, DONTFORK on 0-2, KEEPONFORK on 0-2; fork; WIPEONFORK on 0, DOFORK on 0-2; fork → nothing mapped in the child; page 0 wiped, 1-2 copied: the two marks are apart",
+  B094: "DONTUNMAP: locked 2 of 3 pages of a region; all unmapped → the third is unlocked too, VmLck counts both places, the old one for good",
+  B095: "MAP_GROWSDOWN: above a NONE region / a READ region → grows right down to it / stops 256 pages away",
 };

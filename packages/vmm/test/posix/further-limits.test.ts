@@ -1,9 +1,9 @@
-/** Facts B085 to B093: what requests for pages at once, holes, limits and moves over oneself come to. */
+/** Facts B085 to B095: what requests for pages at once, holes, limits and moves over oneself come to. */
 import { expect } from "vitest";
 
 import { READ, USER, WRITE } from "@pagewright/vmm";
 
-import { P, fact, fork, look, paint, poke, readText, store } from "./kit.ts";
+import { NONE, P, fact, fork, look, paint, poke, readText, store } from "./kit.ts";
 
 fact("B085", ({ space, map, file }) => {
   const object = file("ab");
@@ -91,4 +91,15 @@ fact("B093", ({ space, map }) => {
   expect(space.advise(at, P, "wipe-on-clone")).toBe("ok");
   expect(space.advise(at, 3 * P, "clone")).toBe("ok");
   expect(look(fork(space), at, 3)).toBe(".bc");
+});
+
+fact("B095", ({ space, map }) => {
+  const base = 2 ** 36;
+  map(1, { address: base, rights: NONE });
+  map(1, { address: base + 4 * P, growsDown: true });
+  expect(store(space, base + P, 1)).toBe("ok");
+  map(1, { address: base + 2 ** 30, rights: READ });
+  map(1, { address: base + 2 ** 30 + 260 * P, growsDown: true });
+  expect(store(space, base + 2 ** 30 + 257 * P, 1)).toBe("ok");
+  expect(store(space, base + 2 ** 30 + 256 * P, 1)).toBe("unmapped");
 });
