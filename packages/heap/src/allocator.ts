@@ -76,7 +76,7 @@ export type HeapSource = RangeSource & Partial<BlockMemory>;
 export function requireRequest(size: number, alignment: number): void {
   if (size % 1 !== 0 || size < 0) throw new HeapError("bad-size", size);
   // The lowest bit that is set, of 31 bits and a sign: of a power of two up to 2^30, and of 0, the number itself.
-  if ((alignment & -alignment) !== alignment) throw new HeapError("bad-alignment", alignment);
+  if ((alignment & -alignment) !== alignment || alignment < 0) throw new HeapError("bad-alignment", alignment);
 }
 
 /** Throws `corrupt` with a sentence where an invariant does not hold. */

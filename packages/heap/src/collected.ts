@@ -1,28 +1,38 @@
 import { NO_ADDRESS } from "./allocator.ts";
-import type { Allocator } from "./allocator.ts";
+import type { Allocator, HeapStats } from "./allocator.ts";
+import { BLOCK, BlockBits, MARK, ROOT } from "./block-bits.ts";
 import { HeapError } from "./errors.ts";
 import { Wrapper } from "./wrapper.ts";
 
-/** How a collected heap knows what is reachable. */
+/** How a collected heap knows what is reachable, and when it collects. */
 export interface CollectorOptions {
   /** Names each reference held in a block: calls `visit` with the address of every block that this one points to (others are ignored). */
   readonly trace: (address: number, visit: (reference: number) => void) => void;
-  /** Called for a block that is about to be freed because nothing reaches it; must not allocate. */
+  /** Called for a block that is about to be freed because nothing reaches it; must not allocate. Blocks that it points to may be gone already. */
   readonly finalize?: (address: number) => void;
-  /** A collection starts when so many bytes were allocated since the last one; Infinity by default: only `collect()` starts one. */
+  /** The least that is allocated before a collection starts by itself; Infinity by default: only `collect()` and `step()` collect. */
   readonly thresholdBytes?: number;
+  /** A collection is to be over when the heap has grown to this many times what the last one left; 2 by default. */
+  readonly growth?: number;
+  /** All addresses of the allocator behind are multiples of this; 8 by default. */
+  readonly granule?: number;
 }
 
 /** Where a collection stands. */
 export type CollectionPhase = "idle" | "mark" | "sweep";
 
+/** Work is done whenever so many bytes were allocated during a collection. */
+const STRIDE = 4096;
+
 /**
- * A mark-sweep collector over any allocator: blocks that no root reaches are freed.
+ * A mark-sweep collector over any allocator: blocks allocated through it that no root reaches are freed.
  *
- * Roots are precise: `addRoot(address)` or a root scanner. Collection runs at once ({@link CollectedHeap.collect}) or in steps of bounded work
- * ({@link CollectedHeap.step}) between which the program runs on; then it must tell of every reference that it stores, by {@link CollectedHeap.wrote}
- * (the barrier of Dijkstra and others: the block pointed to is marked), and a block allocated during a collection survives it. A collection always starts
- * again from the roots before it sweeps. `free` still works, for what the program knows to be dead.
+ * Roots are precise: `addRoot(address)` or a root scanner. Collection runs at once ({@link CollectedHeap.collect}), in steps of bounded work
+ * ({@link CollectedHeap.step}), or by itself, in steps as long as what is allocated meanwhile. Between steps the program runs on; so it must tell of every
+ * reference that it stores, by {@link CollectedHeap.wrote} (the barrier of Dijkstra and others: the block pointed to is marked). A block
+ * allocated during a collection survives it. `free` still works, for what the program knows to be dead.
+ *
+ * State: three bits for each granule that a block may start at (`BlockBits`), and a stack of the blocks that are marked but not yet traced.
  *
  * Dijkstra, Lamport, Martin, Scholten, Steffens: On-the-Fly Garbage Collection (1978).
  */
@@ -30,28 +40,51 @@ export class CollectedHeap extends Wrapper {
   readonly #trace: CollectorOptions["trace"];
   readonly #finalize: (address: number) => void;
   readonly #threshold: number;
-  readonly #roots = new Map<number, number>();
+  readonly #growth: number;
+  readonly #bits: BlockBits;
+  /** How often blocks are roots that are so more than once. */
+  readonly #rootCounts = new Map<number, number>();
   readonly #scanners: ((visit: (reference: number) => void) => void)[] = [];
-  /** Reached in this collection. */
-  readonly #marked = new Set<number>();
-  /** Reached, but not yet traced. */
+  /** Marked, but not yet traced. */
   readonly #grey: number[] = [];
-  /** Blocks still to be looked at by the sweep. */
-  #unswept: number[] = [];
   #phase: CollectionPhase = "idle";
-  #allocated = 0;
+  /** The word of the roots, then of the blocks, that is looked at next. */
+  #cursor = 0;
+  /** Half of what may be allocated from the end of a collection to the end of the next: then that one starts. */
+  #half: number;
+  /** Bytes that may still be allocated before the next work. */
+  #left: number;
+  /** Units of work for each stride, so that this collection ends in time. */
+  #pace = 1;
+  #blocks = 0;
+  /** Blocks and bytes that the last collection left, the bytes as an estimate, and that were allocated since. */
+  #seenBlocks = 0;
+  #seenBytes = 0;
   #collections = 0;
   readonly #mark = (reference: number): void => {
-    if (this.#marked.has(reference) || !this.inner.owns(reference)) return;
-    this.#marked.add(reference);
+    const place = this.#bits.find(reference);
+    if (place < 0 || !this.#bits.has(place, BLOCK) || this.#bits.has(place, MARK)) return;
+    this.#bits.add(place, MARK);
     this.#grey.push(reference);
   };
+  readonly #collectBlock = (address: number): void => {
+    this.#finalize(address);
+    this.#forget(address);
+    this.inner.free(address);
+  };
 
+  /** @throws HeapError `bad-option` for a growth that is not above 1, or a granule that is not above 0. */
   constructor(inner: Allocator, options: CollectorOptions) {
     super(inner);
+    const { growth = 2, granule = 8, thresholdBytes = Infinity } = options;
+    if (!(growth > 1)) throw new HeapError("bad-option", growth, "a heap grows to more than it is");
+    if (!(granule > 0)) throw new HeapError("bad-option", granule);
     this.#trace = options.trace;
     this.#finalize = options.finalize ?? (() => undefined);
-    this.#threshold = options.thresholdBytes ?? Infinity;
+    this.#threshold = thresholdBytes;
+    this.#growth = growth;
+    this.#bits = new BlockBits(granule);
+    this.#left = this.#half = thresholdBytes / 2;
   }
 
   /** Where the collection under way stands. */
@@ -64,22 +97,27 @@ export class CollectedHeap extends Wrapper {
     return this.#collections;
   }
 
-  /** Keeps a block alive, and what it reaches. As often as it is added it has to be removed. */
+  /** Keeps a block alive, and what it reaches. As often as it is added it has to be removed. @throws HeapError `wild-free` where it is no live block. */
   addRoot(address: number): void {
-    if (!this.inner.owns(address)) throw new HeapError("wild-free", address, "a root must be a live block");
-    this.#roots.set(address, (this.#roots.get(address) ?? 0) + 1);
+    const place = this.#bits.find(address);
+    if (place < 0 || !this.#bits.has(place, BLOCK))
+      throw new HeapError("wild-free", address, "a root must be a live block");
+    if (this.#bits.has(place, ROOT)) this.#rootCounts.set(address, (this.#rootCounts.get(address) ?? 1) + 1);
+    this.#bits.add(place, ROOT);
     if (this.#phase === "mark") this.#mark(address);
   }
 
   /** Takes one {@link CollectedHeap.addRoot} back. @throws HeapError `wild-free` where the block is no root. */
   removeRoot(address: number): void {
-    const count = this.#roots.get(address);
-    if (count === undefined) throw new HeapError("wild-free", address, "the block is no root");
-    if (count === 1) this.#roots.delete(address);
-    else this.#roots.set(address, count - 1);
+    const place = this.#bits.find(address);
+    if (place < 0 || !this.#bits.has(place, ROOT)) throw new HeapError("wild-free", address, "the block is no root");
+    const count = this.#rootCounts.size === 0 ? undefined : this.#rootCounts.get(address);
+    if (count === undefined) this.#bits.delete(place, ROOT);
+    else if (count === 2) this.#rootCounts.delete(address);
+    else this.#rootCounts.set(address, count - 1);
   }
 
-  /** Adds roots that are asked for at each collection: a stack, a table. */
+  /** Adds roots that are asked for twice in each collection, at once: a stack, a table. */
   addRootScanner(scan: (visit: (reference: number) => void) => void): void {
     this.#scanners.push(scan);
   }
@@ -89,63 +127,90 @@ export class CollectedHeap extends Wrapper {
     if (this.#phase === "mark") this.#mark(to);
   }
 
-  #admit(address: number, size: number): number {
+  /** Allocates; does a part of a collection where it is due, and a whole one where memory has run out. The new block is kept until the next collection starts. */
+  override allocate(size: number, alignment = 0, hint = 0): number {
+    if (this.#left < size) this.#work(size);
+    let address = this.inner.allocate(size, alignment, hint);
+    if (address === NO_ADDRESS && this.collect() > 0) address = this.inner.allocate(size, alignment, hint);
     if (address === NO_ADDRESS) return address;
-    this.#allocated += size;
-    // New blocks are marked and traced: what they point to was stored with the barrier or comes from a marked block.
-    if (this.#phase !== "idle") this.#marked.add(address);
+    this.#left -= size;
+    this.#seenBytes += size;
+    this.#seenBlocks++;
+    this.#enter(address);
     return address;
   }
 
-  #prepare(): void {
-    if (this.#allocated >= this.#threshold && this.#phase === "idle") this.collect();
+  /** Notes a block. During a collection it is marked, and not traced: what it will point to is stored with the barrier. */
+  #enter(address: number): void {
+    const place = this.#bits.enter(address);
+    if (place < 0) throw new HeapError("bad-option", address, "an address is no multiple of the granule");
+    this.#bits.add(place, BLOCK);
+    this.#blocks++;
+    if (this.#phase !== "idle") this.#bits.add(place, MARK);
   }
 
-  /** Allocates; collects first where it is due, and where memory has run out. The new block is kept until the next collection starts. */
-  override allocate(size: number, alignment = 0, hint = 0): number {
-    this.#prepare();
-    let address = this.inner.allocate(size, alignment, hint);
-    if (address === NO_ADDRESS && this.collect() > 0) address = this.inner.allocate(size, alignment, hint);
-    return this.#admit(address, size);
+  #forget(address: number): void {
+    const place = this.#bits.find(address);
+    if (place < 0 || !this.#bits.has(place, BLOCK)) return;
+    this.#bits.delete(place, BLOCK);
+    this.#bits.delete(place, MARK);
+    this.#blocks--;
+  }
+
+  /** Starts a collection that is due, or goes on with the one under way, by as many strides as will be allocated. */
+  #work(size: number): void {
+    if (this.#phase === "idle") {
+      this.#start();
+      this.#left = 0;
+    }
+    const strides = Math.ceil((size - this.#left) / STRIDE);
+    this.#left += strides * STRIDE;
+    this.step(strides * this.#pace);
   }
 
   /** Frees at once, without finalising. @throws HeapError `bad-option` for a root. */
   override free(address: number): void {
-    if (this.#roots.has(address)) throw new HeapError("bad-option", address, "a root cannot be freed");
+    const place = this.#bits.find(address);
+    if (place >= 0 && this.#bits.has(place, ROOT)) throw new HeapError("bad-option", address, "a root cannot be freed");
     this.inner.free(address);
-    this.#marked.delete(address);
+    this.#forget(address);
   }
 
   /** Resizes. A block that moves has to be reached by its new address; a root moves along. */
   override resize(address: number, size: number): number {
     const to = this.inner.resize(address, size);
     if (to === NO_ADDRESS || to === address) return to;
-    this.#marked.delete(address);
-    const count = this.#roots.get(address);
-    if (count !== undefined) {
-      this.#roots.delete(address);
-      this.#roots.set(to, count);
+    const before = this.#bits.find(address);
+    const isRoot = before >= 0 && this.#bits.has(before, ROOT);
+    this.#forget(address);
+    this.#enter(to);
+    if (isRoot) {
+      this.#bits.delete(before, ROOT);
+      this.#bits.add(this.#bits.find(to), ROOT);
+      const count = this.#rootCounts.get(address);
+      if (count !== undefined) this.#rootCounts.set(to, count);
+      this.#rootCounts.delete(address);
     }
-    if (this.#phase === "mark") this.#mark(to);
-    else if (this.#phase === "sweep") this.#marked.add(to);
+    // It may not have been traced where it was.
+    if (this.#phase === "mark") this.#grey.push(to);
     return to;
   }
 
   #start(): void {
-    this.#marked.clear();
+    this.#bits.clear(MARK);
     this.#grey.length = 0;
+    this.#cursor = 0;
+    this.#pace = Math.ceil(((this.#blocks + 2 * this.#bits.length) * STRIDE) / this.#half) + 1;
     this.#phase = "mark";
-    this.#allocated = 0;
-    this.#markRoots();
+    this.#scan();
   }
 
-  #markRoots(): void {
-    for (const root of this.#roots.keys()) this.#mark(root);
+  #scan(): void {
     for (const scan of this.#scanners) scan(this.#mark);
   }
 
   /**
-   * Does up to `work` units of a collection: a unit traces or sweeps one block. Starts one where none is under way.
+   * Does up to `work` units of a collection: a unit traces a block, or looks at 32 places for roots or for what to sweep. Starts one where none is under way.
    *
    * @returns whether the collection has ended.
    */
@@ -155,53 +220,77 @@ export class CollectedHeap extends Wrapper {
     while (this.#phase === "mark" && left > 0) {
       const block = this.#grey.pop();
       if (block !== undefined) {
-        if (this.inner.owns(block)) this.#trace(block, this.#mark);
+        const place = this.#bits.find(block);
+        if (place >= 0 && this.#bits.has(place, BLOCK)) this.#trace(block, this.#mark);
         left--;
-        continue;
-      }
-      // Roots may have changed without a barrier: what they reach now is marked too before anything is swept.
-      this.#markRoots();
-      if (this.#grey.length > 0) continue;
-      this.#phase = "sweep";
-      this.#unswept = [];
-      this.inner.walk((address) => this.#unswept.push(address));
+      } else if (this.#cursor < this.#bits.length) {
+        this.#bits.visitWord(this.#cursor++, ROOT, ROOT, this.#mark);
+        left--;
+      } else this.#endMarking();
     }
     while (this.#phase === "sweep" && left-- > 0) {
-      const block = this.#unswept.pop();
-      if (block === undefined) this.#finish();
-      else if (!this.#marked.has(block) && this.inner.owns(block)) {
-        this.#finalize(block);
-        this.inner.free(block);
-      }
+      if (this.#cursor < this.#bits.length) this.#bits.visitWord(this.#cursor++, BLOCK, MARK, this.#collectBlock);
+      else this.#finish();
     }
     return this.#phase === "idle";
   }
 
+  /** What scanners name may have changed without a barrier: what they reach now is marked too before anything is swept. */
+  #endMarking(): void {
+    this.#scan();
+    if (this.#grey.length > 0) return;
+    this.#phase = "sweep";
+    this.#cursor = 0;
+  }
+
   #finish(): void {
     this.#phase = "idle";
-    this.#marked.clear();
     this.#collections++;
+    if (this.#seenBlocks > 0) this.#seenBytes *= this.#blocks / this.#seenBlocks;
+    this.#seenBlocks = this.#blocks;
+    this.#left = this.#half = Math.max(this.#threshold, (this.#growth - 1) * this.#seenBytes) / 2;
   }
 
   /** Collects to the end, a collection under way first abandoned. @returns how many blocks were freed. */
   collect(): number {
-    const before = this.inner.stats().liveBlocks;
+    const before = this.#blocks;
     this.#start();
-    while (!this.step(1024));
-    return before - this.inner.stats().liveBlocks;
+    this.step(Infinity);
+    return before - this.#blocks;
   }
 
   /** Ends all lives without finalising, the roots' too. */
   override reset(): void {
     this.inner.reset();
-    this.#roots.clear();
-    this.#finish();
+    for (const set of [BLOCK, MARK, ROOT]) this.#bits.clear(set);
+    this.#rootCounts.clear();
+    this.#grey.length = 0;
+    this.#blocks = 0;
+    this.#phase = "idle";
+    this.#seenBlocks = this.#seenBytes = 0;
+    this.#left = this.#half = this.#threshold / 2;
   }
 
-  /** Checks the allocator behind, and that every root is live. */
+  /** With the collector's own bits. */
+  override stats(): HeapStats {
+    const stats = this.inner.stats();
+    return { ...stats, metadataBytes: stats.metadataBytes + this.#bits.bytes + this.#grey.length * 8 };
+  }
+
+  /** Checks the allocator behind, that every block that is known is live in it, and every root is a block. */
   override check(): void {
     this.inner.check();
-    for (const root of this.#roots.keys())
-      if (!this.inner.owns(root)) throw new HeapError("corrupt", root, "a root is a live block");
+    const live = new Set<number>();
+    this.inner.walk((address) => live.add(address));
+    let blocks = 0;
+    this.#bits.forEach(BLOCK, (address) => {
+      blocks++;
+      if (!live.has(address)) throw new HeapError("corrupt", address, "a block of the collector is live");
+    });
+    if (blocks !== this.#blocks) throw new HeapError("corrupt", blocks, "the collector counts its blocks");
+    this.#bits.forEach(ROOT, (address) => {
+      if (!this.#bits.has(this.#bits.find(address), BLOCK))
+        throw new HeapError("corrupt", address, "a root is a live block");
+    });
   }
 }

@@ -177,7 +177,7 @@ export const allocatorSuite: readonly ConformanceCase<AllocatorFixture>[] = [
             || (size === Infinity && allocator.allocate(size) === NO_ADDRESS),
           `a size of ${String(size)} is refused`,
         );
-      for (const alignment of [-8, 3, 12, 0.5, NaN, 2 ** 31])
+      for (const alignment of [-8, 3, 12, 0.5, NaN, 2 ** 31, -(2 ** 31), 2 ** 32])
         claim(
           throwsCode(() => void allocator.allocate(8, alignment), ["bad-alignment"]),
           `an alignment of ${String(alignment)} is refused`,
