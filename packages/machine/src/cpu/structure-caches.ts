@@ -153,12 +153,12 @@ export class StructureCaches {
 
   /**
    * Takes in the entry of `level` (2–4) on the way to `vpn`: over itself, else an empty one, else the one whose turn it is. Frames of tables
-   * are kept as 32-bit integers: an entry that refers to one from 2^31 (8 TiB) on is not taken in.
+   * are kept as 32-bit integers: an entry that refers to one from 2^31 (8 TiB) on is not taken in, nor is none (−1).
    */
   fill(level: number, vpn: Vpn, asid: number, table: Pfn, rights: number): void {
     const { keys } = this;
     const ways = this.ways[level]!;
-    if (ways === 0 || table > 0x7fffffff) return;
+    if (ways === 0 || table < 0 || table > 0x7fffffff) return;
     const page = Math.floor(vpn * SCALE[level]!);
     const key = page * PCIDS + asid;
     let entry = this.latest[level]!;

@@ -62,6 +62,8 @@ function rightsOf(low: number, high: number): number {
 
 /** Walks for one MMU and fills its TLB and paging-structure caches. */
 export class Walker {
+  /** Of the compiled state: bits of high words that are left to the exact walk. */
+  private oddHigh = 0;
   /** The G bit of leaves, 0 where CR4.PGE is not set. */
   private global = 0;
   declare private readonly mmu: Mmu;
@@ -98,6 +100,7 @@ export class Walker {
   /** To be called when the state was compiled anew. */
   configured(globals: boolean): void {
     this.global = globals ? GLOBAL : 0;
+    this.oddHigh = this.state.oddHigh;
     this.limit = [0, 0, 0, 0, 2 ** 35, 2 ** 44][this.state.unrolled] ?? 0;
     this.quick = this.state.unrolled === 4 && this.mmu.observer === null;
   }
@@ -152,7 +155,7 @@ export class Walker {
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
     if ((low & 1) === 0) return level === 0 ? ABSENT : UNSURE;
-    if ((high & state.oddHigh) !== 0) return ODD;
+    if ((high & this.oddHigh) !== 0) return ODD;
     const marked = low | ACCESSED | ((access & 1) * DIRTY);
     const flags = this.flagsOf(marked, high, this.rights & rightsOf(low, high));
     if (!allowsAccess(state, flags, access)) return ODD;
@@ -168,28 +171,34 @@ export class Walker {
    * to it; −1 where an entry is odd. With `keeps` the caches take in what is read.
    */
   private tableOf(vpn: Vpn, level: number, keeps: boolean): Pfn {
-    let table = this.structures.table;
+    const { structures } = this;
+    const { asid } = this.mmu;
+    let table = structures.table;
     if (level === 0) {
       this.rights = 31;
-      table = this.below(4, this.state.root, Math.floor(vpn * 2 ** -27) & 511, vpn, keeps);
+      table = this.below(this.state.root, Math.floor(vpn * 2 ** -27));
+      if (keeps) structures.fill(4, vpn, asid, table, this.rights);
     }
-    if (level !== 2) table = this.below(3, table, (vpn >>> 18) & 511, vpn, keeps);
-    return this.below(2, table, (vpn >>> 9) & 511, vpn, keeps);
+    if (level !== 2) {
+      table = this.below(table, vpn >>> 18);
+      if (keeps) structures.fill(3, vpn, asid, table, this.rights);
+    }
+    table = this.below(table, vpn >>> 9);
+    if (keeps) structures.fill(2, vpn, asid, table, this.rights);
+    return table;
   }
 
-  /** The frame that entry `index` of a table of `level` refers to, −1 where it is odd; takes the rights that it denies. */
-  private below(level: number, table: Pfn, index: number, vpn: Vpn, keeps: boolean): Pfn {
+  /** The frame that entry `index` mod 512 of a table refers to, −1 where it is odd; takes the rights that it denies. */
+  private below(table: Pfn, index: number): Pfn {
     const place = this.memory.place(table);
     if (place <= 0) return -1;
-    const at = place - 1 + index * 2;
-    const low = this.words[at]! | 0;
-    const high = this.words[at + 1]! | 0;
-    if ((((low & TABLE_BITS) ^ USED) | (high & this.state.oddHigh)) !== 0) return -1;
-    const rights = this.rights & rightsOf(low, high);
-    const frame = ((high & 0x7ff) << 20) | (low >>> 12);
-    this.rights = rights;
-    if (keeps) this.structures.fill(level, vpn, this.mmu.asid, frame, rights);
-    return frame;
+    const { words } = this;
+    const at = place - 1 + (index & 511) * 2;
+    const low = words[at]! | 0;
+    const high = words[at + 1]! | 0;
+    if ((((low & TABLE_BITS) ^ USED) | (high & this.oddHigh)) !== 0) return -1;
+    this.rights &= rightsOf(low, high);
+    return ((high & 0x7ff) << 20) | (low >>> 12);
   }
 
   /** Makes an entry that reads `low` read `marked`; false: another thread has changed it. Alone with its memory, no exchange is needed (10 ns). */

@@ -51,11 +51,11 @@ export abstract class WiredControl {
   outcome: CpuOutcome = "running";
   /** The bits that privilege and EFLAGS.AC add to an access. */
   protected accessBits = 0;
-  #cpl = 0;
-  #ac = false;
-  #user = false;
-  #cr2Vpn: Vpn = 0;
-  #cr2Offset = 0;
+  private privilege = 0;
+  private alignment = false;
+  private isUser = false;
+  private cr2Vpn: Vpn = 0;
+  private cr2Offset = 0;
 
   /** Creates the control side of CPU `id`. */
   constructor(id: number, mmu: Mmu) {
@@ -68,17 +68,17 @@ export abstract class WiredControl {
 
   /** Current privilege level, 0 … 3. */
   get cpl(): number {
-    return this.#cpl;
+    return this.privilege;
   }
 
   /** EFLAGS.AC. */
   get ac(): boolean {
-    return this.#ac;
+    return this.alignment;
   }
 
   /** Whether CPL is 3. */
   get user(): boolean {
-    return this.#user;
+    return this.isUser;
   }
 
   /** The registers that decide translations. */
@@ -88,54 +88,54 @@ export abstract class WiredControl {
 
   /** CR2: the address of the last page fault. Exact up to 2^53; see `cr2Words` for 5-level addresses beyond. */
   get cr2(): VirtAddr {
-    return this.#cr2Vpn * FRAME_BYTES + this.#cr2Offset;
+    return this.cr2Vpn * FRAME_BYTES + this.cr2Offset;
   }
 
   /** Writes CR2's (low, high) words into `into`. */
   cr2Words(into: Uint32Array): void {
-    into[0] = (this.#cr2Vpn & 0xfffff) * FRAME_BYTES + this.#cr2Offset;
-    into[1] = Math.floor(this.#cr2Vpn / 2 ** 20) >>> 0;
+    into[0] = (this.cr2Vpn & 0xfffff) * FRAME_BYTES + this.cr2Offset;
+    into[1] = Math.floor(this.cr2Vpn / 2 ** 20) >>> 0;
   }
 
   /** Sets CR2 to byte `offset` of page `vpn`. */
   setCr2(vpn: Vpn, offset: number): void {
-    this.#cr2Vpn = vpn;
-    this.#cr2Offset = offset;
+    this.cr2Vpn = vpn;
+    this.cr2Offset = offset;
   }
 
   /** Sets CPL (0 … 3). The TLB is not touched: privilege is part of each access. */
   setCpl(cpl: number): void {
     if (cpl !== 0 && cpl !== 1 && cpl !== 2 && cpl !== 3)
       throw new MachineError("bad-argument", `CPL is 0 … 3, not ${cpl}`, { cpl });
-    this.#cpl = cpl;
-    this.#user = cpl === 3;
-    this.#modeChanged();
+    this.privilege = cpl;
+    this.isUser = cpl === 3;
+    this.noteMode();
   }
 
   /** Sets EFLAGS.AC (what STAC and CLAC do). */
   setAc(ac: boolean): void {
-    if (ac === this.#ac) return;
-    this.#ac = ac;
+    if (ac === this.alignment) return;
+    this.alignment = ac;
     this.mmu.dropViews();
-    this.#modeChanged();
+    this.noteMode();
   }
 
-  #modeChanged(): void {
-    this.accessBits = Mmu.modeBits(this.#user, this.#ac);
+  private noteMode(): void {
+    this.accessBits = Mmu.modeBits(this.isUser, this.alignment);
     this.modeChanged();
   }
 
   /** Enters supervisor mode with AC clear, as an exception does; returns what `leaveKernel` needs. */
   protected enterKernel(): number {
-    const before = this.#cpl * 2 + (this.#ac ? 1 : 0);
-    if (this.#cpl !== 0) this.setCpl(0);
+    const before = this.privilege * 2 + (this.alignment ? 1 : 0);
+    if (this.privilege !== 0) this.setCpl(0);
     this.setAc(false);
     return before;
   }
 
   /** Returns to the mode that `enterKernel` left. */
   protected leaveKernel(before: number): void {
-    if (this.#cpl !== Math.floor(before / 2)) this.setCpl(Math.floor(before / 2));
+    if (this.privilege !== Math.floor(before / 2)) this.setCpl(Math.floor(before / 2));
     this.setAc(before % 2 === 1);
   }
 
@@ -176,7 +176,7 @@ export abstract class WiredControl {
   writeCr0(value: number): void {
     const before = this.registers.cr0;
     this.mmu.setRegisters({ cr0: value >>> 0 });
-    if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.#flushEverything();
+    if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.flushEverything();
     this.guard?.cacheControl(this.self(), before, value >>> 0);
   }
 
@@ -197,7 +197,7 @@ export abstract class WiredControl {
     const changed = flushing.some((bit) => has(before, bit) !== has(value, bit));
     const smepSet = has(value, bits.CR4_SMEP) && !has(before, bits.CR4_SMEP);
     const pcideCleared = has(before, bits.CR4_PCIDE) && !has(value, bits.CR4_PCIDE);
-    if (changed || smepSet || pcideCleared) this.#flushEverything();
+    if (changed || smepSet || pcideCleared) this.flushEverything();
   }
 
   /** WRMSR to EFER. Nothing is flushed: software must, and the machine lets it forget. */
@@ -218,10 +218,10 @@ export abstract class WiredControl {
   /** Loads all registers at once, as a reset or a VM entry does: flushes everything. */
   loadRegisters(registers: Registers): void {
     this.mmu.setRegisters({ ...registers, cr3High: (registers.cr3High & 0x7fffffff) >>> 0 });
-    this.#flushEverything();
+    this.flushEverything();
   }
 
-  #flushEverything(): void {
+  private flushEverything(): void {
     this.mmu.flush(-1, true);
     this.guard?.tlbFlushed(this.self());
   }
@@ -259,17 +259,17 @@ export abstract class WiredControl {
    */
   protected deliver(cpu: Cpu, _va: VirtAddr, _code: number): boolean {
     if (this.outcome === "triple") return false;
-    if (this.delivery === null || this.#reaches(cpu, this.delivery, PAGE_FAULT_VECTOR)) return true;
-    this.outcome = this.#reaches(cpu, this.delivery, DOUBLE_FAULT_VECTOR) ? "double" : "triple";
+    if (this.delivery === null || this.reaches(cpu, this.delivery, PAGE_FAULT_VECTOR)) return true;
+    this.outcome = this.reaches(cpu, this.delivery, DOUBLE_FAULT_VECTOR) ? "double" : "triple";
     return false;
   }
 
-  #reaches(cpu: Cpu, path: DeliveryPath, vector: number): boolean {
-    const reads = this.#probe(cpu, path.idt + vector * 16, ACCESS_READ);
-    return reads && this.#probe(cpu, path.stack - FRAME_PUSHED, ACCESS_WRITE);
+  private reaches(cpu: Cpu, path: DeliveryPath, vector: number): boolean {
+    const reads = this.probe(cpu, path.idt + vector * 16, ACCESS_READ);
+    return reads && this.probe(cpu, path.stack - FRAME_PUSHED, ACCESS_WRITE);
   }
 
-  #probe(cpu: Cpu, va: VirtAddr, access: number): boolean {
+  private probe(cpu: Cpu, va: VirtAddr, access: number): boolean {
     const vpn = vpnOf(va);
     if (cpu.mmu.translate(vpn, access + ACCESS_IMPLICIT) >= 0) return true;
     if (!Mmu.isNonCanonical(cpu.mmu.faultCode)) this.setCr2(vpn, va & 0xfff);
@@ -279,10 +279,10 @@ export abstract class WiredControl {
   /** RESET: registers as given, caches empty, running. */
   reset(registers: Registers): void {
     this.outcome = "running";
-    this.#cpl = 0;
-    this.#ac = false;
-    this.#user = false;
-    this.#modeChanged();
+    this.privilege = 0;
+    this.alignment = false;
+    this.isUser = false;
+    this.noteMode();
     this.loadRegisters(registers);
   }
 }

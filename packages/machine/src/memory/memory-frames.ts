@@ -173,7 +173,9 @@ export class MemoryFrames {
    * negative where only loads may, 0 where no plain memory answers.
    */
   place(pfn: Pfn): number {
-    const code = this.code(pfn);
+    // What `code` does, written out: walks call this once a level, and it is small enough to become part of them.
+    const at = recentPlace(pfn);
+    const code = this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, at);
     return code > -0x7ffffffc ? code : 0;
   }
 
