@@ -6,6 +6,12 @@
  *      words 27 …     the first block of each bin, or 0
  *
  * Invariant: a bin's bit is set ⇔ its first block is not 0; a group's bit is set ⇔ one of its bins' is.
+ *
+ * A free block of n words, n at least 4, has its size in its first word, its links in the next two, and its size again in its last:
+ *
+ *      ┌───────┬──────────┬──────────┬─ ─ ─ ─┬─────┐
+ *      │ n × 4 │   next   │ previous │       │  n  │
+ *      └───────┴──────────┴──────────┴─ ─ ─ ─┴─────┘
  */
 
 /** How many bins there are. */
@@ -19,7 +25,7 @@ export const BIN_WORDS: number = HEADS + BINS;
 
 /** The bin of blocks of `words`. */
 export function binOf(words: number): number {
-  const shift = Math.max(26 - Math.clz32(words), 0);
+  const shift = 26 - Math.clz32(words | 32);
   return (shift << 5) + (words >>> shift);
 }
 
@@ -34,6 +40,36 @@ export function nextBin(bins: Int32Array, bin: number): number {
     bits = bins[1 + group]!;
   }
   return (group << 5) + 31 - Math.clz32(bits & -bits);
+}
+
+/** Makes `[block, block + words)` free, first in its bin. */
+export function insert(tags: Int32Array, bins: Int32Array, block: number, words: number): void {
+  const bin = binOf(words);
+  const next = bins[HEADS + bin]!;
+  tags[block] = words << 2;
+  tags[block + 1] = next;
+  tags[block + words - 1] = words;
+  bins[HEADS + bin] = block;
+  if (next !== 0) tags[next + 2] = block;
+  else {
+    const group = bin >>> 5;
+    bins[1 + group] = bins[1 + group]! | (1 << bin);
+    bins[0] = bins[0]! | (1 << group);
+  }
+}
+
+/** Takes a free block of `words` out of its bin. */
+export function remove(tags: Int32Array, bins: Int32Array, block: number, words: number): void {
+  const next = tags[block + 1]!;
+  const bin = binOf(words);
+  if (bins[HEADS + bin]! === block) {
+    bins[HEADS + bin] = next;
+    if (next === 0) clearBin(bins, bin);
+  } else {
+    const before = tags[block + 2]!;
+    tags[before + 1] = next;
+    if (next !== 0) tags[next + 2] = before;
+  }
 }
 
 /** Takes the name of an empty bin out of the bitmap. */

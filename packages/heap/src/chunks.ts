@@ -16,6 +16,9 @@ export interface GrowthPolicy {
 export interface Chunk {
   readonly address: number;
   bytes: number;
+  /** The number of its first granule, and of the first that a block may start at: the owner's. */
+  start: number;
+  first: number;
 }
 
 /** The ranges that an allocator has taken from its source, in the order in which they came, and the policy for more. */
@@ -51,7 +54,7 @@ export class Chunks {
         this.#lastGrowth = clock?.now() ?? 0;
         const last = this.list.at(-1);
         if (last !== undefined && last.address + last.bytes === address) last.bytes += wish;
-        else this.list.push({ address, bytes: wish });
+        else this.list.push({ address, bytes: wish, start: 0, first: 0 });
         return wish;
       }
       if (!(wish > least)) return 0;

@@ -3,7 +3,6 @@ import type { HeapSource } from "./allocator.ts";
 import { OWNED_SIZE } from "./boundary-tags.ts";
 import { HeapError } from "./errors.ts";
 import type { HeapErrorCode } from "./errors.ts";
-import { addressOf, blockAt } from "./regions.ts";
 import { CLASS_OF_UNITS, classFor, CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
 import { bitsWordOf, GRANULE, magazineOf, MAGAZINE_WORDS, slabAt, Slabs, SLAB_WORDS, slotSizeOf } from "./slabs.ts";
 import { TaggedHeap } from "./tagged-heap.ts";
@@ -44,7 +43,7 @@ export class GeneralHeap extends TaggedHeap {
   #tags: Int32Array;
 
   constructor(source: HeapSource, options: GeneralOptions = {}) {
-    super(source, options, { granule: GRANULE, unitShift: 0, header: 0 }, SLAB_BYTES, null, OWN_WORDS);
+    super(source, options, { granule: GRANULE, shift: 0, chunkUnit: SLAB_BYTES, ownWords: OWN_WORDS });
     this.#tags = this.core.tags;
     const ranges = {
       takeSlab: (): number => this.#takeSlab(),
@@ -82,12 +81,12 @@ export class GeneralHeap extends TaggedHeap {
   }
 
   #addressOf(offset: number): number {
-    return addressOf(this.core, Math.floor(offset / GRANULE)) + (offset % GRANULE);
+    return this.core.addressOf(Math.floor(offset / GRANULE)) + (offset % GRANULE);
   }
 
   #takeSlab(): number {
     const slab = this.core.takeAligned(SLAB_WORDS, SLAB_BYTES);
-    if (slab !== 0) this.#tags[slab + OWNED_SIZE] = this.core.wordsOf(slab);
+    if (slab !== 0) this.#tags[slab + OWNED_SIZE] = this.core.sizeOf(slab);
     return slab;
   }
 
@@ -109,7 +108,7 @@ export class GeneralHeap extends TaggedHeap {
     const block = (alignment <= 128 && this.core.take(words)) || this.takeSlowly(words, alignment);
     if (block === 0) return NO_ADDRESS;
     const offset = block * 128;
-    return offset < this.limit ? this.base + offset : addressOf(this.core, block);
+    return offset < this.limit ? this.base + offset : this.core.addressOf(block);
   }
 
   /** With an alignment, a hint, or an argument out of range. */
@@ -147,7 +146,7 @@ export class GeneralHeap extends TaggedHeap {
   #freeLarge(address: number, offset: number): void {
     const words = (offset & 127) === 0 ? this.core.give(offset >>> 7) : 0;
     if (words === 0) this.#throwMisuse(address);
-    if (words >= this.surplusWords) this.giveSurplus();
+    if (words >= this.surplus) this.giveSurplus();
   }
 
   /** Slow, for the message. */
@@ -181,7 +180,7 @@ export class GeneralHeap extends TaggedHeap {
     const offset = this.#offsetOf(address);
     if (!this.#isLive(offset)) this.#throwMisuse(address);
     const header = this.#tags[slabAt(offset)]!;
-    return header < 0 ? slotSizeOf(header) : this.core.wordsOf(offset >>> 7) * GRANULE;
+    return header < 0 ? slotSizeOf(header) : this.core.sizeOf(offset >>> 7) * GRANULE;
   }
 
   /** Exact. */
@@ -203,7 +202,7 @@ export class GeneralHeap extends TaggedHeap {
   /** Beyond the first chunk, or beyond 2 GiB. */
   #farOffsetOf(address: number): number {
     const within = ((address % GRANULE) + GRANULE) % GRANULE;
-    const block = within % 1 === 0 ? blockAt(this.core, address - within) : -1;
+    const block = within % 1 === 0 ? this.core.granuleAt(address - within) : -1;
     return block < 0 ? 0 : block * GRANULE + within;
   }
 

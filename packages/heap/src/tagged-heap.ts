@@ -3,10 +3,8 @@ import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { checkTags } from "./boundary-tags-check.ts";
 import { BoundaryTags, MAX_WORDS, MIN_WORDS } from "./boundary-tags.ts";
 import { Chunks } from "./chunks.ts";
-import type { GrowthPolicy } from "./chunks.ts";
+import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import type { WordMemory } from "./ports.ts";
-import { addressOf } from "./regions.ts";
-import type { Geometry } from "./regions.ts";
 
 /** How a heap with boundary tags is built. */
 export interface TaggedOptions extends GrowthPolicy {
@@ -14,51 +12,58 @@ export interface TaggedOptions extends GrowthPolicy {
   readonly wordsFor?: (words: number) => Int32Array;
 }
 
-/** Regions in parallel start at multiples of so many words, so that word 0 is never a block and slabs are aligned. */
+/** What kind of heap with boundary tags it is. */
+export interface TaggedKind {
+  /** Bytes of a granule, the unit of addresses and sizes; a power of two. */
+  readonly granule: number;
+  /** log2 of the words of tags for each granule. */
+  readonly shift: number;
+  /** The memory that the tags are in, one word before each block; absent where they are in parallel. */
+  readonly inBand?: WordMemory | undefined;
+  /** What is taken from the source is a multiple of this, and aligned to it; a granule by default. */
+  readonly chunkUnit?: number;
+  /** How many of the first words in parallel are the heap's own. */
+  readonly ownWords?: number;
+}
+
+/** Chunks in parallel start at multiples of so many words, so that granule 0 is never a block and slabs are aligned. */
 const START_WORDS = 32;
 /** A source may give an eighth more than was asked for, and a size must still fit a header. */
 const MOST_WORDS: number = Math.floor((MAX_WORDS / 9) * 8);
 const PAGE = 4096;
 
-/** What the heaps with boundary tags share: memory from the source and back, addresses, the state in common. */
+/**
+ * What the heaps with boundary tags share: memory from the source and back, addresses, the state in common.
+ *
+ * In band a block's header is the word before its address: granule n is at (n + 1) × granule, and the tags are the memory's words but for the first few. So the first granule of
+ * a chunk holds the header of its first block. In parallel each chunk has granules, and an origin, of its own.
+ */
 export abstract class TaggedHeap implements Allocator {
   protected readonly core: BoundaryTags;
   protected readonly granule: number;
-  /** The address of granule 0 of the first region, and from which distance on an address is not in it. */
-  protected base = 0;
-  protected limit = 0;
-  /** Free blocks from this size on may be worth giving back: asks the policy. */
-  protected readonly surplusWords: number;
+  /** The address of granule 0 as the first chunk counts, and from which distance on an address is not in it. */
+  protected base: number;
+  protected limit: number;
+  /** Free blocks of so many granules may be worth giving back: asks the policy. */
+  protected readonly surplus: number;
   readonly #source: HeapSource;
   readonly #chunks: Chunks;
-  /** The memory with the tags in it, or null where they are in parallel. */
-  readonly #inBand: WordMemory | null;
+  readonly #kind: TaggedKind;
   readonly #wordsFor: (words: number) => Int32Array;
-  readonly #chunkUnit: number;
-  readonly #ownWords: number;
 
-  /**
-   * @param chunkUnit what is taken from the source is a multiple of this, and aligned to it.
-   * @param ownWords how many of the first words in parallel are the heap's own.
-   */
-  protected constructor(
-    source: HeapSource,
-    options: TaggedOptions,
-    geometry: Geometry,
-    chunkUnit: number,
-    inBand: WordMemory | null,
-    ownWords = 0,
-  ) {
+  protected constructor(source: HeapSource, options: TaggedOptions, kind: TaggedKind) {
     this.#source = source;
-    this.granule = geometry.granule;
-    this.#inBand = inBand;
-    this.#chunkUnit = chunkUnit;
-    this.#ownWords = ownWords;
+    const { granule, shift, inBand, ownWords = 0 } = kind;
+    const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
+    this.granule = granule;
+    this.#kind = kind;
+    this.#wordsFor = wordsFor;
     this.#chunks = new Chunks(source, options);
-    this.#wordsFor = options.wordsFor ?? ((words) => new Int32Array(words));
-    this.core = new BoundaryTags(inBand?.words ?? this.#wordsFor(ownWords + START_WORDS), geometry, this.#wordsFor);
-    const { clock, retainBytes = 2 ** 20 } = options;
-    this.surplusWords = clock === undefined ? Infinity : (retainBytes / this.granule) * 2 ** geometry.unitShift;
+    const tags = inBand === undefined ? wordsFor(ownWords + START_WORDS) : this.#inBand(inBand);
+    this.core = new BoundaryTags(tags, this.#chunks.list, granule, shift, wordsFor);
+    this.surplus = clock === undefined ? 2 ** 30 : Math.ceil(retainBytes / granule);
+    this.base = inBand === undefined ? 0 : granule;
+    this.limit = inBand === undefined ? 0 : 2 ** 31 - 1;
   }
 
   abstract allocate(size: number, alignment?: number, hint?: number): number;
@@ -73,6 +78,11 @@ export abstract class TaggedHeap implements Allocator {
     return moveBlock(this, this.#source, address, usable, size);
   }
 
+  /** The words of the memory from the first that can be the header of granule 0. */
+  #inBand({ words }: WordMemory): Int32Array {
+    return words.subarray(this.granule / 4 - 1);
+  }
+
   /** Lets go of what is held back for speed. @returns whether there was anything. */
   protected letGo(): boolean {
     return this.core.letGo();
@@ -81,127 +91,115 @@ export abstract class TaggedHeap implements Allocator {
   /** Is told when the words are replaced. */
   protected onTags(_tags: Int32Array): void {}
 
-  /** A block when there was none: out of what was held back, else of new memory. Alignments up to a granule need none. @returns 0 for none. */
-  protected takeSlowly(words: number, alignment: number): number {
+  /** A block when there was none: out of what was held back, else of new memory. Alignments up to a granule need none. @returns its granule, or 0. */
+  protected takeSlowly(granules: number, alignment: number): number {
     const { core, granule } = this;
-    const aligned = alignment > granule ? ((alignment / granule) << core.geometry.unitShift) + MIN_WORDS : 0;
+    const slack = alignment > granule ? alignment / granule + MIN_WORDS : 0;
     for (let attempt = 0; attempt < 3; attempt++) {
       if (attempt === 1 && !this.letGo()) continue;
-      if (attempt === 2) this.grow(words + aligned);
-      const block = aligned > 0 ? core.takeAligned(words, alignment) : core.take(words);
-      if (block !== 0) return block;
+      if (attempt === 2) this.grow(granules + slack);
+      const taken = slack > 0 ? core.takeAligned(granules, alignment) : core.take(granules);
+      if (taken !== 0) return taken;
     }
     return 0;
   }
 
-  /** Makes a block `words` long where it is, growing the heap if the block is its last. @returns whether that was possible. */
-  protected resizeInPlace(block: number, words: number): boolean {
+  /** Makes a block `granules` long where it is, growing the heap if the block is its last. @returns whether that was possible. */
+  protected resizeInPlace(granule: number, granules: number): boolean {
     const { core } = this;
-    if (core.resize(block, words)) return true;
-    const last = core.regions.at(-1);
-    const size = core.wordsOf(block);
-    if (last === undefined || block + size + core.freeTail(last) !== last.end - 1) return false;
-    this.grow(words - size);
-    return core.resize(block, words);
+    if (core.resize(granule, granules)) return true;
+    const last = this.#chunks.list.at(-1);
+    const size = core.sizeOf(granule);
+    if (last === undefined || granule + size + core.freeTail(last) !== core.endOf(last)) return false;
+    this.grow(granules - size);
+    return core.resize(granule, granules);
   }
 
-  /** Takes memory from the source so that a block of `words` fits, as far as there is any. */
-  protected grow(words: number): void {
-    const { header, unitShift } = this.core.geometry;
-    // A new region in band needs a granule for the header of its first block.
-    const whole = words + (header << unitShift);
+  /** Takes memory from the source so that a block of `granules` fits, as far as there is any. */
+  protected grow(granules: number): void {
+    // A new chunk in band needs a granule for the header of its first block.
+    const whole = granules + (this.#kind.inBand === undefined ? 0 : 1);
     const tail = this.#tail();
     // First what the free end lacks; where that does not follow it, all. (An end that is large enough was not the first of its bin: more makes it so.)
-    const lacking = tail < 0 || tail >= words ? whole : words - tail;
-    if (this.#extend(lacking) || this.#tail() >= words) return;
-    this.#extend(whole);
+    this.#extend(tail < 0 || tail >= granules ? whole : granules - tail);
+    if (this.#tail() < granules) this.#extend(whole);
   }
 
-  /** Words that are free at the end of the last region, or −1 where there is none. */
+  /** Granules that are free at the end of the last chunk, or −1 where there is none. */
   #tail(): number {
-    const last = this.core.regions.at(-1);
+    const last = this.#chunks.list.at(-1);
     return last === undefined ? -1 : this.core.freeTail(last);
   }
 
-  /** @returns whether the new memory follows the last region, or there is none. */
-  #extend(words: number): boolean {
+  #extend(granules: number): void {
     const { core, granule } = this;
-    const { unitShift } = core.geometry;
-    const end = core.regions.at(-1)?.end ?? this.#ownWords;
+    const { inBand, shift, chunkUnit = granule, ownWords = 0 } = this.#kind;
+    const { list } = this.#chunks;
+    const before = list.at(-1);
+    const end = before === undefined ? ownWords >>> shift : core.endOf(before);
     // Written so that nonsense, out of tags that were written over, ends here too.
-    if (!(end + words <= MOST_WORDS)) return true;
-    const added = this.#chunks.grow((words >>> unitShift) * granule, this.#chunkUnit, this.#chunkUnit);
-    const chunk = this.#chunks.list.at(-1);
-    if (added === 0 || chunk === undefined) return true;
-    const isNew = chunk.bytes === added;
-    if (this.#inBand !== null) {
-      core.tags = this.#inBand.words;
-      core.grow(isNew ? (chunk.address + granule) / 4 - 1 : end - 1, (chunk.address + chunk.bytes) / 4, 0);
-    } else {
-      const start = isNew ? (Math.floor(end / START_WORDS) + 1) * START_WORDS : end - 1;
-      const newEnd = start + ((added / granule) << unitShift) + 1;
-      this.#reach(newEnd);
-      core.grow(start, newEnd, chunk.address - (start >>> unitShift) * granule);
-    }
+    if (!(end + granules <= MOST_WORDS >>> shift)) return;
+    const added = this.#chunks.grow(granules * granule, chunkUnit, chunkUnit);
+    const chunk = list.at(-1);
+    if (added === 0 || chunk === undefined) return;
+    const isNew = chunk !== before;
+    if (inBand !== undefined) {
+      core.tags = this.#inBand(inBand);
+      chunk.start = chunk.address / granule - 1;
+      chunk.first = Math.max(chunk.start, 0) + 1;
+    } else if (isNew) chunk.start = chunk.first = ((((end << shift) / START_WORDS) | 0) + 1) * (START_WORDS >>> shift);
+    const newEnd = core.endOf(chunk);
+    if (inBand === undefined) this.#reach(((newEnd << shift) | (START_WORDS - 1)) + 1);
+    core.grow(isNew ? chunk.first : end, newEnd, isNew);
     this.#findFirst();
-    return !isNew;
   }
 
-  /** Makes the tags in parallel cover the words up to `end`. */
-  #reach(end: number): void {
-    if (end <= this.core.tags.length) return;
-    const tags = this.#wordsFor(Math.ceil(end / START_WORDS) * START_WORDS);
+  /** Makes the tags in parallel at least so many words. */
+  #reach(words: number): void {
+    if (words <= this.core.tags.length) return;
+    const tags = this.#wordsFor(words);
     tags.set(this.core.tags);
     this.core.tags = tags;
     this.onTags(tags);
   }
 
   #findFirst(): void {
-    const [first] = this.core.regions;
-    this.base = first?.base ?? 0;
-    this.limit =
-      this.#inBand === null ? (((first?.end ?? 1) - 1) >>> this.core.geometry.unitShift) * this.granule : 2 ** 31 - 1;
+    const [first] = this.#chunks.list;
+    if (this.#kind.inBand !== undefined) return;
+    this.base = first === undefined ? 0 : first.address - first.start * this.granule;
+    this.limit = first === undefined ? 0 : Math.min(this.core.endOf(first) * this.granule, 2 ** 31 - 1);
   }
 
   /** Gives free memory at the end of the heap back as far as the policy says so. */
   protected giveSurplus(): void {
-    const at = this.core.regions.length - 1;
-    const last = this.core.regions[at];
-    if (last !== undefined) this.#cut(at, this.#chunks.surplus(this.#bytesOf(this.core.freeTail(last))));
+    const last = this.#chunks.list.at(-1);
+    if (last !== undefined) this.#cut(last, this.#chunks.surplus(this.core.freeTail(last) * this.granule));
   }
 
-  #bytesOf(words: number): number {
-    return (words >>> this.core.geometry.unitShift) * this.granule;
-  }
-
-  /** Gives up to `most` free bytes at the end of a region back. */
-  #cut(at: number, most: number): void {
-    const { core } = this;
-    const chunk = this.#chunks.list[at];
-    const region = core.regions[at];
-    if (chunk === undefined || region === undefined) return;
-    const tail = core.freeTail(region);
-    let words = Math.min(tail, Math.floor(most / this.granule) * 2 ** core.geometry.unitShift);
-    if (words < tail && tail - words < MIN_WORDS) words -= MIN_WORDS;
-    if (words <= 0) return;
+  /** Gives up to `most` free bytes at the end of a chunk back. */
+  #cut(chunk: Chunk, most: number): void {
+    const { core, granule } = this;
+    const tail = core.freeTail(chunk);
+    let granules = Math.min(tail, Math.floor(most / granule));
+    if (granules < tail && tail - granules < MIN_WORDS) granules -= MIN_WORDS;
+    if (granules <= 0) return;
+    core.cut(chunk, granules);
     // In band a chunk's first granule holds the header of its first block, and goes with the last of them.
-    const isWhole = words === region.end - 1 - region.start;
-    core.cut(region, words);
-    this.#chunks.shrink(chunk, isWhole ? chunk.bytes : this.#bytesOf(words));
+    const isLast = core.endOf(chunk) - granules === chunk.first;
+    this.#chunks.shrink(chunk, isLast ? chunk.bytes : granules * granule);
     this.#findFirst();
   }
 
   /** Gives free memory at the ends of the chunks back to the source, and discards the pages of large free blocks. */
   trim(): void {
-    const { core } = this;
+    const { core, granule } = this;
     this.letGo();
-    for (let at = core.regions.length - 1; at >= 0; at--) this.#cut(at, Infinity);
-    core.walk((block, words, isUsed) => {
+    for (const chunk of [...this.#chunks.list].reverse()) this.#cut(chunk, Infinity);
+    core.walk((at, granules, isUsed) => {
       // The tags of a free block in band stay: its first three words and its last.
-      const address = addressOf(core, block);
-      const slack = 8 * core.geometry.header;
-      const from = Math.ceil((address + slack) / PAGE) * PAGE;
-      const to = Math.floor((address + this.#bytesOf(words) - slack) / PAGE) * PAGE;
+      const address = core.addressOf(at);
+      const from = Math.ceil((address + 16) / PAGE) * PAGE;
+      const to = Math.floor((address + granules * granule - 16) / PAGE) * PAGE;
       if (!isUsed && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
     });
   }
@@ -213,9 +211,9 @@ export abstract class TaggedHeap implements Allocator {
 
   /** A snapshot, by walking the heap. */
   stats(): HeapStats {
-    const { core } = this;
-    const tags = this.#inBand === null ? core.tags.length * 4 : 0;
-    return measure(this, this.#chunks.bytes, core.bytes + tags + this.ownBytes, this.#chunks.calls);
+    const { state, tags } = this.core;
+    const words = state.length + (this.#kind.inBand === undefined ? tags.length : 0);
+    return measure(this, this.#chunks.bytes, words * 4 + this.ownBytes, this.#chunks.calls);
   }
 
   /** Walks blocks, bins and bitmaps. */
@@ -231,7 +229,6 @@ export abstract class TaggedHeap implements Allocator {
   /** Gives every chunk back. */
   destroy(): void {
     this.#chunks.releaseAll();
-    this.core.regions = [];
     this.reset();
     this.#findFirst();
     endUse(this);
