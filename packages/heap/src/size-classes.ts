@@ -13,16 +13,21 @@ export const SLAB_BYTES = 4096;
 /** Largest size that is served out of slabs. */
 export const SMALL_BYTES = 1024;
 
+/** The size after a size class: what it is plus 8, or 16, or what a slab holds one less of. */
+function nextSize(size: number): number {
+  if (size < 256) return size + (size < 128 ? 8 : 16);
+  return (SLAB_BYTES / (Math.floor(SLAB_BYTES / size) - 1)) & -8;
+}
+
+const sizes: number[] = [];
+for (let size = 8; size <= SMALL_BYTES; size = nextSize(size)) sizes.push(size);
+
 /** The size classes, ascending. */
-export const SIZE_CLASSES: readonly number[] = [
-  ...Array.from({ length: 16 }, (_, at) => 8 * (at + 1)),
-  ...Array.from({ length: 8 }, (_, at) => 144 + 16 * at),
-  ...[15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4].map((parts) => Math.floor(SLAB_BYTES / parts / 8) * 8),
-];
+export const SIZE_CLASSES: readonly number[] = sizes;
 
 /** The class of a size, by the size in 8-byte units, rounded up. */
 export const CLASS_OF_UNITS: Uint8Array = Uint8Array.from({ length: SMALL_BYTES / 8 + 1 }, (_, units) =>
-  SIZE_CLASSES.findIndex((size) => size >= units * 8),
+  sizes.findIndex((size) => size >= units * 8),
 );
 
 /** How many size classes there are. */
