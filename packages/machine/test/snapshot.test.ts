@@ -149,7 +149,7 @@ describe("snapshots", () => {
     const other = ramMachine(MIB);
     expect(() => {
       restoreSnapshot(other, snapshot);
-    }).toThrow(/speaks of the device uart/);
+    }).toThrow(/the snapshot has the device uart; here are none/);
     other.map.devices.add(device, "uart");
     restoreSnapshot(other, snapshot);
     expect(other.memory.read(16 * MIB, 4)).toBe(0);
@@ -198,6 +198,39 @@ describe("snapshots", () => {
       ports.check();
       uart.writeConfig(0x04, 2, 0);
       expect(ports.read(0xc003, 1)).toBe(0xff);
+    }
+  });
+
+  test("a machine with other PCI functions is refused, and nothing of it changes", () => {
+    const made = (name: string, slot: number, size: number) => {
+      const machine = ramMachine(MIB);
+      const bus = machine.attach("pci", new PciBus(machine.map, new IoPorts()));
+      const bar = { kind: "memory32", size, device: { read: () => 0, write: () => undefined } } as const;
+      const unit = new PciFunction({ name, vendor: 1, device: 1, classCode: 0x020000 }, [bar]);
+      bus.plug(unit, slot);
+      unit.writeConfig(0x10, 4, 0xe000_0000);
+      unit.writeConfig(0x04, 2, 2);
+      machine.memory.write(0x1000, 4, slot);
+      return machine;
+    };
+    const snapshot = takeSnapshot(made("nic", 3, 4096));
+    restoreSnapshot(made("nic", 3, 4096), snapshot);
+    for (const [name, slot, size] of [
+      ["nic", 4, 4096],
+      ["nic", 3, 8192],
+      ["vga", 3, 4096],
+    ] as const) {
+      const other = made(name, slot, size);
+      const before = printFlat(other.map);
+      expect(() => {
+        restoreSnapshot(other, snapshot);
+      }).toThrow(
+        name === "vga"
+          ? /The part map differs: the snapshot has the device nic BAR 0; here are .*vga BAR 0/u
+          : /The part pci differs: PCI function 0 is nic .* in the snapshot it is nic \(1:1\) at 3\.0 of bus 0 with BARs 0:memory32\/4096/u,
+      );
+      expect([printFlat(other.map), other.memory.read(0x1000, 4)]).toEqual([before, slot]);
+      other.check();
     }
   });
 

@@ -115,6 +115,11 @@ export class IoPorts implements Snapshotted<IoPortsState> {
     );
   }
 
+  /** Snapshotted: every device that has ports must be known here. */
+  mismatch(state: IoPortsState): string | null {
+    return this.devices.mismatch(state.filter((range) => range !== null).map((range) => range.device));
+  }
+
   /** Snapshotted: gives the ports back to those who had them. */
   restoreState(state: IoPortsState): void {
     this.#ranges = state.map((range) =>

@@ -53,8 +53,8 @@ export interface PciState {
 
 /** A function or bridge as plain data. */
 export interface PciNodeState {
-  /** What sits there; restoring demands the same. */
-  readonly name: string;
+  /** What sits where, behind which bridge, and its BARs; restoring demands the same. */
+  readonly unit: string;
   /** Its configuration space. */
   readonly config: Uint32Array;
   /** By BAR: the number of its map node, the first of its ports, or −1. */
@@ -252,27 +252,33 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
     };
     return {
       configAddress: this.#configAddress,
-      nodes: this.#nodes.map(({ unit }) => ({
-        name: unit.identity.name,
-        config: unit.config.save(),
-        mapped: barsOf(unit).map(mapped),
+      nodes: this.#nodes.map((node) => ({
+        unit: describe(node),
+        config: node.unit.config.save(),
+        mapped: barsOf(node.unit).map(mapped),
       })),
     };
   }
 
+  /** Snapshotted: the functions and bridges of the snapshot must be here, in the same places and order, with the same BARs. */
+  mismatch(state: PciState): string | null {
+    const at = state.nodes.findIndex(({ unit }, index) => {
+      const here = this.#nodes[index];
+      return here === undefined || describe(here) !== unit;
+    });
+    const there = state.nodes[at];
+    if (there === undefined) return null;
+    const here = this.#nodes[at];
+    return `PCI function ${at} is ${here === undefined ? "nothing" : describe(here)}, in the snapshot it is ${there.unit}`;
+  }
+
   /**
    * Snapshotted: the map is restored before, and so are the ports if they are a part (those of BARs are put back in any case).
-   * Functions plugged in since are taken out; one that is missing throws `snapshot-mismatch`.
+   * Functions plugged in since are taken out. Throws `snapshot-mismatch`, changing nothing, where {@link mismatch} finds one.
    */
   restoreState(state: PciState): void {
-    state.nodes.forEach(({ name }, at) => {
-      const here = this.#nodes[at]?.unit.identity.name ?? "nothing";
-      if (here !== name)
-        throw new MachineError("snapshot-mismatch", `PCI function ${at} is ${here}, in the snapshot it is ${name}`, {
-          name,
-          here,
-        });
-    });
+    const reason = this.mismatch(state);
+    if (reason !== null) throw new MachineError("snapshot-mismatch", reason);
     for (const { unit } of this.#nodes.splice(state.nodes.length)) unit.onChange = () => undefined;
     for (const range of this.#portRanges.values())
       if (this.#ports.rangeAt(range.start) === range) this.#ports.release(range);
@@ -317,6 +323,17 @@ export class PciBus implements PortDevice, Snapshotted<PciState> {
 
 function barsOf(unit: PciFunction | PciBridge): readonly Bar[] {
   return unit instanceof PciFunction ? unit.bars : [];
+}
+
+/** What sits where, in words that are equal for nodes that are alike. */
+function describe({ unit, parent, slot, fn }: PciNode): string {
+  const { name, vendor, device } = unit.identity;
+  const bars = barsOf(unit).map(
+    ({ spec, index }) =>
+      `${index}:${spec.kind}${spec.kind !== "io" && spec.prefetchable === true ? "p" : ""}/${spec.size}`,
+  );
+  const id = `${vendor.toString(16)}:${device.toString(16)}`;
+  return `${name} (${id}) at ${slot}.${fn} ${parent === null ? "of bus 0" : `behind ${parent.identity.name}`} with BARs ${bars.join(" ") || "none"}`;
 }
 
 function ecamAddress(offset: number): PciAddress {

@@ -123,6 +123,11 @@ export class NodeBook {
     return { roots: roots.map((node) => this.idOf(node)), nodes: [...seen.values()], next: this.#next };
   }
 
+  /** Says which devices of a saved tree are not known here; null: none. */
+  mismatch({ nodes }: MapTreeState): string | null {
+    return this.devices.mismatch(nodes.map(({ traits }) => traits?.device ?? null).filter((name) => name !== null));
+  }
+
   /** Makes the nodes of a saved tree, keeping those that are as they were; returns its top nodes. */
   restore({ roots, nodes, next }: MapTreeState): MapNode[] {
     const changed = this.#changedIn(nodes);

@@ -176,6 +176,11 @@ export class PhysicalMap implements Snapshotted<MapTreeState> {
     return this.#book.save(this.#nodes);
   }
 
+  /** Snapshotted: every device of the tree must be known here. */
+  mismatch(state: MapTreeState): string | null {
+    return this.#book.mismatch(state);
+  }
+
   /** Snapshotted: puts the tree back. Throws `snapshot-mismatch` for a device that is not known here; nothing changes then. */
   restoreState(state: MapTreeState): void {
     const nodes = this.#book.restore(state);

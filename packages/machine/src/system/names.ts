@@ -34,6 +34,13 @@ export class Names<T extends object> {
     return this.#names.get(thing);
   }
 
+  /** Says which of `names` stand for nothing here, and what there is instead; null: none. */
+  mismatch(names: Iterable<string>): string | null {
+    const missing = [...names].filter((name) => !this.#things.has(name));
+    if (missing.length === 0) return null;
+    return `the snapshot has the ${this.#what} ${missing.join(", ")}; here are ${[...this.#things.keys()].join(", ") || "none"}`;
+  }
+
   /** Returns the thing of that name; throws `snapshot-mismatch` when there is none. */
   find(name: string): T {
     const thing = this.#things.get(name);

@@ -70,6 +70,11 @@ export function restoreSnapshot(machine: Machine, snapshot: MachineSnapshot): vo
       cpu: machine.scheduler.current,
     });
   machine.parts.forEach((part, name) => {
+    const reason = part.mismatch?.(snapshot.parts.get(name)) ?? null;
+    if (reason !== null)
+      throw new MachineError("snapshot-mismatch", `The part ${name} differs: ${reason}`, { part: name });
+  });
+  machine.parts.forEach((part, name) => {
     part.restoreState(snapshot.parts.get(name));
   });
 }

@@ -13,6 +13,11 @@ export interface Snapshotted<S = unknown> {
    * this part, may be shared with it.
    */
   saveState(before?: S): S;
+  /**
+   * Says why this part cannot take a state over, naming what is here and what the snapshot has, or returns null. Asked of all parts before any is
+   * changed. A part that takes every state of its kind need not have it.
+   */
+  mismatch?(state: S): string | null;
   /** Brings the part back to a state that it, or a part made in the same way on another machine, once had. */
   restoreState(state: S): void;
 }
