@@ -35,6 +35,16 @@ export class AsyncFileObject extends MemoryObject {
     return this.#backing.size();
   }
 
+  /** See {@link MemoryObject.isWritable}: where the store can be written. */
+  override get isWritable(): boolean {
+    return this.#backing.writeLater !== undefined;
+  }
+
+  /** Holes cannot be punched, because the store would have to be written before the call returns: `failed`, and nothing has changed. */
+  override punch(): "failed" {
+    return "failed";
+  }
+
   /** See {@link MemoryObject.supply}. A failed read is one bus error; the access after it asks again. */
   supply(index: number): number {
     if (index * PAGE_SIZE >= this.size) return SUPPLY_BUS;

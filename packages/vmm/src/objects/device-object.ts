@@ -31,6 +31,11 @@ export class DeviceObject extends MemoryObject {
     return this.start + index;
   }
 
+  /** Nothing can be punched out of a device: `failed`, and nothing has changed. */
+  override punch(): "failed" {
+    return "failed";
+  }
+
   /** Never has pages: translations lead to the device itself. */
   supply(_index: number): number {
     return SUPPLY_BUS;

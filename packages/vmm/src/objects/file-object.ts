@@ -197,6 +197,7 @@ export class FileObject extends MemoryObject {
   /** See {@link MemoryObject.punch}; zeroes are written first, so that pages read again are zero. `failed`: only the zeroes before the error are there. */
   override punch(start: number, end: number): "ok" | "sealed" | "failed" {
     this.demandAlive();
+    for (const offset of [start, end]) demandSize(offset);
     const stop = Math.min(end, this.#size);
     const zeroes = new Uint8Array(PAGE_SIZE);
     for (let at = start; at < stop;) {

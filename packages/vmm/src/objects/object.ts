@@ -194,6 +194,7 @@ export abstract class MemoryObject {
   /** Bytes `[offset, offset + into.length)` as a program sees them; returns how many there are before the end. −1: a page could not be had. */
   read(offset: number, into: Uint8Array): number {
     this.demandAlive();
+    demandSize(offset);
     const count = Math.min(into.length, Math.max(0, this.size - offset));
     for (let done = 0; done < count;) {
       const at = offset + done;
@@ -215,6 +216,7 @@ export abstract class MemoryObject {
   /** Stores bytes at `offset`, within the size; returns how many. −1: a page could not be had; `sealed`: the object may not be written. */
   write(offset: number, from: Uint8Array): number | "sealed" {
     this.demandAlive();
+    demandSize(offset);
     if (from.length > 0 && !this.isWritable) return "sealed";
     const count = Math.min(from.length, Math.max(0, this.size - offset));
     for (let done = 0; done < count;) {
@@ -236,6 +238,7 @@ export abstract class MemoryObject {
    */
   punch(start: number, end: number): "ok" | "sealed" | "failed" {
     this.demandAlive();
+    for (const offset of [start, end]) demandSize(offset);
     if (!this.isWritable) return "sealed";
     const stop = Math.min(end, this.size);
     const firstWhole = Math.ceil(start / PAGE_SIZE);
@@ -298,6 +301,13 @@ export abstract class MemoryObject {
     if (this.#destroyed) throw new VmmError("destroyed", "The object was destroyed.", { object: this.number });
   }
 
+  /** Throws unless the object can be used with a core. */
+  demandOf(core: Core): void {
+    this.demandAlive();
+    if (core !== this.core)
+      throw new VmmError("bad-argument", "An object belongs to the manager that made it.", { object: this.number });
+  }
+
   /** Called when the last handle and mapping are gone, before the pages go. */
   protected closing(): void {
     return;
@@ -323,8 +333,8 @@ export abstract class MemoryObject {
   }
 }
 
-/** Throws unless `bytes` is the size that an object can have. */
+/** Throws unless `bytes` is a size that an object can have, or an offset within one. */
 export function demandSize(bytes: number): void {
   if (!Number.isSafeInteger(bytes) || bytes < 0)
-    throw new VmmError("out-of-range", "A size is 0 or more bytes.", { bytes });
+    throw new VmmError("out-of-range", "A size or offset is 0 or more bytes.", { bytes });
 }

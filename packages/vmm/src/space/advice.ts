@@ -131,6 +131,7 @@ function refuses(space: AddressSpace, region: Region, advice: Advice, start: Vpn
   if (advice === "guard" && region.object?.kind === "device") return "not-anonymous";
   if (advice === "remove") {
     if (region.object === null) return "not-shared";
+    if (region.object.kind === "device") return "not-anonymous";
     if (!region.shared || (region.ceiling & WRITE) === 0) return "rights";
     if (region.object instanceof AnonymousObject && !region.object.isWritable) return "sealed";
   }

@@ -42,7 +42,7 @@ export interface MapRequest {
   readonly placement?: Placement;
   /** `top-down` by default. */
   readonly search?: GapSearch;
-  /** Alignment of the region in bytes, a power of two of pages. */
+  /** Alignment of the region in bytes, a power of two of at least 4096; throws `unaligned` otherwise. Does not count for fixed places. */
   readonly alignment?: number;
   /** Bytes of its pages, 4096 by default. Larger ones are all in frames from the start, in leaves of that size; the region is a multiple of it. */
   readonly pageSize?: PageSize;
@@ -73,7 +73,8 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   const pages = pagesFor(request.bytes);
   const offset = request.offset ?? 0;
   demandOffset(offset, request.object === undefined ? 0 : pages);
-  request.object?.demandAlive();
+  request.object?.demandOf(space.vmm.core);
+  demandGap(request);
   if (request.pageSize !== undefined && request.pageSize !== PAGE_SIZE)
     return mapLargePages(space, request, request.pageSize);
   if (request.frames !== undefined) demandPlacement(request.frames);
@@ -126,6 +127,14 @@ function replace(space: AddressSpace, start: Vpn, end: Vpn, object: MemoryObject
   const outcome = unmapRange(space, start, end);
   if (outcome !== "ok") object?.close();
   return outcome;
+}
+
+/** Throws unless a gap can have the alignment and guard pages that a request asks for. */
+function demandGap({ alignment = PAGE_SIZE, guardPages = 0 }: MapRequest): void {
+  if (alignment < PAGE_SIZE || !Number.isInteger(Math.log2(alignment)))
+    throw new VmmError("unaligned", "An alignment is a power of two of at least 4096.", { alignment });
+  if (!Number.isSafeInteger(guardPages) || guardPages < 0)
+    throw new VmmError("out-of-range", "There are 0 or more guard pages.", { guardPages });
 }
 
 /** Throws unless `offset` is a page of an object and the last page that would be mapped has an exact offset too. */
@@ -263,7 +272,7 @@ function quietGap(space: AddressSpace, request: MapRequest, pages: number, found
 function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { placement = "near", address = 0 } = request;
   if (placement === "near") return quietGap(space, request, pages, findGap(space, request, pages));
-  if ((address & (PAGE_SIZE - 1)) !== 0)
+  if (!Number.isSafeInteger(address) || (address & (PAGE_SIZE - 1)) !== 0)
     throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
   const start = address / PAGE_SIZE;
   if (start < space.low || start + pages > space.high) return "out-of-bounds";
@@ -279,7 +288,7 @@ function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
   const { object = null } = request;
   const shared = request.shared ?? object?.kind === "device";
   let ceiling = request.ceiling === undefined ? READ + WRITE + EXECUTE + user : (request.ceiling & ~USER) + user;
-  if (shared && object instanceof AnonymousObject && !object.isWritable) ceiling &= ~WRITE;
+  if (shared && object?.isWritable === false) ceiling &= ~WRITE;
   return {
     ...anonymousTraits(rights, ceiling),
     type: request.type ?? 0,

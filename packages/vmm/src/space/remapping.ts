@@ -33,7 +33,7 @@ export interface RemapRequest {
 export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr | Refusal {
   const { address, target } = request;
   for (const at of [address, target ?? 0])
-    if ((at & (PAGE_SIZE - 1)) !== 0)
+    if (!Number.isSafeInteger(at) || (at & (PAGE_SIZE - 1)) !== 0)
       throw new VmmError("unaligned", "An address is a multiple of 4096.", { address: at });
   const start = address / PAGE_SIZE;
   const oldPages = pagesFor(request.bytes);

@@ -17,6 +17,7 @@ import { coverOf } from "./protecting.ts";
 import { Region } from "./region.ts";
 import type { Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
+import { demandSameManager } from "./transfer.ts";
 
 /**
  * Maps `[address, address + bytes)` of one space, shared objects without holes, in another one with the same rights and through the same page tables; its
@@ -38,6 +39,7 @@ export function shareRange(
   const start = address / PAGE_SIZE;
   const pages = pagesFor(bytes);
   const regions = coverOf(from, start, start + pages);
+  demandSameManager(from, into);
   if (structure === null || from === into) return "mixed";
   if (regions === null) return "unmapped";
   for (const region of regions) {

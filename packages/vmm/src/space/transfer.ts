@@ -32,6 +32,7 @@ export function transferRange(
   const start = address / PAGE_SIZE;
   const pages = pagesFor(bytes);
   const regions = coverOf(from, start, start + pages);
+  demandSameManager(from, into);
   if (structure === null || from === into) return "mixed";
   if (regions === null) return "unmapped";
   if (regions.some((region) => region.sealed)) return "sealed";
@@ -52,6 +53,15 @@ export function transferRange(
   if (moved) moveRegions(from, into, start, pages, target);
   from.vmm.core.end(change);
   return moved ? target * PAGE_SIZE : "no-memory";
+}
+
+/** Throws unless two spaces have one manager, whose pages and tables they can hand around. */
+export function demandSameManager(one: AddressSpace, two: AddressSpace): void {
+  if (one.vmm !== two.vmm)
+    throw new VmmError("bad-argument", "Spaces of two managers have nothing in common.", {
+      one: one.asid,
+      two: two.asid,
+    });
 }
 
 /**
