@@ -162,17 +162,17 @@ export function leafFrameLow(level: PagingLevel, pfn: Pfn): number {
   if (level.extensionScale !== 0) {
     const upper = Math.floor(pfn / level.extensionScale);
     return (
-      ((((pfn - upper * level.extensionScale) / level.frameScale) & level.frameLow)
+      ((((pfn - upper * level.extensionScale) * level.frameUnit) & level.frameLow)
         | ((upper & level.extensionMask) << level.extensionShift))
       >>> 0
     );
   }
-  return (pfn / level.frameScale) >>> 0;
+  return (pfn * level.frameUnit) >>> 0;
 }
 
 /** The high word of a leaf's address field. */
 export function leafFrameHigh(level: PagingLevel, pfn: Pfn): number {
-  return level.extensionScale !== 0 ? 0 : Math.floor(pfn / level.frameScale / TWO_32) >>> 0;
+  return level.extensionScale !== 0 ? 0 : Math.floor((pfn * level.frameUnit) / TWO_32) >>> 0;
 }
 
 /** The attributes of a leaf entry, as packed. `encryption` is the C-bit's position or −1. */

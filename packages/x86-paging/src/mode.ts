@@ -117,6 +117,8 @@ export interface PagingLevel {
   readonly frameLow: number;
   readonly frameHigh: number;
   readonly frameScale: number;
+  /** 1 / frameScale: writing an entry multiplies by it, a division takes four times as long. */
+  readonly frameUnit: number;
   /** PSE-36: mask in the low word, its shift, and its weight in frames. */
   readonly extensionMask: number;
   readonly extensionShift: number;
@@ -241,6 +243,7 @@ function compileLevel(definition: ModeDefinition, level: LevelDefinition, number
     frameLow,
     frameHigh,
     frameScale: 2 ** (frame.to - frame.at - 12),
+    frameUnit: 2 ** (frame.at + 12 - frame.to),
     extensionMask: extension === undefined ? 0 : 2 ** extension.width - 1,
     extensionShift: extension?.at ?? 0,
     extensionScale: extension === undefined ? 0 : 2 ** (extension.to - 12),
