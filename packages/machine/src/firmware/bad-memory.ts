@@ -5,7 +5,8 @@
 import { MachineError } from "../errors.ts";
 import { FRAME_BYTES, PHYSICAL_LIMIT } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
-import { memoryWordOf } from "./memmap.ts";
+import { E820_RESERVED } from "./entry.ts";
+import { memoryWordsOf } from "./memmap.ts";
 
 /**
  * A BadRAM pattern: every address that agrees with `address` in the bits that are set in `mask` is bad. A mask of at most
@@ -115,19 +116,21 @@ const HARDWARE_ERROR =
 const KERNEL_MEMTEST = /\bbad mem addr (?:0x)?([0-9a-f]+) - (?:0x)?([0-9a-f]+)/i;
 /** A row of memtest86+: test, pass, `00007a3ce1c - 122.2MB`, good, bad … */
 const MEMTEST_ROW = /(?:^|\s)(?:0x)?([0-9a-f]{8,16})\s+-\s+[\d.]+\s*[KMGT]B\b/i;
-/** `memmap=64K$0x18690000` and its like, by which memory is set aside. */
-const MEMMAP_WORD = /\bmemmap=(\S+)/;
 const EDAC_LINE = /\bEDAC\b.*\bpage:?\s*0x([0-9a-f]+)\b/i;
 
 const frameSpan = (pfn: number): FrameSpan => ({ start: pfn, end: pfn + 1 });
 
-/** The frames that a `memmap=` value sets aside (`size$start`); none for other values. */
-function spansOfWord(value: string): FrameSpan[] {
-  if (!value.includes("$")) return [];
-  const word = memoryWordOf(value);
-  if (word.kind !== "add") return [];
+/**
+ * The frames that `memmap=64K$0x18690000` and its like set aside in a line, which may be one of a boot loader's files: in quotes, with
+ * backslashes before the dollar sign.
+ */
+function spansOfWords(line: string): FrameSpan[] {
   const frame = BigInt(FRAME_BYTES);
-  return [{ start: Number(word.start / frame), end: Number((word.start + word.size + frame - 1n) / frame) }];
+  return memoryWordsOf(line.replace(/\\+\$/g, "$").replace(/["']/g, " ")).flatMap((word) =>
+    word.kind === "add" && word.type === E820_RESERVED
+      ? [{ start: Number(word.start / frame), end: Number((word.start + word.size + frame - 1n) / frame) }]
+      : [],
+  );
 }
 
 function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
@@ -141,8 +144,7 @@ function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
   }
   const pfn = FAILURE_LINE.exec(line) ?? INJECTED_LINE.exec(line) ?? SOFT_OFFLINE.exec(line) ?? EDAC_LINE.exec(line);
   if (pfn !== null) return [frameSpan(Number(`0x${pfn[1] ?? "0"}`))];
-  const words = MEMMAP_WORD.exec(line)?.[1];
-  if (words !== undefined) return words.split(",").flatMap(spansOfWord);
+  if (line.includes("memmap=")) return spansOfWords(line);
   const address = HARDWARE_ERROR.exec(line) ?? MEMTEST_ROW.exec(line);
   return address === null ? [] : [frameSpan(Math.floor(Number(`0x${address[1] ?? "0"}`) / FRAME_BYTES))];
 }

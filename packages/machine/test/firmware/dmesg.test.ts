@@ -236,6 +236,32 @@ describe("memmap= words", () => {
     expect(apply("memmap=1G%1G-2+7")).toEqual([[0n, 2n ** 32n, 1]]);
   });
 
+  test("are read as the kernel reads them", () => {
+    expect(apply("mem=64MB")).toEqual([[0n, 2n ** 26n, 1]]);
+    expect(apply("mem=nopentium mem=0 memmap=yes")).toEqual([[0n, 2n ** 32n, 1]]);
+    expect(apply("mem=0x40000000 quiet")).toEqual([[0n, 2n ** 30n, 1]]);
+    expect(apply("mem=010M")).toEqual([[0n, 2n ** 23n, 1]]);
+    expect(apply("mem=1g -- mem=1m")).toEqual([[0n, 2n ** 30n, 1]]);
+    expect(apply('"memmap=64K$0x18690000" acpi="a b"')[1]).toEqual([0x18690000n, 0x10000n, 2]);
+    expect(apply('memmap="64K$0x18690000"')[1]).toEqual([0x18690000n, 0x10000n, 2]);
+    expect(apply("memmap=64K$0x18690000junk")[1]).toEqual([0x18690000n, 0x10000n, 2]);
+    expect(apply("memmap=1G%1G-1+7junk")).toEqual([[0n, 2n ** 32n, 1]]);
+    expect(apply("memmap=1G%1G-0+0x7")[1]).toEqual([2n ** 30n, 2n ** 30n, 7]);
+    expect(apply("memmap=1G%1G-01+014")[2]).toEqual([2n ** 30n, 2n ** 30n, 12]);
+    expect(apply("memmap=1G%3G-1")).toEqual([[0n, 3n * 2n ** 30n, 1]]);
+    expect(apply("memmap=bogus,1M@8G")[1]).toEqual([2n ** 33n, 2n ** 20n, 1]);
+    expect(apply("memmap=1M@8G memmap=exactmap memmap=2M@0")).toEqual([[0n, 2n ** 21n, 1]]);
+  });
+
+  test("what lay under a removed range does not come back", () => {
+    const overlapping = [...ram, { base: 2n ** 30n, length: 2n ** 30n, type: 2 }];
+    const out = applyMemoryWords(overlapping, memoryWordsOf("memmap=1G%1G-2"));
+    expect(out.map(({ base, length, type }) => [base, length, type])).toEqual([
+      [0n, 2n ** 30n, 1],
+      [2n ** 31n, 2n ** 31n, 1],
+    ]);
+  });
+
   test("anything else is refused by name", () => {
     for (const word of ["", "1G@", "@1G", "0@0", "1Q@0", "1G@1G+2", "yes"])
       expect(() => memoryWordOf(word)).toThrow(`memmap=${word}`);
