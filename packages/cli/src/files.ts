@@ -1,13 +1,19 @@
 /** Input files: read whole, plain or gzip'd, with every way in which they can be unreadable told apart in one line. */
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { complaintOf, UsageError } from "./output.ts";
 
 /** More expanded bytes than any input may have: a guard against archives made to fill the memory. */
 const MAX_EXPANDED_BYTES = 2 ** 32;
 
-/** The name that stands for standard input. */
+/** More bytes than any input may have that says no size beforehand: pipes, devices. */
+const MAX_STREAM_BYTES = 2 ** 30;
+/** Bytes read from a stream at once. */
+const CHUNK_BYTES = 2 ** 20;
+
+/** The name that stands for standard input, and its file descriptor. */
 const STANDARD_INPUT = "-";
+const STANDARD_INPUT_FILE = 0;
 
 /**
  * Returns the bytes of an input file, expanded if they are gzip'd (recognised by content, not by name).
@@ -40,11 +46,31 @@ export function readJson(path: string): unknown {
 }
 
 function readWhole(path: string): Uint8Array {
+  if (path === "") throw new UsageError("the name of an input file is empty");
+  let file = -1;
   try {
-    return readFileSync(path === STANDARD_INPUT ? 0 : path);
+    file = path === STANDARD_INPUT ? STANDARD_INPUT_FILE : openSync(path, "r");
+    const kind = fstatSync(file);
+    return kind.isFile() || kind.isDirectory() ? readFileSync(file) : readStream(file, path);
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     const reason = complaintOf(error);
     throw new UsageError(reason.startsWith(path) ? reason : `${path}: ${reason}`);
+  } finally {
+    if (file > STANDARD_INPUT_FILE) closeSync(file);
+  }
+}
+
+/** Reads to the end of a pipe or a device, some of which have none. */
+function readStream(file: number, path: string): Uint8Array {
+  const chunks: Uint8Array[] = [];
+  for (let size = 0; ;) {
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    const count = readSync(file, chunk);
+    if (count === 0) return Buffer.concat(chunks, size);
+    chunks.push(chunk.subarray(0, count));
+    size += count;
+    if (size > MAX_STREAM_BYTES) throw new UsageError(`${path}: more than 1 GiB from what is not a file`);
   }
 }
 

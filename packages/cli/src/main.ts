@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `pagewright` command. */
 import { run } from "./run.ts";
+import { watchProcess } from "./watch.ts";
 
-await run(process.argv.slice(2));
+watchProcess(run(process.argv.slice(2)));

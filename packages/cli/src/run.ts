@@ -7,7 +7,7 @@
 import { CommanderError } from "commander";
 import { complaintOf, EXIT_BAD_INPUT, EXIT_FAILED_CHECK, EXIT_OK, FailedCheck, printError } from "./output.ts";
 import { createProgram } from "./program.ts";
-import { removeTemporaryFolders, watchSignals } from "./temporary.ts";
+import { removeTemporaryFolders } from "./temporary.ts";
 
 /**
  * Runs one command line and leaves its exit code in `process.exitCode`: 0 success, 1 what was checked does not hold,
@@ -16,7 +16,6 @@ import { removeTemporaryFolders, watchSignals } from "./temporary.ts";
  * @param args - The arguments after the program's name.
  */
 export async function run(args: readonly string[]): Promise<void> {
-  watchProcess();
   process.exitCode = EXIT_OK;
   try {
     const program = await createProgram(args);
@@ -28,26 +27,11 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
-function exitCodeOf(error: unknown): number {
+/** Says in one line what ended a run early, and returns the exit code for it. */
+export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_BAD_INPUT;
   printError(complaintOf(error));
   if (process.env["PAGEWRIGHT_DEBUG"] !== undefined && error instanceof Error)
     process.stderr.write(`${error.stack ?? ""}\n`);
   return error instanceof FailedCheck ? EXIT_FAILED_CHECK : EXIT_BAD_INPUT;
-}
-
-let watched = false;
-
-/** Signals and a closed pipe end the process, and leave nothing behind; further calls do nothing. */
-function watchProcess(): void {
-  if (watched) return;
-  watched = true;
-  watchSignals();
-  process.stdout.on("error", leaveOnClosedPipe);
-}
-
-/** A reader that stops early (`pagewright … | head`) is no failure of this program. */
-function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
-  removeTemporaryFolders();
-  process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_BAD_INPUT);
 }

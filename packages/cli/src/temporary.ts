@@ -1,8 +1,9 @@
 /**
  * Temporary folders that do not outlive the run: removed when it ends, fails, or is interrupted.
  *
- * A signal can only be seen between two turns of the event loop, so commands that compute for long give way several
- * times a second ({@link breathe}).
+ * A signal can only be seen between two turns of the event loop, so commands that have such folders and compute for long give way several times a
+ * second ({@link breathe}). Until there is a folder, nothing has to be removed, and a signal ends the process as usual: at once, even while it
+ * waits for bytes that nobody writes.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,6 +19,8 @@ const folders = new Set<string>();
  * @throws {@link UsageError} if the parent cannot be written to.
  */
 export function temporaryFolder(parent: string = tmpdir()): string {
+  if (parent === "") throw new UsageError("cannot make a temporary folder: the name of its parent is empty");
+  watch();
   try {
     const folder = mkdtempSync(join(parent, "pagewright-"));
     folders.add(folder);
@@ -33,8 +36,12 @@ export function removeTemporaryFolders(): void {
   folders.clear();
 }
 
-/** Sees to it that a signal or an early exit removes the folders too; to be called once. */
-export function watchSignals(): void {
+let watched = false;
+
+/** Sees to it that a signal or an early exit removes the folders too; further calls do nothing. */
+function watch(): void {
+  if (watched) return;
+  watched = true;
   process.on("exit", removeTemporaryFolders);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leaveBySignal);
 }

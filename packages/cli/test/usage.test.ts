@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +29,22 @@ describe("the command line", () => {
     expect(run.stdout).toBe("");
     expect(run.stderr).toMatch(/^pagewright: [^\n]+\n$/);
     expect(run.stderr).toContain(words);
+  });
+
+  test("dies at once by a signal while it waits for bytes that nobody writes", async () => {
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    const started = performance.now();
+    const patience = 2000;
+    const when = (): boolean => performance.now() - started > patience;
+    const run = await pagewright(["replay", pipe], { interrupt: { signal: "SIGINT", when } });
+    expect(run).toMatchObject({ signal: "SIGINT", stdout: "" });
+  });
+
+  test("reads a pipe to its end", async () => {
+    const input = Buffer.from(JSON.stringify({ entries: [{ base: "0x0", length: "0x400000", type: 1 }] }));
+    const run = await pagewright(["map", "-", "--json"], { input });
+    expect(JSON.parse(run.stdout)).toMatchObject({ usableBytes: 0x400000 });
   });
 
   test("--help and --version are answers, not errors", async () => {

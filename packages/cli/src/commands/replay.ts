@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import type { Command } from "commander";
 import { DEFAULT_MAP, DEFAULT_TRACE } from "../data.ts";
 import { wholeNumber, wordsOf } from "../options.ts";
@@ -34,7 +35,9 @@ export function registerReplay(program: Command): void {
         + "each in an address space of its own.",
     )
     .argument("[traces...]", "page traces, plain or .gz (default: a trace of SQLite that comes with the command)")
-    .option("--map <file>", "firmware map of the machine (default: a ThinkPad T400 with 3 GiB)", DEFAULT_MAP)
+    .addOption(
+      new Option("--map <file>", "firmware map of the machine").default(DEFAULT_MAP, "a ThinkPad T400 with 3 GiB"),
+    )
     .option("--ram <size>", "frames for resident pages: 25% of the distinct pages, 64M, 1000f", "25%")
     .option("--policy <name>", "replacement policy, by name or as a path of a module (default: the manager's own)")
     .option(

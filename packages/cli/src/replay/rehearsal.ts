@@ -26,6 +26,8 @@ const MOST_PAGES = 1100;
 const RECORDS_PER_PAGE = 16;
 /** Pages from one record to the next; prime to the number of pages, so that every page has its turn. */
 const STRIDES: readonly number[] = [7, 11, 13];
+/** No program is begun after so long: where hardly any page fits, every record is a fault. */
+const LONGEST_MS = 1000;
 /** Page number of a program's first page. */
 const FIRST_VPN = 0x400;
 /** Pages in a row with the same use. */
@@ -66,7 +68,7 @@ export async function rehearse({ request, programs, contents, frames }: Replay):
   const share = Math.ceil((frames / allPages) * pages);
   const { stack, tiers, folder } = await settingOf({ ...request, policy, swap }, pages, share);
   let records = 0;
-  for (let left = Math.ceil(ALL_PAGES / pages); left > 0; left--) {
+  for (let left = Math.ceil(ALL_PAGES / pages); left > 0 && performance.now() - started < LONGEST_MS; left--) {
     const program = new TracedProgram(trace, contents, left, request.pages);
     const process = new ReplayProcess(stack, program, 0, folder);
     await runAsFarAsItGoes(process);

@@ -111,10 +111,13 @@ async function verifyAll(running: Replay): Promise<number> {
 function verdictOn({ stack, frames, tiers }: Replay, killed: KilledProgram): Error {
   const failure = tiers.failure();
   if (failure !== null) return new UsageError(failure);
-  if (stack.lastFault === "no-memory")
+  if (stack.lastFault === "no-memory") {
+    const failed = sumOf(stack.vmm.swapTiers(), ({ failedWrites }) => failedWrites);
+    const full = `${frames} frames and swap (${tiers.names.join(", ")}) are full`;
     return new UsageError(
-      `out of memory: ${killed.message}; ${frames} frames and swap (${tiers.names.join(", ")}) are full`,
+      `out of memory: ${killed.message}; ${full}${failed === 0 ? "" : `, ${failed} writes of pages to swap failed`}`,
     );
+  }
   return new FailedCheck(`${killed.message}: ${stack.lastFault}`);
 }
 

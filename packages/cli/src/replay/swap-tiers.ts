@@ -12,6 +12,9 @@ const COMPRESSED_ONLY = "compressed-only";
 /** A file in a folder. */
 const FILE = "file";
 
+/** Most slots that the manager can name in one store. */
+const MOST_SLOTS = 2 ** 27;
+
 /** What a user's module is asked to make a store for. */
 export interface SwapStoreSetting {
   /** Pages that may have to be stored at once. */
@@ -45,6 +48,7 @@ export interface SwapTiers {
  * @throws {@link UsageError} for an unknown tier, a module that cannot be used, or a file that cannot be made.
  */
 export async function swapTiersOf(words: readonly string[], setting: SwapStoreSetting): Promise<SwapTiers> {
+  if (words.length === 0) throw new UsageError("--swap: no tier named");
   const compressed = words[0] === COMPRESSED || words[0] === COMPRESSED_ONLY;
   const named = compressed ? words.slice(1) : words;
   if (words[0] === COMPRESSED_ONLY && named.length > 0)
@@ -52,11 +56,11 @@ export async function swapTiersOf(words: readonly string[], setting: SwapStoreSe
   const behind = words[0] === COMPRESSED && named.length === 0 ? [FILE] : named;
   for (const word of behind) demandTier(words, word);
   const files: FileSwap[] = [];
-  const users: UserStore[] = [];
+  const users: { readonly path: string; readonly store: UserStore }[] = [];
   const stores: (SwapStore | AsyncSwapStore)[] = [];
   for (const word of behind) {
     if (word === FILE) stores.push(added(files, fileSwap(join(setting.folder, `swap-${files.length}`), setting.slots)));
-    else stores.push(added(users, await userStore(word, setting)));
+    else stores.push(added(users, { path: word, store: await userStore(word, setting) }).store);
   }
   return {
     names: compressed ? [COMPRESSED, ...behind] : behind,
@@ -68,7 +72,7 @@ export async function swapTiersOf(words: readonly string[], setting: SwapStoreSe
     },
     close: async () => {
       for (const file of files) file.close();
-      for (const store of users) await store.close?.();
+      for (const { path, store } of users) await inWords(path, () => store.close?.());
     },
   };
 }
@@ -97,20 +101,46 @@ function fileSwap(path: string, slots: number): FileSwap {
 
 async function userStore(path: string, setting: SwapStoreSetting): Promise<UserStore> {
   const make = await defaultFunctionOf(path, "a swap store");
-  let store: unknown;
+  const store = await inWords(path, () => make(setting));
+  if (!isStore(store))
+    throw new UsageError(
+      `${path}: what it makes has no number of slots from 0 to ${MOST_SLOTS}, or neither write and read nor writeLater and readLater`,
+    );
+  return inItsName(path, store);
+}
+
+/** A user's store; complaints about what its methods throw name it. */
+function inItsName(path: string, store: UserStore): UserStore {
+  return new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]): unknown => {
+        try {
+          return Reflect.apply(value, target, args);
+        } catch (error) {
+          throw new UsageError(`${path}: ${complaintOf(error)}`);
+        }
+      };
+    },
+  });
+}
+
+/** Runs what a user's module does: what it throws becomes one line that names it. */
+async function inWords<T>(path: string, work: () => T): Promise<Awaited<T>> {
   try {
-    store = await make(setting);
+    return await work();
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(`${path}: ${complaintOf(error)}`);
   }
-  if (!isStore(store))
-    throw new UsageError(`${path}: what it makes has no slots, or neither write and read nor writeLater and readLater`);
-  return store;
 }
 
 function isStore(value: unknown): value is UserStore {
   if (typeof value !== "object" || value === null) return false;
   const store = value as Record<string, unknown>;
   const has = (...names: string[]): boolean => names.every((name) => typeof store[name] === "function");
-  return Number.isInteger(store["slots"]) && (has("write", "read") || has("writeLater", "readLater"));
+  const slots = store["slots"];
+  const named = typeof slots === "number" && Number.isInteger(slots) && slots >= 0 && slots <= MOST_SLOTS;
+  return named && (has("write", "read") || has("writeLater", "readLater"));
 }
