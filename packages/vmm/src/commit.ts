@@ -32,10 +32,10 @@ export class CommitAccount {
     return this.#charged;
   }
 
-  /** Promises pages; false if policy forbids, and nothing changed. */
-  charge(pages: number): boolean {
+  /** Promises pages; false if policy forbids, and nothing changed. `ending`: pages whose promises are about to be taken back for it. */
+  charge(pages: number, ending: number = 0): boolean {
     if (this.policy === "heuristic" && pages > this.limit) return false;
-    if (this.policy === "strict" && this.#charged + pages > this.limit) return false;
+    if (this.policy === "strict" && this.#charged + pages - ending > this.limit) return false;
     this.#charged += pages;
     return true;
   }

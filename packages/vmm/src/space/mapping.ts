@@ -87,7 +87,8 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   if (regions.count + 2 > limits.regions && regionsAfter(space, start, start + pages) > limits.regions)
     return "region-limit";
   const charge = traits.accounted ? pages : 0;
-  if (!space.vmm.commit.charge(charge)) return "commit-limit";
+  const ending = request.placement === "fixed" ? replacedPages(space, start, start + pages, isAccounted) : 0;
+  if (!space.vmm.commit.charge(charge, ending)) return "commit-limit";
   const replaced = request.placement === "fixed" ? replace(space, start, start + pages, request.object) : "ok";
   if (replaced !== "ok") {
     space.vmm.commit.uncharge(charge);
@@ -320,12 +321,21 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
 
 /** Pages that the space has mapped once `pages` are mapped by a request. */
 function pagesAfter(space: AddressSpace, request: MapRequest, pages: number): number {
-  let after = space.mappedPages + pages;
-  if (request.placement !== "fixed") return after;
   const start = (request.address ?? 0) / PAGE_SIZE;
-  for (const region of space.regions.within(start, start + pages))
-    after -= Math.min(region.end, start + pages) - Math.max(region.start, start);
-  return after;
+  const replaced = request.placement === "fixed" ? replacedPages(space, start, start + pages, () => true) : 0;
+  return space.mappedPages + pages - replaced;
+}
+
+/** Pages of `[start, end)` in regions of which `counts` holds. */
+function replacedPages(space: AddressSpace, start: Vpn, end: Vpn, counts: (region: Region) => boolean): number {
+  let pages = 0;
+  for (const region of space.regions.within(start, end))
+    if (counts(region)) pages += Math.min(region.end, end) - Math.max(region.start, start);
+  return pages;
+}
+
+function isAccounted({ accounted }: Region): boolean {
+  return accounted;
 }
 
 function join(space: AddressSpace, lower: Region, upper: Region): Region {

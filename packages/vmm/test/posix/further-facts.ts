@@ -1,6 +1,7 @@
 /**
  * More of what mmap and its kin do on Linux, in the form of facts.ts: what the catalogue there leaves out about guard pages, seals of addresses, stacks, moves of locked and
- * mixed ranges, copies between processes and the merging of regions. All were observed on Linux 6.18 with small programs, but those marked (MP), which are from the manual pages.
+ * mixed ranges, copies between processes and the merging of regions. All were observed on Linux 6.18 with small programs, but those marked (MP), which are from the manual pages,
+ * and (KM), from the source of mm/.
  */
 export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B001: "mmap: two anon maps side by side, equal rights → one region",
@@ -97,5 +98,6 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B092: "mprotect: locked READ-only PRIVATE file map; first page to READ+WRITE → that page is copied at once: a later write to the file shows in the second page alone",
   B093: "WIPEONFORK on 0-1, DONTFORK on 0-2, KEEPONFORK on 0-2; fork; WIPEONFORK on 0, DOFORK on 0-2; fork → nothing mapped in the child; page 0 wiped, 1-2 copied: the two marks are apart",
   B094: "DONTUNMAP: locked 2 of 3 pages of a region; all unmapped → the third is unlocked too, VmLck counts both places, the old one for good",
+  B096: "mmap: overcommit 2, at the limit; FIXED over as many private pages / over one less → success / ENOMEM (KM)",
   B095: "MAP_GROWSDOWN: above a NONE region / a READ region → grows right down to it / stops 256 pages away",
 };

@@ -1,9 +1,9 @@
-/** Facts B085 to B095: what requests for pages at once, holes, limits and moves over oneself come to. */
+/** Facts B085 to B096: what requests for pages at once, holes, limits and moves over oneself come to. */
 import { expect } from "vitest";
 
-import { READ, USER, WRITE } from "@pagewright/vmm";
+import { PlainMemory, READ, USER, Vmm, WRITE } from "@pagewright/vmm";
 
-import { NONE, P, fact, fork, look, paint, poke, readText, store } from "./kit.ts";
+import { NONE, P, fact, fork, look, newSpace, paint, poke, readText, store } from "./kit.ts";
 
 fact("B085", ({ space, map, file }) => {
   const object = file("ab");
@@ -102,4 +102,15 @@ fact("B095", ({ space, map }) => {
   map(1, { address: base + 2 ** 30 + 260 * P, growsDown: true });
   expect(store(space, base + 2 ** 30 + 257 * P, 1)).toBe("ok");
   expect(store(space, base + 2 ** 30 + 256 * P, 1)).toBe("unmapped");
+});
+
+fact("B096", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory, commit: "strict", commitLimit: 4 });
+  const space = newSpace(vmm);
+  const at = Number(space.map({ bytes: 4 * P, address: 2 ** 36 }));
+  expect(space.map({ bytes: 2 * P, address: at + 3 * P, placement: "fixed" })).toBe("commit-limit");
+  expect(space.map({ bytes: 2 * P, address: at + P, placement: "fixed" })).toBe(at + P);
+  expect([space.map({ bytes: P }), vmm.commit.charged]).toEqual(["commit-limit", 4]);
+  vmm.check();
 });
