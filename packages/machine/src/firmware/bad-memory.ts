@@ -114,8 +114,8 @@ const SOFT_OFFLINE = /\bsoft[ _-]offlin(?:e|ing)(?: (?:pfn|page))?:?\s*(?:0x)?([
 const HARDWARE_ERROR =
   /\b(?:hardware memory error in [\w-]+ at|Uncorrected hardware memory error.* at)\s+(?:0x)?([0-9a-f]+)/i;
 const KERNEL_MEMTEST = /\bbad mem addr (?:0x)?([0-9a-f]+) - (?:0x)?([0-9a-f]+)/i;
-/** A row of memtest86+: test, pass, `00007a3ce1c - 122.2MB`, good, bad … */
-const MEMTEST_ROW = /(?:^|\s)(?:0x)?([0-9a-f]{8,16})\s+-\s+[\d.]+\s*[KMGT]B\b/i;
+/** A row of memtest86+: test, pass, `00007a3ce1c - 122.2MB` (from version 6 on `00007a3ce1c (122MB)`), good, bad … */
+const MEMTEST_ROW = /(?:^|\s)(?:0x)?([0-9a-f]{8,16})\s+(?:-\s+|\()[\d.]+\s*[KMGT]B\b/i;
 const EDAC_LINE = /\bEDAC\b.*\bpage:?\s*0x([0-9a-f]+)\b/i;
 
 const frameSpan = (pfn: number): FrameSpan => ({ start: pfn, end: pfn + 1 });

@@ -34,11 +34,11 @@ const SRAT =
   /\bSRAT: Node (\d+) PXM \d+ (?:\[mem 0x([0-9a-f]+)-0x([0-9a-f]+)\]|\[?([0-9a-f]+)[-,]([0-9a-f]+)\)?)(?:\s+(.*))?$/i;
 const MTRR_DEFAULT = /\bMTRR default type:\s*([\w-]+)/i;
 const MTRR_LINE = /(?:^|\s)\d+ base (?:0x)?([0-9a-f]+) mask (?:0x)?([0-9a-f]+) ([\w-]+)\s*$/i;
-const PROC_MTRR = /\breg\d+:\s*base=0x([0-9a-f]+).*size=\s*(\d+)([KMG]?)B(?:, count=\d+)?:\s*([\w-]+)/i;
-const CLEANUP_LINE = /\breg \d+, base: (\d+)([KMG])B, range: (\d+)([KMG])B, type (\w+)/;
+const PROC_MTRR = /\breg\d+:\s*base=0x([0-9a-f]+).*size=\s*(\d+)([KMGT]?)B(?:, count=\d+)?:\s*([\w-]+)/i;
+const CLEANUP_LINE = /\breg \d+, base: (\d+)([KMGT])B, range: (\d+)([KMGT])B, type (\w+)/;
 const CLEANED_UP = /\bNew variable MTRRs\b/;
 
-const UNIT: Readonly<Record<string, number>> = { K: 1024, M: MIB, G: 1024 * MIB, "": 1 };
+const UNIT: Readonly<Record<string, number>> = { K: 1024, M: MIB, G: 1024 * MIB, T: 2 ** 20 * MIB, "": 1 };
 const sized = (digits: string | undefined, unit: string | undefined): number =>
   Number(digits) * (UNIT[(unit ?? "").toUpperCase()] ?? 1);
 

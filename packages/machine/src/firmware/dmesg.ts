@@ -66,16 +66,32 @@ const COMMAND_LINE = /(?:Kernel command line|Command line):\s*(.*)$/;
 const BOOT_START = /\bLinux version |BIOS-provided physical RAM map/;
 
 const LINE_END = /\r\n|\n|\r/;
+/** Colours, which dmesg prints for a terminal. */
+// eslint-disable-next-line no-control-regex
+const COLOUR = /\u001b\[[\d;]*m/g;
+
+/** The lines of a log, without colours. */
+function linesOf(text: string, most?: number): string[] {
+  return text.replace(COLOUR, "").split(LINE_END, most);
+}
 
 const hex = (digits: string | undefined): bigint => BigInt(`0x${digits ?? "0"}`);
 
-/** Returns the E820 number of a printed name; an unknown name counts as reserved, as firmware's unknown types do. */
+/**
+ * Returns the E820 number of a printed name. One that a log breaks off in is completed where only one type begins so; any other counts as
+ * reserved, as firmware's unknown types do.
+ */
 function typeOf(name: string): number {
   const words = name.trim().toLowerCase();
   const known = TYPE_NAMES[words];
   if (known !== undefined) return known;
   const numbered = /type (\d+)/.exec(words);
-  return numbered === null ? E820_RESERVED : Number(numbered[1]);
+  if (numbered !== null) return Number(numbered[1]);
+  const begun = new Set(
+    Object.keys(TYPE_NAMES).flatMap((one) => (one.startsWith(words) ? (TYPE_NAMES[one] ?? []) : [])),
+  );
+  const [only] = begun;
+  return begun.size === 1 && only !== undefined ? only : E820_RESERVED;
 }
 
 /** What one line of a map says. */
@@ -124,7 +140,7 @@ export interface DmesgOptions {
 
 /** Returns whether a text has lines of a firmware map in any of the wordings. */
 export function isDmesg(text: string): boolean {
-  return text.split(LINE_END, 20_000).some((line) => mapLineOf(line) !== null);
+  return linesOf(text, 20_000).some((line) => mapLineOf(line) !== null);
 }
 
 /**
@@ -134,7 +150,7 @@ export function isDmesg(text: string): boolean {
 export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): FirmwareMap {
   let log = emptyLog();
   let inMap = false;
-  for (const line of text.split(LINE_END)) {
+  for (const line of linesOf(text)) {
     const found = mapLineOf(line);
     if (found !== null) {
       if (!found.user && !inMap && startsOver(log, found)) log = emptyLog();

@@ -199,6 +199,27 @@ BIOS-e820: [mem 0x1000-0x2fff] usable`;
   expect(() => firmwareMapFromDmesg("hello")).toThrow("no line of a BIOS-e820 map");
 });
 
+test("prefixes of every logger, colours and broken-off lines do not matter", () => {
+  const line = "BIOS-e820: [mem 0x0000000000001000-0x0000000000001fff] usable";
+  for (const prefix of [
+    "<6>[    0.000000] ",
+    "[    0.000000][    T0] ",
+    "Nov 22 10:00:00 host kernel: [    0.000000] ",
+    "2023-11-22T10:00:00.123456+01:00 host kernel[1]: ",
+    "[Wed Nov 22 10:00:00 2023] ",
+    "kern  :info  : [    0.000000] ",
+    "6,12,0,-;",
+    "\u001b[32m[    0.000000] \u001b[0m",
+  ])
+    expect(entriesOf(firmwareMapFromDmesg(prefix + line))).toEqual([[0x1000, 0x2000, 1]]);
+  const coloured = line.replace("BIOS-e820", "\u001b[33mBIOS-e820\u001b[0m");
+  expect(isDmesg(coloured)).toBe(true);
+  expect(entriesOf(firmwareMapFromDmesg(coloured))).toEqual([[0x1000, 0x2000, 1]]);
+  const broken = (end: string): number | undefined =>
+    firmwareMapFromDmesg(`${line}\nBIOS-e820: [mem 0x2000-0x2fff${end}`).raw[1]?.type;
+  expect(["] usa", "] reserv", "] ACPI N", "] ACPI", "]", ""].map(broken)).toEqual([1, 2, 4, 2, 2, undefined]);
+});
+
 test("an unknown name counts as reserved and a numbered type keeps its number", () => {
   const text = "BIOS-e820: [mem 0x0-0xfff] mystery\nBIOS-e820: [mem 0x1000-0x1fff] type 9";
   expect(entriesOf(firmwareMapFromDmesg(text)).map(([, , type]) => type)).toEqual([2, 9]);

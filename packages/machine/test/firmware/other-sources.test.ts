@@ -176,6 +176,18 @@ GRUB_BADRAM="0x15c1e3c20,0xfffffffffffffff8"`;
     ]);
   });
 
+  test("memmap= words in a boot loader's file, several in a line, and rows of memtest86+ 6", () => {
+    const line = String.raw`GRUB_CMDLINE_LINUX_DEFAULT="quiet memmap=64K\\\$0x18690000 memmap=4K\$0x20000000,1M@4G"`;
+    expect(badFramesOfText(line)).toEqual([
+      { start: 0x18690, end: 0x186a0 },
+      { start: 0x20000, end: 0x20001 },
+    ]);
+    expect(badFramesOfText("memmap=nonsense quiet")).toEqual([]);
+    expect(badFramesOfText("   0     4     5  000018690a10 (390MB)  ffffffff  fffffffb")).toEqual([
+      { start: 0x18690, end: 0x18691 },
+    ]);
+  });
+
   test("older kernels' words, lists of memtest86+ and memmap= words", () => {
     const log = `MCE 0x10d88e: dirty LRU page recovery: Recovered
 Soft offlining pfn 0x208900 at process virtual address 0x7f0000000000
