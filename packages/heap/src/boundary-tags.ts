@@ -62,7 +62,8 @@ export class BoundaryTags {
   readonly granule: number;
   /** log2 of the words of a granule. */
   readonly shift: number;
-  readonly #wordsFor: (words: number) => Int32Array;
+  /** Makes arrays, zeroed. */
+  readonly wordsFor: (words: number) => Int32Array;
 
   constructor(
     tags: Int32Array,
@@ -75,7 +76,7 @@ export class BoundaryTags {
     this.chunks = chunks;
     this.granule = granule;
     this.shift = shift;
-    this.#wordsFor = wordsFor;
+    this.wordsFor = wordsFor;
     this.state = wordsFor(STARTS);
   }
 
@@ -244,7 +245,7 @@ export class BoundaryTags {
     const { tags, shift } = this;
     const needed = STARTS + (end >>> 5) + 1;
     if (needed > this.state.length) {
-      const state = this.#wordsFor(needed + ((needed - STARTS) >>> 3));
+      const state = this.wordsFor(needed + ((needed - STARTS) >>> 3));
       state.set(this.state);
       this.state = state;
     }

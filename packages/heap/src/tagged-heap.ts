@@ -49,7 +49,6 @@ export abstract class TaggedHeap implements Allocator {
   readonly #source: HeapSource;
   readonly #chunks: Chunks;
   readonly #kind: TaggedKind;
-  readonly #wordsFor: (words: number) => Int32Array;
 
   protected constructor(source: HeapSource, options: TaggedOptions, kind: TaggedKind) {
     this.#source = source;
@@ -57,7 +56,6 @@ export abstract class TaggedHeap implements Allocator {
     const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
     this.granule = granule;
     this.#kind = kind;
-    this.#wordsFor = wordsFor;
     this.#chunks = new Chunks(source, options);
     const tags = inBand === undefined ? wordsFor(ownWords + START_WORDS) : this.#inBand(inBand);
     this.core = new BoundaryTags(tags, this.#chunks.list, granule, shift, wordsFor);
@@ -117,8 +115,8 @@ export abstract class TaggedHeap implements Allocator {
 
   /** Takes memory from the source so that a block of `granules` fits, as far as there is any. */
   protected grow(granules: number): void {
-    // A new chunk in band needs a granule for the header of its first block.
-    const whole = granules + (this.#kind.inBand === undefined ? 0 : 1);
+    // A new chunk in band needs a granule for the header of its first block, at address 0 another.
+    const whole = granules + (this.#kind.inBand === undefined ? 0 : 2);
     const tail = this.#tail();
     // First what the free end lacks; where that does not follow it, all. (An end that is large enough was not the first of its bin: more makes it so.)
     this.#extend(tail < 0 || tail >= granules ? whole : granules - tail);
@@ -147,8 +145,12 @@ export abstract class TaggedHeap implements Allocator {
       core.tags = this.#inBand(inBand);
       chunk.start = chunk.address / granule - 1;
       chunk.first = Math.max(chunk.start, 0) + 1;
-    } else if (isNew) chunk.start = chunk.first = ((((end << shift) / START_WORDS) | 0) + 1) * (START_WORDS >>> shift);
+    } else if (isNew) chunk.start = chunk.first = (((end << shift) | (START_WORDS - 1)) + 1) >>> shift;
     const newEnd = core.endOf(chunk);
+    if (isNew && (newEnd - chunk.first) << shift < MIN_WORDS) {
+      this.#chunks.shrink(chunk, chunk.bytes);
+      return;
+    }
     if (inBand === undefined) this.#reach(((newEnd << shift) | (START_WORDS - 1)) + 1);
     core.grow(isNew ? chunk.first : end, newEnd, isNew);
     this.#findFirst();
@@ -157,7 +159,7 @@ export abstract class TaggedHeap implements Allocator {
   /** Makes the tags in parallel at least so many words. */
   #reach(words: number): void {
     if (words <= this.core.tags.length) return;
-    const tags = this.#wordsFor(words);
+    const tags = this.core.wordsFor(words);
     tags.set(this.core.tags);
     this.core.tags = tags;
     this.onTags(tags);

@@ -2,6 +2,7 @@ import { NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { HeapSource } from "./allocator.ts";
 import { MAX_WORDS, MIN_WORDS } from "./boundary-tags.ts";
 import { HeapError } from "./errors.ts";
+import type { HeapErrorCode } from "./errors.ts";
 import type { WordMemory } from "./ports.ts";
 import { TaggedHeap } from "./tagged-heap.ts";
 import type { TaggedOptions } from "./tagged-heap.ts";
@@ -35,6 +36,8 @@ export class Tlsf extends TaggedHeap {
   /** A smaller size is taken for this one; a larger one than the largest is nowhere. */
   readonly #least: number;
   readonly #largest: number;
+  /** Up to this size requests are in the range of 31 bits, in which the hot path counts. */
+  readonly #quick: number;
 
   /** @throws HeapError `bad-option` for a granule that does not fit, or tags in band where no words can be reached. */
   constructor(source: HeapSource & Partial<WordMemory>, options: TlsfOptions = {}) {
@@ -56,28 +59,25 @@ export class Tlsf extends TaggedHeap {
     this.#extra = granule - 1 + this.#header;
     this.#least = ((MIN_WORDS >>> shift) - 1) * granule + 1 - this.#header;
     this.#largest = Math.min((MAX_WORDS >>> shift) * granule, 2 ** 32) - 2 * this.#extra - 64;
+    this.#quick = Math.min(this.#largest, 2 ** 30) | 0;
   }
 
   /** O(1): a look into a bitmap, one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0): number {
     const bytes = size | 0;
-    if (bytes !== size || bytes < 0 || alignment !== 0 || bytes > this.#largest)
-      return this.#allocateOdd(size, alignment);
-    const granules = (Math.max(bytes, this.#least) + this.#extra) >> this.#granuleShift;
-    const granule = this.core.take(granules);
-    if (granule === 0) return this.#allocateSlowly(granules, 0);
-    const offset = granule << this.#granuleShift;
-    return offset < this.limit && offset >= 0 ? this.base + offset : this.core.addressOf(granule);
+    if (bytes !== size || bytes < 0 || alignment !== 0 || bytes > this.#quick)
+      return this.#allocateSlowly(size, alignment);
+    const granule = this.core.take((Math.max(bytes, this.#least) + this.#extra) >> this.#granuleShift);
+    if (granule === 0) return this.#allocateSlowly(size, 0);
+    const offset = granule * this.granule;
+    return offset < this.limit ? this.base + offset : this.core.addressOf(granule);
   }
 
-  #allocateSlowly(granules: number, alignment: number): number {
-    const granule = this.takeSlowly(granules, alignment);
-    return granule === 0 ? NO_ADDRESS : this.core.addressOf(granule);
-  }
-
-  #allocateOdd(size: number, alignment: number): number {
+  /** Aligned, out of range, or when nothing free is large enough. */
+  #allocateSlowly(size: number, alignment: number): number {
     requireRequest(size, alignment);
-    return size > this.#largest ? NO_ADDRESS : this.#allocateSlowly(this.#granulesFor(size), alignment);
+    const granule = size > this.#largest ? 0 : this.takeSlowly(this.#granulesFor(size), alignment);
+    return granule === 0 ? NO_ADDRESS : this.core.addressOf(granule);
   }
 
   #granulesFor(size: number): number {
@@ -100,32 +100,28 @@ export class Tlsf extends TaggedHeap {
 
   /** Slow, for the message: a free block that holds the address means that it was freed before. */
   #throwMisuse(address: number): never {
-    const holders: boolean[] = [];
+    let code: HeapErrorCode = "wild-free";
     this.core.walk((granule, granules, isUsed) => {
       const within = address - this.core.addressOf(granule);
-      if (within >= 0 && within < this.#bytesOf(granules)) holders.push(isUsed);
+      if (!isUsed && within >= 0 && within < granules * this.granule) code = "double-free";
     });
-    throw new HeapError(holders[0] === false ? "double-free" : "wild-free", address);
+    throw new HeapError(code, address);
   }
 
   /** In place where the block's tail can be returned or the block after it is free, else by moving. */
   override resize(address: number, size: number): number {
-    const granule = this.#liveBlock(address);
+    const usable = this.usableSize(address);
     requireRequest(size, 0);
     if (size > this.#largest) return NO_ADDRESS;
-    return this.resizeInPlace(granule, this.#granulesFor(size))
+    return this.resizeInPlace(this.#granuleAt(address), this.#granulesFor(size))
       ? address
-      : this.move(address, this.#bytesOf(this.core.sizeOf(granule)), size);
-  }
-
-  /** What a block of so many granules holds. */
-  #bytesOf(granules: number): number {
-    return granules * this.granule - this.#header;
+      : this.move(address, usable, size);
   }
 
   /** Granules of the block less its header. */
   usableSize(address: number): number {
-    return this.#bytesOf(this.core.sizeOf(this.#liveBlock(address)));
+    if (!this.owns(address)) this.#throwMisuse(address);
+    return this.core.sizeOf(this.#granuleAt(address)) * this.granule - this.#header;
   }
 
   /** Exact: asks the bitmap. */
@@ -133,15 +129,10 @@ export class Tlsf extends TaggedHeap {
     return this.core.isUsed(this.#granuleAt(address));
   }
 
-  #liveBlock(address: number): number {
-    const granule = this.#granuleAt(address);
-    return this.core.isUsed(granule) ? granule : this.#throwMisuse(address);
-  }
-
   /** In address order within each chunk. */
   walk(visit: (address: number, bytes: number) => void): void {
     this.core.walk((granule, granules, isUsed) => {
-      if (isUsed) visit(this.core.addressOf(granule), this.#bytesOf(granules));
+      if (isUsed) visit(this.core.addressOf(granule), granules * this.granule - this.#header);
     });
   }
 }
