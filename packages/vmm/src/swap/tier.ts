@@ -31,7 +31,7 @@ export interface SwapTierStats {
   readonly fenced: boolean;
   /** Transfers under way now; 0 for a synchronous store. */
   readonly underWay: number;
-  /** Pages read. */
+  /** Pages read, those that moved to a store behind this one included. */
   readonly reads: number;
   /** Pages written. */
   readonly writes: number;

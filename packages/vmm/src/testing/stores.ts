@@ -150,7 +150,27 @@ export const swapStoreSuite: readonly ConformanceCase<SwapStore>[] = [
       sameBytes(into, pageOf(5), "the stored page");
     },
   },
+  {
+    name: "the page that is to give way is one that the store holds, and another one when it has gone",
+    run(make): void {
+      const store = make();
+      const slots = Array.from({ length: 16 }, (_, slot) => slot);
+      const held = new Set(slots.filter((slot) => store.write(slot, mixedPage(slot)) === "ok"));
+      for (let slot = store.giveWay?.() ?? -1; slot >= 0; slot = store.giveWay?.() ?? -1) {
+        claim(held.delete(slot), `slot ${slot} holds a page`);
+        const page = pageOf(0);
+        same(store.read(slot, page), "ok", `reading slot ${slot}`);
+        sameBytes(page, mixedPage(slot), `slot ${slot}`);
+        store.discard?.(slot);
+      }
+    },
+  },
 ];
+
+/** A page of which no two halves are alike, so that it takes room in every store. */
+function mixedPage(slot: number): Uint8Array {
+  return Uint8Array.from({ length: 4096 }, (_, at) => (at < 2000 ? (at * at * (slot + 3)) >>> 5 : 0));
+}
 
 /** Claims about an `AsyncSwapStore` with at least 16 slots. */
 export const asyncSwapStoreSuite: readonly ConformanceCase<Promise<AsyncSwapStore>>[] = [

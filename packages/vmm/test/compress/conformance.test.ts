@@ -9,7 +9,7 @@ import { swapStoreSuite } from "../../src/testing/stores.ts";
 
 function pool(): SwapStore {
   const memory = new PlainMemory(64);
-  return new CompressedPool({ frames: memory, window: memory, limitFrames: 64, slots: 16 });
+  return new CompressedPool({ frames: memory, window: memory, limitFrames: 3, slots: 16 });
 }
 
 const stores: Readonly<Record<string, () => SwapStore>> = {
