@@ -89,14 +89,15 @@ async function runAsFarAsItGoes(process: ReplayProcess): Promise<void> {
   }
 }
 
-/** A program that comes upon all its pages, and then goes over them again and again. */
+/** A program that comes upon all its pages here and there, and then, in order, goes on with each for a while: memory that is too small is met twice by each page. */
 function madeUpTrace(pages: number): PageTrace {
   const vpns = Float64Array.from({ length: pages }, (_, page) => FIRST_VPN + page);
   const stride = STRIDES.find((step) => pages % step !== 0) ?? 1;
   const records = Uint32Array.from({ length: pages * RECORDS_PER_PAGE }, (_, at) => {
-    const page = (at * stride) % pages;
+    const isFirst = at < pages;
+    const page = isFirst ? (at * stride) % pages : Math.floor((at - pages) / (RECORDS_PER_PAGE - 1));
     const [first, later] = USES[Math.floor(page / RUN_PAGES) % USES.length] ?? [LOAD, LOAD];
-    return page * 4 + (at < pages ? first : later);
+    return page * 4 + (isFirst ? first : later);
   });
   const runs = new Uint32Array(records.length).fill(1);
   return { name: "rehearsal", header: {}, vpns, records, runs, references: records.length };
