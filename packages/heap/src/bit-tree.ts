@@ -49,16 +49,17 @@ export class BitTree {
     }
   }
 
-  /** Takes a number out: ends at the first word that stays other than 0. */
-  delete(number: number): void {
+  /** Takes a number out: ends at the first word that stays other than 0. @returns whether the set is empty now. */
+  delete(number: number): boolean {
     const words = this.#words;
     const levels = this.#levels;
     for (let level = 0, at = number; level < levels.length; level++, at >>>= 5) {
       const word = levels[level]! + (at >>> 5);
       const after = words[word]! & ~(1 << at);
       words[word] = after;
-      if (after !== 0) return;
+      if (after !== 0) return false;
     }
+    return true;
   }
 
   /** The smallest number, or −1. */

@@ -13,52 +13,64 @@ export interface BuddyOptions {
   readonly wordsFor?: (words: number) => Int32Array;
 }
 
+/** What the byte of a block that is free has besides its order. */
+const FREE = 0x80;
+
 /**
  * Binary buddies: a block of order k has 2^k smallest blocks and starts at a multiple of them; a free block merges with its
- * buddy, whose number differs in one bit.
+ * buddy, whose number differs in one bit. Blocks are named by the number of their first smallest block.
  *
- * Per order one set of free and one of live blocks, as bits: about half a byte for each smallest block up to the last one that was ever in use (arrays for all are made at
- * once, of which a system commits what is written to), nothing in the memory itself. An operation takes at most (orders × levels of a set) steps. Blocks are aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
+ * A byte for each smallest block says which block starts there, and a set of free blocks for each order (`BitTree`, together two bits for each smallest block) which is the lowest one: arrays for all are
+ * made at once, of which a system commits what is written to, and nothing is in the memory itself. An operation takes at most (orders × levels of a set) steps. Blocks are
+ * aligned to their size. Knuth, The Art of Computer Programming 1, 2.5 (1968).
  */
 export class Buddy implements Allocator {
   readonly #source: HeapSource;
   readonly #base: number;
   readonly #bytes: number;
   readonly #minBytes: number;
-  readonly #shift: number;
-  readonly #orders: number;
+  /** The highest order: that of the whole range. */
+  readonly #top: number;
+  /** By order: the free blocks, by their number / 2^order. */
   readonly #free: readonly BitTree[];
-  readonly #live: readonly BitTree[];
-  /** Word 0, bit k: there is a free block of order k. */
+  /** A byte for each smallest block, four to a word: 1 + the order of the block that starts there, with {@link FREE} where that is free; 0 inside a block. */
+  readonly #starts: Int32Array;
+  /** Word 0, bit k: there is a free block of order k. Word 1: how many smallest blocks there are up to the last that ever was in a live block. */
   readonly #state: Int32Array;
 
   /** @throws HeapError `bad-option` where a size is no power of two or the source has no such range. */
   constructor(source: HeapSource, options: BuddyOptions) {
     const { bytes, minBytes = 32 } = options;
-    const shift = Math.log2(minBytes);
-    const orders = Math.log2(bytes) - shift + 1;
-    if (!Number.isInteger(shift) || !Number.isInteger(orders) || orders < 1 || orders > 28)
+    const top = Math.log2(bytes) - Math.log2(minBytes);
+    if (!Number.isInteger(Math.log2(minBytes)) || !Number.isInteger(top) || top < 0 || top > 27)
       throw new HeapError("bad-option", bytes, "bytes must be a power of two times minBytes, which is one too");
     this.#source = source;
     this.#bytes = bytes;
     this.#minBytes = minBytes;
-    this.#shift = shift;
-    this.#orders = orders;
+    this.#top = top;
     const wordsFor = options.wordsFor ?? ((words: number) => new Int32Array(words));
-    const trees = (): BitTree[] =>
-      Array.from({ length: orders }, (_, order) => new BitTree(2 ** (orders - 1 - order), wordsFor));
-    this.#free = trees();
-    this.#live = trees();
-    this.#state = wordsFor(1);
+    this.#free = Array.from({ length: top + 1 }, (_, order) => new BitTree(2 ** (top - order), wordsFor));
+    this.#starts = wordsFor(Math.ceil(2 ** top / 4));
+    this.#state = wordsFor(2);
     this.#base = source.reserve(bytes, Math.min(bytes, 2 ** 30));
     if (this.#base === -1) this.#base = source.reserve(bytes, minBytes);
     if (this.#base === -1) throw new HeapError("bad-option", bytes, "the source has no such range");
-    this.reset();
+    this.#addFree(top, 0);
+  }
+
+  /** The byte of a block. */
+  #startAt(block: number): number {
+    return (this.#starts[block >>> 2]! >>> ((block & 3) * 8)) & 0xff;
+  }
+
+  #setStart(block: number, value: number): void {
+    const shift = (block & 3) * 8;
+    this.#starts[block >>> 2] = (this.#starts[block >>> 2]! & ~(0xff << shift)) | (value << shift);
   }
 
   /** The smallest order that holds a size and an alignment. */
   #orderOf(size: number): number {
-    return size <= this.#minBytes ? 0 : 32 - Math.clz32((size - 1) >>> this.#shift);
+    return size <= this.#minBytes ? 0 : 32 - Math.clz32((size - 1) / this.#minBytes);
   }
 
   /** Takes the lowest free block of the smallest order that has one, and halves it down. */
@@ -66,158 +78,153 @@ export class Buddy implements Allocator {
     requireRequest(size, alignment);
     if (size > this.#bytes || alignment > this.#bytes) return NO_ADDRESS;
     if (alignment > this.#minBytes && this.#base % alignment !== 0) return NO_ADDRESS;
-    const order = this.#orderOf(Math.max(size, alignment));
+    const order = this.#orderOf(alignment > size ? alignment : size);
     const larger = this.#state[0]! & (-1 << order);
     if (larger === 0) return NO_ADDRESS;
-    let at = 31 - Math.clz32(larger & -larger);
-    let block = this.#free[at]?.first() ?? 0;
-    this.#takeFree(at, block);
-    while (at > order) {
-      at--;
-      block *= 2;
-      this.#addFree(at, block + 1);
-    }
-    this.#live[order]?.add(block);
-    return this.#base + block * 2 ** order * this.#minBytes;
+    const from = 31 - Math.clz32(larger & -larger);
+    const block = (this.#free[from]?.first() ?? 0) << from;
+    this.#takeFree(from, block);
+    for (let at = from - 1; at >= order; at--) this.#addFree(at, block + (1 << at));
+    this.#setStart(block, order + 1);
+    const end = block + (1 << order);
+    if (end > this.#state[1]!) this.#state[1] = end;
+    return this.#base + block * this.#minBytes;
   }
 
   #addFree(order: number, block: number): void {
-    this.#free[order]?.add(block);
+    this.#free[order]?.add(block >>> order);
+    this.#setStart(block, FREE | (order + 1));
     this.#state[0] = this.#state[0]! | (1 << order);
   }
 
   #takeFree(order: number, block: number): void {
-    const free = this.#free[order];
-    free?.delete(block);
-    if (free?.first() === -1) this.#state[0] = this.#state[0]! & ~(1 << order);
+    this.#setStart(block, 0);
+    if (this.#free[order]?.delete(block >>> order) === true) this.#state[0] = this.#state[0]! & ~(1 << order);
   }
 
-  /** The order of the live block at an address, or −1. */
-  #orderAt(address: number): number {
-    let block = (address - this.#base) / this.#minBytes;
-    if (block >>> 0 !== block) return -1;
-    for (let order = 0; order < this.#orders; order++) {
-      if (this.#live[order]?.has(block) === true) return order;
-      if ((block & 1) !== 0) return -1;
-      block >>>= 1;
-    }
-    return -1;
+  /** Whether the free block of an order starts there. */
+  #isFree(order: number, block: number): boolean {
+    return this.#startAt(block) === (FREE | (order + 1));
+  }
+
+  /** The number of the live block at an address. Throws what is wrong. */
+  #blockAt(address: number): number {
+    const block = (address - this.#base) / this.#minBytes;
+    const start = block >>> 0 === block ? this.#startAt(block) : 0;
+    return start === 0 || start >= FREE ? this.#throwMisuse(address) : block;
   }
 
   /** Merges with its buddy as long as that is free. */
   free(address: number): void {
-    let order = this.#orderAt(address);
-    if (order < 0) this.#throwMisuse(address);
-    let block = (address - this.#base) / this.#minBytes / 2 ** order;
-    this.#live[order]?.delete(block);
-    while (order < this.#orders - 1 && this.#free[order]?.has(block ^ 1) === true) {
-      this.#takeFree(order, block ^ 1);
-      block >>>= 1;
-      order++;
+    let block = this.#blockAt(address);
+    let order = this.#startAt(block) - 1;
+    this.#setStart(block, 0);
+    for (; order < this.#top && this.#isFree(order, block ^ (1 << order)); order++) {
+      this.#takeFree(order, block ^ (1 << order));
+      block &= ~(1 << order);
     }
     this.#addFree(order, block);
   }
 
   #throwMisuse(address: number): never {
-    let block = Math.floor((address - this.#base) / this.#minBytes);
+    const block = Math.floor((address - this.#base) / this.#minBytes);
     let isFree = false;
-    for (let order = 0; order < this.#orders && block >= 0; order++, block = Math.floor(block / 2))
-      isFree ||= this.#free[order]?.has(block) === true;
+    for (let order = 0; order <= this.#top && block >= 0 && block < 2 ** this.#top; order++)
+      isFree ||= this.#isFree(order, block & (-1 << order));
     throw new HeapError(isFree ? "double-free" : "wild-free", address);
   }
 
   /** In place while the order stays, halving where it shrinks, doubling where the upper buddies are free; else by moving. */
   resize(address: number, size: number): number {
-    let order = this.#orderAt(address);
-    if (order < 0) this.#throwMisuse(address);
+    const block = this.#blockAt(address);
     requireRequest(size, 0);
     if (size > this.#bytes) return NO_ADDRESS;
+    const order = this.#startAt(block) - 1;
     const wanted = this.#orderOf(size);
-    let block = (address - this.#base) / this.#minBytes / 2 ** order;
-    if (wanted > order && !this.#canGrow(block, order, wanted))
-      return moveBlock(this, this.#source, address, this.#minBytes * 2 ** order, size);
-    this.#live[order]?.delete(block);
-    for (; order < wanted; order++, block /= 2) this.#takeFree(order, block + 1);
-    for (; order > wanted; block *= 2) this.#addFree(--order, block * 2 + 1);
-    this.#live[order]?.add(block);
+    for (let at = order; at < wanted; at++)
+      if ((block & (1 << at)) !== 0 || !this.#isFree(at, block + (1 << at)))
+        return moveBlock(this, this.#source, address, this.#minBytes * 2 ** order, size);
+    for (let at = order; at < wanted; at++) this.#takeFree(at, block + (1 << at));
+    for (let at = order - 1; at >= wanted; at--) this.#addFree(at, block + (1 << at));
+    this.#setStart(block, wanted + 1);
     return address;
-  }
-
-  #canGrow(block: number, order: number, wanted: number): boolean {
-    for (let at = order, left = block; at < wanted; at++, left /= 2)
-      if ((left & 1) !== 0 || this.#free[at]?.has(left + 1) !== true) return false;
-    return true;
   }
 
   /** The block's whole order. */
   usableSize(address: number): number {
-    const order = this.#orderAt(address);
-    if (order < 0) this.#throwMisuse(address);
-    return this.#minBytes * 2 ** order;
+    return this.#minBytes * 2 ** (this.#startAt(this.#blockAt(address)) - 1);
   }
 
   /** Exact. */
   owns(address: number): boolean {
-    return this.#orderAt(address) >= 0;
+    const block = (address - this.#base) / this.#minBytes;
+    const start = block >>> 0 === block ? this.#startAt(block) : 0;
+    return start !== 0 && start < FREE;
   }
 
-  /** A snapshot, by walking. */
+  /** A snapshot, by walking. Of the bytes those count that can ever have been written to: beyond the last live block, one for each order. */
   stats(): HeapStats {
-    const metadata = [...this.#free, ...this.#live].reduce((sum, { bytes }) => sum + bytes, 4);
+    const metadata = this.#free.reduce((sum, { bytes }) => sum + bytes + 1, this.#state[1]! + 8);
     return measure(this, this.#bytes, metadata, 1);
   }
 
   /** Free and live blocks together are the whole range, each byte once, and no two free buddies stand side by side. */
   check(): void {
-    const end = 2 ** (this.#orders - 1);
-    let blocks = 0;
-    for (let at = 0; at < end; blocks++) {
-      const order = this.#blockAt(at);
-      requireInvariant(order >= 0, at, "every byte is in a block");
-      at += 2 ** order;
-    }
-    for (let order = 0; order < this.#orders; order++) {
-      const named = (this.#state[0]! & (1 << order)) !== 0;
-      const isAnyFree = this.#free[order]?.first() !== -1;
-      requireInvariant(named === isAnyFree, order, "the word of orders names those with free blocks");
-      this.#live[order]?.forEach(() => blocks--);
-      this.#free[order]?.forEach((block) => {
-        blocks--;
-        const isAlone = order === this.#orders - 1 || this.#free[order]?.has(block ^ 1) !== true;
+    const end = 2 ** this.#top;
+    const counts = new Int32Array(this.#top + 1);
+    for (let block = 0; block < end;) {
+      const start = this.#startAt(block);
+      const order = (start & ~FREE) - 1;
+      requireInvariant(order >= 0 && order <= this.#top, block, "every smallest block is in a block");
+      requireInvariant((block & ((1 << order) - 1)) === 0, block, "a block starts at a multiple of its size");
+      if (start >= FREE) {
+        counts[order] = counts[order]! + 1;
+        requireInvariant(
+          this.#free[order]?.has(block >>> order) === true,
+          block,
+          "a free block is in the set of its order",
+        );
+        const isAlone = order === this.#top || !this.#isFree(order, block ^ (1 << order));
         requireInvariant(isAlone, block, "free buddies are merged");
-      });
+      }
+      for (let inside = block + 1; inside < block + (1 << order) && inside < this.#state[1]!; inside++)
+        requireInvariant(this.#startAt(inside) === 0, inside, "no two blocks overlap");
+      block += 2 ** order;
     }
-    requireInvariant(blocks === 0, blocks, "no two blocks overlap");
-  }
-
-  /** The order of the free or live block that starts at a smallest block, or −1. */
-  #blockAt(at: number): number {
-    for (let order = 0, block = at; order < this.#orders; order++, block /= 2) {
-      if (this.#live[order]?.has(block) === true || this.#free[order]?.has(block) === true) return order;
-      if ((block & 1) !== 0) return -1;
-    }
-    return -1;
-  }
-
-  /** By order, from the smallest. */
-  walk(visit: (address: number, bytes: number) => void): void {
-    this.#live.forEach((tree, order) => {
-      const bytes = this.#minBytes * 2 ** order;
-      tree.forEach((block) => visit(this.#base + block * bytes, bytes));
+    this.#free.forEach((tree, order) => {
+      tree.forEach(() => (counts[order] = counts[order]! - 1));
+      requireInvariant(counts[order] === 0, order, "a set holds the free blocks of its order, each once");
+      const isNamed = (this.#state[0]! & (1 << order)) !== 0;
+      requireInvariant(isNamed === (tree.first() !== -1), order, "the word of orders names those with free blocks");
     });
+  }
+
+  /** In address order. */
+  walk(visit: (address: number, bytes: number) => void): void {
+    for (let block = 0; block < 2 ** this.#top;) {
+      const start = this.#startAt(block);
+      const size = 2 ** ((start & ~FREE) - 1);
+      if (start < FREE) visit(this.#base + block * this.#minBytes, size * this.#minBytes);
+      block += size;
+    }
   }
 
   /** One free block of the highest order. */
   reset(): void {
-    for (const tree of [...this.#free, ...this.#live]) tree.clear();
+    for (let block = 0; block < 2 ** this.#top;) {
+      const size = 2 ** ((this.#startAt(block) & ~FREE) - 1);
+      this.#setStart(block, 0);
+      block += size;
+    }
+    for (const tree of this.#free) tree.clear();
     this.#state[0] = 0;
-    this.#addFree(this.#orders - 1, 0);
+    this.#addFree(this.#top, 0);
   }
 
   /** Gives the range back. */
   destroy(): void {
     this.#source.release(this.#base, this.#bytes);
-    for (const tree of [...this.#free, ...this.#live]) tree.clear();
+    this.reset();
     endUse(this);
   }
 }
