@@ -36,7 +36,7 @@ withInputs("a replay whose remote store is killed and restarted", (dir) => {
         try {
           const run = { over: false };
           const args = ["replay", `${dir}/page-traces/${trace}.pgt.gz`, "--ram", "25%", "--swap", TIER, "--json"];
-          const replay = pagewright(args, { env: { REDIS_URL: server.url, REDIS_TIMEOUT_MS: "1200000" } });
+          const replay = pagewright(args, { env: { REDIS_URL: server.url, REDIS_TIMEOUT_MS: "10000" } });
           void replay.then(() => (run.over = true));
           let kills = 0;
           while (!run.over && kills < KILLS) {
