@@ -209,7 +209,10 @@ export class Stack implements FaultHandler {
     });
   }
 
-  /** What the latest page fault came to. */
+  /**
+   * What the latest page fault came to. `pending`: the access can be made again when the space's `pending` has settled; `vmm.pressure.stalls.during(pending)` awaits it and
+   * counts the wait as a stall.
+   */
   get lastFault(): FaultOutcome {
     return this.#faults.outcome;
   }
