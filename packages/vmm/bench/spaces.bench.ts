@@ -1,6 +1,6 @@
 /**
  * What operations on spaces cost, and how that grows: map + unmap of a region against the number of regions, clone against resident pages, transfer of whole tables
- * against bytes, bytes of an empty space.
+ * against bytes, remap by tables and by pages, bytes of an empty space.
  */
 import { PAGE_SIZE, PlainMemory, Vmm, WRITE, type AddressSpace } from "@pagewright/vmm";
 
@@ -84,6 +84,31 @@ for (const gibibytes of [1, 4]) {
     unit: "us",
     ratioTo: "1 GiB",
     ratio: cost / smallest,
+  });
+}
+
+let whole = NaN;
+for (const distance of [2 ** 33, 2 ** 33 + PAGE_SIZE]) {
+  const memory = new PlainMemory(16384);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const bytes = 64 * 2 ** 20;
+  const at = Number(space.map({ bytes, address: 2 ** 32, placement: "fixed" }));
+  for (let page = 0; page < 16000; page++) space.fault(at + page * PAGE_SIZE, WRITE);
+  const cost = fastest(20, () => {
+    const request = { bytes, newBytes: bytes, mayMove: true };
+    space.remap({ ...request, address: at, target: at + distance });
+    space.remap({ ...request, address: at + distance, target: at });
+    return 2;
+  });
+  if (Number.isNaN(whole)) whole = cost;
+  figures.push({
+    bench,
+    metric: `remap of 16000 pages, ${distance === 2 ** 33 ? "tables whole" : "page by page"}`,
+    value: cost / 1000,
+    unit: "us",
+    ratioTo: "tables whole",
+    ratio: cost / whole,
   });
 }
 
