@@ -1,12 +1,15 @@
 /**
- * How costs grow: a fault with the number of spaces (not at all), a clone with its pages (in proportion), an eviction with the sharers of the page, and sharing with the page
+ * How costs grow: a fault with the number of spaces (not at all) and of regions (by its logarithm), a clone with its pages (in proportion), an eviction with the sharers of the page, and sharing with the page
  * tables (both in proportion).
  */
-import { READ, TRANSFER_UNIT, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
+import { EXECUTE, READ, TRANSFER_UNIT, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
 
 import { PAGE, eachAlone, figure, mapped, plainRig, quickest, spaceOf } from "./rig.ts";
 
 const FAULTS = 2000;
+/** Pages that are cut into regions, and a step that leads to all of them in an order without a pattern. */
+const CUT = 10000;
+const STEP = 7919;
 
 function faultAmong(spaces: number): number {
   const vmm = plainRig(FAULTS + spaces + 4096);
@@ -20,6 +23,28 @@ function faultAmong(spaces: number): number {
       for (let page = 0; page < FAULTS; page++) space.fault(at + page * PAGE, WRITE + USER);
     },
     (at) => space.unmap(at, FAULTS * PAGE),
+  );
+  return ns / FAULTS;
+}
+
+/** Faults all over the same pages, cut into so many regions: nearly every one is in another region than the one before. */
+function faultAmongRegions(regions: number): number {
+  const space = spaceOf(plainRig(CUT + 4096));
+  const pages = CUT / regions;
+  const low = mapped(space, { bytes: CUT * PAGE });
+  const ns = quickest(
+    60,
+    () => {
+      for (let region = 0; region < regions; region++) {
+        const rights = region % 2 === 0 ? READ + WRITE : READ + WRITE + EXECUTE;
+        mapped(space, { bytes: pages * PAGE, rights, address: low + region * pages * PAGE, placement: "fixed" });
+      }
+      return low;
+    },
+    (at) => {
+      for (let fault = 0; fault < FAULTS; fault++) space.fault(at + ((fault * STEP) % CUT) * PAGE, WRITE);
+    },
+    (at) => space.unmap(at, CUT * PAGE),
   );
   return ns / FAULTS;
 }
@@ -92,6 +117,9 @@ function grow(
 eachAlone(import.meta.url, {
   spaces: () => {
     grow([1, 100, 1000], (size) => `fault, spaces: ${size}`, faultAmong);
+  },
+  regions: () => {
+    grow([1, 100, 1000, 10_000], (size) => `fault, regions: ${size}`, faultAmongRegions);
   },
   pages: () => {
     grow([1000, 10_000, 100_000], (size) => `clone, pages: ${size}`, cloneOf);
