@@ -1,28 +1,39 @@
 import { requireInvariant } from "./allocator.ts";
+import { HeapError } from "./errors.ts";
 import { HINT, LOCK } from "./shared-layout.ts";
 import type { SharedLayout } from "./shared-layout.ts";
 import { SLAB_WORDS } from "./slabs.ts";
 
-/** The pages of a shared heap that no worker has. Every change takes the lock of the header, for a search over bits. */
+/** The pages of a shared heap that no worker has. Every change takes the lock of the header, for a search over bits; the lock says who has it. */
 export class SharedPages {
   readonly #layout: SharedLayout;
   readonly #lock: number;
+  readonly #slot: number;
 
-  constructor(layout: SharedLayout) {
+  constructor(layout: SharedLayout, slot: number) {
     this.#layout = layout;
+    this.#slot = slot;
     this.#lock = layout.first + LOCK;
   }
 
   #enter(): void {
-    const { words } = this.#layout;
-    while (Atomics.compareExchange(words, this.#lock, 0, 1) !== 0) {
+    const { words, slots } = this.#layout;
+    for (;;) {
+      const holder = Atomics.compareExchange(words, this.#lock, 0, this.#slot + 1);
+      if (holder === 0) return;
+      if (!(holder > 0 && holder <= slots)) throw new HeapError("corrupt", holder, "the lock names a slot");
       // A short wait where waiting is allowed; the main thread of a browser has to spin.
       try {
-        Atomics.wait(words, this.#lock, 1, 1);
+        Atomics.wait(words, this.#lock, holder, 1);
       } catch {
         continue;
       }
     }
+  }
+
+  /** Takes the lock from a worker that has ended; of the pages that it was about to take or give some may stay taken. */
+  release(slot: number): void {
+    Atomics.compareExchange(this.#layout.words, this.#lock, slot + 1, 0);
   }
 
   #leave(): void {
@@ -34,7 +45,7 @@ export class SharedPages {
   take(count: number, alignment: number, phase: number): number {
     const { words, first } = this.#layout;
     this.#enter();
-    let page = this.#search(words[first + HINT]!, count, alignment, phase);
+    let page = this.#search(Math.max(words[first + HINT]!, 0), count, alignment, phase);
     if (page < 0) page = this.#search(0, count, alignment, phase);
     for (let at = page; page >= 0 && at < page + count; at++) this.#set(at, false);
     if (page >= 0) words[first + HINT] = page + count;
@@ -44,9 +55,9 @@ export class SharedPages {
 
   /** Gives pages back, whose records must be 0. */
   give(page: number, count: number): void {
-    const { words, first } = this.#layout;
+    const { words, first, pages } = this.#layout;
     this.#enter();
-    for (let at = page; at < page + count; at++) this.#set(at, true);
+    for (let at = page; at < page + count && at < pages; at++) this.#set(at, true);
     words[first + HINT] = Math.min(words[first + HINT]!, page);
     this.#leave();
   }

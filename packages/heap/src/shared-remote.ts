@@ -1,3 +1,4 @@
+import { HeapError } from "./errors.ts";
 import { BATCH, BLOCKS, HEIR, INBOX, PAGE, PAGE_COUNT, PUT, RING, SENT, TAKEN } from "./shared-layout.ts";
 import type { SharedLayout } from "./shared-layout.ts";
 import type { KeptRuns } from "./shared-runs.ts";
@@ -46,6 +47,7 @@ export class RemoteFrees {
   /** Hands over what is in a ring, and in a page beside it. */
   #publish(ring: number, owner: number): void {
     const words = this.#words;
+    if (owner >= this.#layout.slots) throw new HeapError("corrupt", owner, "a slab's owner is a slot");
     Atomics.store(words, ring + SENT, words[ring + PUT]!);
     if (words[ring + PAGE_COUNT] !== 0) this.#sendPage(ring, owner);
     if (this.#waiting.length > 0) this.#sendWaiting();
@@ -115,23 +117,34 @@ export class RemoteFrees {
         // A plain look first: what it misses is seen the next time.
         if (words[ring + SENT] === words[ring + TAKEN]) continue;
         const sent = Atomics.load(words, ring + SENT);
-        let taken = words[ring + TAKEN]!;
+        const taken = words[ring + TAKEN]!;
         any = true;
-        for (; taken !== sent; taken = (taken + 1) | 0) take(words[ring + BLOCKS + (taken & (RING - 1))]!);
-        Atomics.store(words, ring + TAKEN, taken);
+        // No more than a ring holds, whatever the counters say.
+        const count = Math.min((sent - taken) >>> 0, RING);
+        for (let at = taken; at < taken + count; at++) take(words[ring + BLOCKS + (at & (RING - 1))]!);
+        Atomics.store(words, ring + TAKEN, sent);
       }
       if (words[start + INBOX] === 0) continue;
       any = true;
-      let page = Atomics.exchange(words, start + INBOX, 0);
-      while (page !== 0) {
-        const first = this.#wordOf(page);
-        const next = words[first]!;
-        for (let at = first + 2; at < first + 2 + words[first + 1]!; at++) take(words[at]!);
+      this.#followPages(Atomics.exchange(words, start + INBOX, 0), (page, first, end) => {
+        for (let at = first; at < end; at++) take(words[at]!);
         this.#runs.keep(page, 1);
-        page = next;
-      }
+      });
     }
     return any;
+  }
+
+  /** Visits pages that lead to each other, each with its first block's word and the one after its last. */
+  #followPages(head: number, visit: (page: number, first: number, end: number) => void): void {
+    const words = this.#words;
+    const { pages } = this.#layout;
+    // No more than there are, whatever they say.
+    for (let page = head, left = pages; page > 0 && page < pages && left > 0; left--) {
+      const word = this.#wordOf(page);
+      const next = words[word]!;
+      visit(page, word + 2, word + 2 + Math.min(words[word + 1]!, PAGE_BLOCKS));
+      page = next;
+    }
   }
 
   /** Blocks that are freed, but have not yet reached their owner. Only while nobody works. */
@@ -139,18 +152,18 @@ export class RemoteFrees {
     const words = this.#words;
     const { slots } = this.#layout;
     const units = new Set(this.#waiting.filter((_, at) => at % 2 === 0));
-    const add = (page: number, count: number): void => {
-      const first = this.#wordOf(page) + 2;
-      for (const unit of words.subarray(first, first + count)) units.add(unit);
+    const add = (first: number, end: number): void => {
+      for (const unit of words.subarray(first, end)) units.add(unit);
     };
     for (let slot = 0; slot < slots; slot++) {
-      for (let page = words[this.#layout.slot(slot) + INBOX]!; page !== 0; page = words[this.#wordOf(page)]!)
-        add(page, words[this.#wordOf(page) + 1]!);
+      this.#followPages(words[this.#layout.slot(slot) + INBOX]!, (_page, first, end) => add(first, end));
       for (let to = 0; to < slots; to++) {
         const ring = this.#layout.outgoing(slot, to);
-        add(words[ring + PAGE]!, words[ring + PAGE_COUNT]!);
-        for (let at = words[ring + TAKEN]!; at !== words[ring + PUT]!; at = (at + 1) | 0)
-          units.add(words[ring + BLOCKS + (at & (RING - 1))]!);
+        const page = this.#wordOf(words[ring + PAGE]!) + 2;
+        add(page, page + words[ring + PAGE_COUNT]!);
+        const taken = words[ring + TAKEN]!;
+        const count = Math.min((words[ring + PUT]! - taken) >>> 0, RING);
+        for (let at = taken; at < taken + count; at++) units.add(words[ring + BLOCKS + (at & (RING - 1))]!);
       }
     }
     return units;

@@ -26,12 +26,13 @@ export class KeptRuns {
   /** The first page of a run that this worker has kept, or −1. */
   take(pages: number): number {
     if (pages > RUN_SIZES) return -1;
-    const { words } = this.#layout;
+    const { words, pages: all } = this.#layout;
     const first = this.#first(this.#slot, pages);
     const end = first + Math.floor(RUN_WORDS / pages);
     for (let word = first; word < end; word++) {
       const page = words[word] === 0 ? 0 : Atomics.exchange(words, word, 0);
-      if (page !== 0) return page;
+      // A word that was written over names no page.
+      if (page > 0 && page < all) return page;
     }
     return -1;
   }

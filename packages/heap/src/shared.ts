@@ -54,7 +54,7 @@ export class SharedHeap implements Allocator {
     const bytes = new Uint8Array(layout.words.buffer);
     this.#memory = { copy: (from, to, count) => void bytes.copyWithin(to, from, from + count) };
     this.#layout = layout;
-    this.#pages = new SharedPages(layout);
+    this.#pages = new SharedPages(layout, slot);
     this.#runs = new KeptRuns(layout, this.#pages, slot);
     this.#remote = new RemoteFrees(layout, this.#runs, slot);
     this.#takeBack = (unit) => this.#freeBack(unit);
@@ -256,7 +256,7 @@ export class SharedHeap implements Allocator {
   /**
    * Takes over the slabs of a worker that has ended without detaching. The caller knows that it has ended.
    *
-   * What the worker had half done is lost at worst to the extent of one block; a slot is listed anew from the bits of its slabs.
+   * What the worker had half done is lost at worst to the extent of one block or run, or of frees that waited in it for memory; a slot is listed anew from the bits of its slabs.
    */
   adopt(slot: number): void {
     if (slot === this.slot || !(slot >= 0 && slot < this.#layout.slots)) throw new HeapError("bad-option", slot);
@@ -266,6 +266,7 @@ export class SharedHeap implements Allocator {
   }
 
   #takeOver(slot: number): void {
+    this.#pages.release(slot);
     const { pages } = this.#layout;
     this.#layout.magazines(slot).fill(0);
     this.#layout.firsts(slot).fill(0);
@@ -335,8 +336,8 @@ export class SharedHeap implements Allocator {
       const header = this.#records[page * SLAB_WORDS]!;
       const start = this.#base + page * SLAB_BYTES;
       if (header > 0 && (header & 3) === LIVE_RUN) visit(start, (header >>> 2) * SLAB_BYTES);
-      const size = header < 0 ? slotSizeOf(header) : SLAB_BYTES;
-      for (let within = 0; header < 0 && within + size <= SLAB_BYTES; within += size)
+      const size = header < 0 ? slotSizeOf(header) : 0;
+      for (let within = 0; size > 0 && within + size <= SLAB_BYTES; within += size)
         if (this.owns(start + within) && !underWay.has((start + within - this.#base) / 8)) visit(start + within, size);
     }
   }

@@ -92,7 +92,7 @@ export class Slabs {
    * @returns whether there is a block in it now.
    */
   fill(list: number): boolean {
-    for (let slab = this.#first[list]!; slab !== 0; slab = this.#first[list]!) {
+    for (let slab = this.#first[list]!; slab > 0; slab = this.#first[list]!) {
       if (this.#fillFrom(slab, list)) return true;
       this.#first[list] = this.tags[slab + NEXT]!;
       this.tags[slab + NEXT] = UNLISTED;
@@ -115,7 +115,7 @@ export class Slabs {
     // The cursor says how many bytes before the last slot's end were looked at.
     const end = SLAB_BYTES - (SLAB_BYTES % size);
     let count = 0;
-    let within = end - tags[slab + CURSOR]!;
+    let within = Math.min(end, end - tags[slab + CURSOR]!);
     while (within > 0 && count < 63) {
       within -= size;
       const unit = (slab * GRANULE + within) >>> 3;
@@ -156,7 +156,7 @@ export class Slabs {
       this.magazines[list * MAGAZINE_WORDS] = 0;
       let slab = this.#first[list]!;
       this.#first[list] = 0;
-      while (slab !== 0) {
+      while (slab > 0) {
         const next = tags[slab + NEXT]!;
         if (!this.#isIdle(slab)) this.adopt(slab);
         else {

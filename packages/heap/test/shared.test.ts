@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { expect, test } from "vitest";
 import { spawnTs } from "@pagewright/tooling/worker";
-import { SharedHeap } from "@pagewright/heap";
+import { isHeapError, SharedHeap } from "@pagewright/heap";
+import { seeded } from "../src/testing/case.ts";
 
 test("workers that free each other's blocks corrupt nothing and lose nothing", async () => {
   const workers = 3;
@@ -125,6 +126,46 @@ test("a dead worker's slabs are adopted, and frees on their way to it arrive", (
   heap.flush();
   heap.check();
   expect(heap.stats().liveBlocks).toBe(0);
+});
+
+test("the lock of a worker that died with it is released when it is adopted", () => {
+  const buffer = new SharedArrayBuffer(2 ** 20);
+  const heap = SharedHeap.create(buffer);
+  const dead = SharedHeap.attach(buffer);
+  // As the worker would have left it: word 4 of the header says who changes pages.
+  new Int32Array(buffer)[4] = dead.slot + 1;
+  heap.adopt(dead.slot);
+  expect(heap.allocate(100_000)).not.toBe(-1);
+  heap.check();
+});
+
+test("random bytes over the state are found by check, and nothing loops", () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = seeded(seed);
+    const buffer = new SharedArrayBuffer(2 ** 19);
+    const heap = SharedHeap.create(buffer, { slots: 2 });
+    const other = SharedHeap.attach(buffer);
+    const blocks = Array.from({ length: 700 }, () => heap.allocate(Math.floor(random() * 700)));
+    for (let at = 0; at < 300; at++) other.free(blocks[at] ?? 0);
+    const state = new Uint8Array(buffer, 0, Math.min(...blocks) - 4096);
+    for (let at = 0; at < 3000; at++) state[Math.floor(random() * state.length)] = Math.floor(random() * 256);
+    expect(() => heap.check(), `seed ${String(seed)}`).toThrow(expect.objectContaining({ code: "corrupt" }));
+    const works = [
+      () => heap.allocate(Math.floor(random() * 9000)),
+      () => heap.free(blocks[Math.floor(random() * blocks.length)] ?? 0),
+      () => other.free(blocks[Math.floor(random() * blocks.length)] ?? 0),
+      () => heap.resize(blocks[Math.floor(random() * blocks.length)] ?? 0, Math.floor(random() * 9000)),
+      () => other.flush(),
+      () => heap.flush(),
+      () => heap.stats(),
+    ];
+    for (let at = 0; at < 100; at++)
+      try {
+        works[Math.floor(random() * works.length)]?.();
+      } catch (error) {
+        if (!isHeapError(error)) throw error;
+      }
+  }
 });
 
 test("a copy of the bytes is a copy of the heap", () => {
