@@ -170,26 +170,24 @@ export class SwapSpace {
     return left > 0;
   }
 
-  /** Moves a page to the first tier behind its own that takes it; what a reading of it finds damaged stays. */
+  /** Moves a page to the first tier behind its own that has room, unless that has enough to do; what a reading of it finds damaged stays. */
   #moveDown(number: number, slot: number): "left" | "leaving" | "stays" {
     const from = number * TIER_SLOTS + slot;
-    if (this.#moves.has(from) || this.read(from, this.#page) !== "ok") return "stays";
-    for (let next = number + 1; next < this.#tiers.length; next++) {
-      const tier = this.#tiers[next];
-      if (tier?.isAtEase !== true) return "stays";
-      const target = tier.write(this.#page, this.ownerOf(from));
-      if (target < 0) continue;
-      const to = next * TIER_SLOTS + target;
-      this.#moves.set(from, to);
-      const ended = (kept: boolean): void => {
-        this.#moved(from, to, kept);
-      };
-      this.#unanswered++;
-      if (tier.whenWritten(target, ended)) return "leaving";
-      ended(true);
-      return "left";
-    }
-    return "stays";
+    const next = this.#tiers.findIndex((tier, at) => at > number && tier.room > 0);
+    const tier = this.#tiers[next];
+    if (tier?.isAtEase !== true || this.#moves.has(from)) return "stays";
+    if (this.read(from, this.#page) !== "ok") return "stays";
+    const target = tier.write(this.#page, this.ownerOf(from));
+    if (target < 0) return "stays";
+    const to = next * TIER_SLOTS + target;
+    this.#moves.set(from, to);
+    this.#unanswered++;
+    const ended = (kept: boolean): void => {
+      this.#moved(from, to, kept);
+    };
+    if (tier.whenWritten(target, ended)) return "leaving";
+    ended(true);
+    return "left";
   }
 
   /** The next store has answered; the page may have been given up, or used and stored anew, meanwhile. */
