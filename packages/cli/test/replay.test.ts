@@ -218,7 +218,7 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     [
       "a map without memory",
       [small, "--map", file("m.json", `{"entries":[{"base":"0x0","length":"0x1000","type":2}]}`)],
-      "",
+      "m.json: ",
     ],
     ["a swap folder without a name", [small, "--swap-folder", ""], "the name of its parent is empty"],
     ["an input without a name", [""], "the name of an input file is empty"],

@@ -2,11 +2,11 @@
 import { basename } from "node:path";
 import { PhysicalMap, ROOMY_TLB } from "@pagewright/machine";
 import { createStack } from "@pagewright/stack";
-import type { Stack } from "@pagewright/stack";
+import type { Stack, StackOptions } from "@pagewright/stack";
 import { REAL_PAGES } from "../data.ts";
 import { readInput } from "../files.ts";
 import { readFirmwareMap } from "../firmware-input.ts";
-import { UsageError } from "../output.ts";
+import { complaintOf, UsageError } from "../output.ts";
 import { decodePageTrace } from "../page-trace.ts";
 import { framesOf } from "../ram-size.ts";
 import type { RamSize } from "../ram-size.ts";
@@ -112,12 +112,21 @@ export async function settingOf(request: ReplayRequest, pages: number, frames: n
   const settings = { residentLimit: frames, swap: tiers.stores, ...policy, ...compressed };
   const largePages = request.pages === "2M" ? "always" : "never";
   const translationBuffers = tlbOf(request.tlb ?? ROOMY_TLB.name);
-  const stack = createStack({ map, cpus: request.cpus, largePages, translationBuffers, ...settings });
+  const stack = stackOf(request.map, { map, cpus: request.cpus, largePages, translationBuffers, ...settings });
   if (frames > stack.pmm.freeFrames)
     throw new UsageError(`--ram ${request.ram.text}: ${frames} frames, but the machine has ${stack.pmm.freeFrames}`);
   const kernel = new KernelMisses(stack);
   for (const cpu of stack.machine.cpus) cpu.faultHandler = kernel;
   return { machine: map.firmware.name, stack, tiers, kernel, folder };
+}
+
+/** A stack on a map; what is wrong with the map, too little memory for the kernel or too much for the allocator, is said with its name. */
+function stackOf(path: string, options: StackOptions): Stack {
+  try {
+    return createStack(options);
+  } catch (error) {
+    throw error instanceof UsageError ? error : new UsageError(`${path}: ${complaintOf(error)}`);
+  }
 }
 
 function programOf(path: string, contents: PageContents, number: number, sizes: PageSizes = "4K"): TracedProgram {
