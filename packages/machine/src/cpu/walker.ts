@@ -115,12 +115,16 @@ export class Walker {
   /** Walks for an access whose page the TLB does not have, and takes the translation in: the frame, or −1 after `mmu.faulted`. */
   walk(vpn: Vpn, access: number, fetch: boolean): Pfn {
     if (vpn >= this.limit || vpn < -this.limit) return this.walkFromRoot(vpn, access, fetch);
-    const pfn = this.walkDown(vpn, access, fetch);
+    const pfn = this.quick ? this.walkQuickly(vpn, access, fetch) : ODD;
     return pfn >= 0 ? pfn : this.walkExactly(vpn, access, fetch, pfn);
   }
 
-  /** The walk that decides, after one that came to `found`. */
+  /** The walk that decides, after a quick one that came to `found`. */
   private walkExactly(vpn: Vpn, access: number, fetch: boolean, found: number): Pfn {
+    if (found === ODD) {
+      const pfn = this.walkLevels(vpn, access, fetch, this.structures.find(vpn, this.mmu.asid));
+      if (pfn >= 0) return pfn;
+    }
     const absent = (access & ~PLAIN_ACCESS) === 0 && (found === ABSENT || this.isAbsent(vpn));
     return absent ? this.mmu.faulted(vpn, this.mmu.errorCode(access, false)) : this.walkFromRoot(vpn, access, fetch);
   }
@@ -133,9 +137,8 @@ export class Walker {
 
   /** The walk from the lowest cached entry on, for 4- and 5-level tables; a negative number where it does not end in a frame. */
   private walkDown(vpn: Vpn, access: number, fetch: boolean): Pfn {
-    const level = this.structures.find(vpn, this.mmu.asid);
-    const pfn = this.quick ? this.walkQuickly(vpn, access, fetch, level) : ODD;
-    return pfn === ODD ? this.walkLevels(vpn, access, fetch, level) : pfn;
+    const pfn = this.quick ? this.walkQuickly(vpn, access, fetch) : ODD;
+    return pfn === ODD ? this.walkLevels(vpn, access, fetch, this.structures.find(vpn, this.mmu.asid)) : pfn;
   }
 
   /**
@@ -143,9 +146,10 @@ export class Walker {
    * cached entry that refers to a table of `level`, or from the root (0). Returns the frame, `ABSENT` where the tables, read from the
    * root, plainly have no page there, `UNSURE` where a table that was cached has none, or `ODD`; then nothing has changed in memory.
    */
-  private walkQuickly(vpn: Vpn, access: number, fetch: boolean, level: number): Pfn {
+  private walkQuickly(vpn: Vpn, access: number, fetch: boolean): Pfn {
     const { words, structures, state } = this;
     const { asid } = this.mmu;
+    const level = structures.find(vpn, asid);
     let table = structures.table;
     this.rights = structures.rights;
     if (level !== 1) table = this.tableOf(vpn, level, !structures.absent && !structures.isVoid(vpn, asid));
