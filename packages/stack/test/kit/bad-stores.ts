@@ -1,6 +1,6 @@
 /** Swap stores that fail, lie, fill up and go away, as a seeded coin says; what they were told to keep and did not is counted. */
-import { MemorySwap, SeededRandom } from "@pagewright/vmm";
-import type { AsyncSwapStore, IoOutcome, SwapStore } from "@pagewright/vmm";
+import { MemorySwap } from "@pagewright/vmm";
+import type { AsyncSwapStore, IoOutcome, SwapStore, SeededRandom } from "@pagewright/vmm";
 
 /** One call in so many comes to this; 0: none does. */
 export interface Odds {

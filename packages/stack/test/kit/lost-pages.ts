@@ -129,7 +129,10 @@ class Run {
       const cpu = this.stack.enter(world.space, number);
       if (value > 0 ? this.#store(cpu, address, value, model) : this.#load(cpu, address, model)) return;
       const { lastFault } = this.stack;
-      if (lastFault === "bus") return this.#bus(model);
+      if (lastFault === "bus") {
+        this.#bus(model);
+        return;
+      }
       if (lastFault === "no-memory") {
         this.refused++;
         return;
