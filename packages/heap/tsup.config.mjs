@@ -4,6 +4,7 @@ export default library([
   "src/index.ts",
   "src/node.ts",
   "src/testing.ts",
+  "src/operations.ts",
   "src/arena.ts",
   "src/tlsf.ts",
   "src/general.ts",
