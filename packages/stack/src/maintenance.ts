@@ -52,7 +52,8 @@ function empty({ vmm }: Stack, start: EvacuationStart | EvacuationRefusal): Empt
 
 /**
  * Answers memory errors: a frame with too many corrected ones retires, what cannot be corrected costs the page its content, unless there is a copy. Errors come in the
- * middle of accesses, the kernel's own among them, so they are only noted then; {@link settle} moves pages when nothing is under way.
+ * middle of accesses, the kernel's own among them, so they are only noted then; {@link settle} moves pages when nothing is under way. Call it before anything else is
+ * done with memory: a page that is evicted or copied in between takes the bytes along that could not be corrected, and whatever lives in the frame by then is what settling costs.
  */
 export class ErrorResponse implements MachineCheckHandler {
   /** Pages whose content was lost. */
