@@ -10,7 +10,7 @@ type Chunk = readonly [start: number, slots: number, first: number];
 const LIVE = -1;
 
 /**
- * Blocks of one size. The slots are numbered from 1 on; the word of a free one is the next free slot, or 0, that of a live one is {@link LIVE}. Word 0 is the first
+ * Blocks of one size. The slots are numbered from 1 on; the word of a free one is the next free slot, or 0, that of a live one is −1. Word 0 is the first
  * free slot. A size above the slot's is never there.
  */
 export class Pool implements Allocator {
