@@ -59,17 +59,57 @@ test("--user of a machine without a second map is refused", async () => {
   expect(await pagewright(["map", T400, "--user"])).toMatchObject({ code: 2, stdout: "" });
 });
 
-/** Fields of the reference that say how the recorded registers and BARs relate to the map, or where it is from. */
+/** Fields of the reference that say how the recorded BARs relate to the map or where it is from, and those told apart. */
 const NOT_OF_THE_MAP = ["mtrr", "realMtrr", "barsOverlappingEntries", "barsOverlappingRAM", "set", "of"];
 
+const SETS = ["defaultUC_WBonly", "defaultUC_WBandUC", "defaultWB_UCholes"] as const;
+
+type Counts = Readonly<
+  Record<(typeof SETS)[number], { readonly count: number; readonly registers: readonly object[] }>
+>;
+
+/** What `map --json` and the reference say of MTRRs. */
+interface Mtrrs {
+  readonly mtrr: { readonly lenient: Counts; readonly strict: Counts };
+  readonly realMtrr?: object;
+}
+
+/** The six counts of registers: lenient, then strict. */
+function countsOf({ mtrr }: Mtrrs): number[] {
+  return [mtrr.lenient, mtrr.strict].flatMap((sets) => SETS.map((set) => sets[set].count));
+}
+
+test("map --json tells the least number of MTRRs in six ways, the registers, and how the real ones fit", async () => {
+  const printed = await jsonHere<Mtrrs>(["map", T400]);
+  expect(countsOf(printed)).toEqual([6, 3, 2, 38, 29, 30]);
+  expect(printed.mtrr.lenient.defaultUC_WBandUC.registers).toEqual([
+    { type: "WB", base: "0x0", length: "0x80000000", mask52: "0xfffff80000000" },
+    { type: "WB", base: "0x80000000", length: "0x40000000", mask52: "0xfffffc0000000" },
+    { type: "UC", base: "0xbe000000", length: "0x2000000", mask52: "0xffffffe000000" },
+  ]);
+  expect(printed.realMtrr).toMatchObject({ registers: 5, default: "UC", ramBytesNotWB: 0, unlistedBytesWB: 0 });
+});
+
 withInputs("map --json equals the reference", (dir) => {
-  const reference = JSON.parse(readFileSync(`${dir}/maps-reference.json`, "utf8")) as Record<string, object>;
+  const reference = JSON.parse(readFileSync(`${dir}/maps-reference.json`, "utf8")) as Record<string, Mtrrs>;
   const names = readdirSync(`${dir}/maps`).map((file) => file.replace(".json", ""));
   const users = Object.keys(reference).filter((key) => key.endsWith("#user"));
   test.each([...names, ...users])("%s", async (name) => {
     const [map = "", user] = name.split("#");
-    const printed = await jsonHere(["map", `${dir}/maps/${map}.json`, ...(user === undefined ? [] : ["--user"])]);
-    const expected = Object.entries(reference[name] ?? {}).filter(([field]) => !NOT_OF_THE_MAP.includes(field));
-    expect(printed).toMatchObject(Object.fromEntries(expected));
+    const printed = await jsonHere<Mtrrs>([
+      "map",
+      `${dir}/maps/${map}.json`,
+      ...(user === undefined ? [] : ["--user"]),
+    ]);
+    const expected = reference[name];
+    expect(expected).toBeDefined();
+    if (expected === undefined) return;
+    const fields = Object.entries(expected).filter(([field]) => !NOT_OF_THE_MAP.includes(field));
+    expect(printed).toMatchObject(Object.fromEntries(fields));
+    expect(countsOf(printed)).toEqual(countsOf(expected));
+    for (const sets of [printed.mtrr.lenient, printed.mtrr.strict])
+      for (const set of SETS) expect(sets[set].registers).toHaveLength(sets[set].count);
+    if (expected.realMtrr === undefined) expect(printed).not.toHaveProperty("realMtrr");
+    else expect(printed.realMtrr).toMatchObject(expected.realMtrr);
   });
 });
