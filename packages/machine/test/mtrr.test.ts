@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   combineTypes,
+  encodingOf,
   firmwareMapFromDmesg,
   firmwareMapFromJson,
   firmwareMapOf,
@@ -17,6 +18,7 @@ import {
   validateMtrrs,
 } from "@pagewright/machine";
 import type { FirmwareMap, MemoryType, MtrrReport, TypeNeed, VariableRange } from "@pagewright/machine";
+import { effectiveType } from "@pagewright/x86-paging";
 import { withInputs } from "@pagewright/tooling/inputs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -119,8 +121,18 @@ describe("MTRRs at run time", () => {
     const manager = new MtrrManager(new MtrrRegisters(2), base);
     const refused = manager.add(0xd0000000, 0xd0003000, "WC", "framebuffer");
     expect(refused).toMatchObject({ ok: false, reason: "too-many-registers", needed: 3, available: 2, patType: "WC" });
+    expect(refused).toMatchObject({ typeNow: [{ start: 0xd0000000, end: 0xd0003000, type: "UC" }] });
     const cached = manager.add(0xd0000000, 0xd0003000, "WB", "cache");
     expect(cached).toMatchObject({ ok: false, patType: null });
+    const across = manager.add(512 * MIB - 4096, 512 * MIB + 4096, "WT", "both sides");
+    expect(across).toMatchObject({
+      ok: false,
+      typeNow: [
+        { start: 512 * MIB - 4096, end: 512 * MIB, type: "WB" },
+        { start: 512 * MIB, end: 512 * MIB + 4096, type: "UC" },
+      ],
+      patType: null,
+    });
     manager.check();
   });
 
@@ -130,11 +142,71 @@ describe("MTRRs at run time", () => {
     expect(() => manager.add(0xd0000000, 0xd0001000, "UC", "second")).toThrow(/second wants .* first has/);
   });
 
-  test("PAT and MTRR together give the type that the manual's table says", () => {
-    expect(combineTypes("UC-", "WC")).toBe("WC");
-    expect(combineTypes("UC", "WC")).toBe("UC");
-    expect(combineTypes("WC", "UC")).toBe("WC");
-    expect(combineTypes("WB", "UC")).toBe("UC");
+  // Intel SDM volume 3A, table 11-7 of edition 253668-032: the rows of one MTRR type, with its PAT types in the manual's order.
+  test.each<[mtrr: MemoryType, effective: readonly (readonly [pat: MemoryType, type: MemoryType])[]]>([
+    [
+      "UC",
+      [
+        ["UC", "UC"],
+        ["UC-", "UC"],
+        ["WC", "WC"],
+        ["WT", "UC"],
+        ["WB", "UC"],
+        ["WP", "UC"],
+      ],
+    ],
+    [
+      "WC",
+      [
+        ["UC", "UC"],
+        ["UC-", "WC"],
+        ["WC", "WC"],
+        ["WT", "UC"],
+        ["WB", "WC"],
+        ["WP", "UC"],
+      ],
+    ],
+    [
+      "WT",
+      [
+        ["UC", "UC"],
+        ["UC-", "UC"],
+        ["WC", "WC"],
+        ["WT", "WT"],
+        ["WB", "WT"],
+        ["WP", "WP"],
+      ],
+    ],
+    [
+      "WB",
+      [
+        ["UC", "UC"],
+        ["UC-", "UC"],
+        ["WC", "WC"],
+        ["WT", "WT"],
+        ["WB", "WB"],
+        ["WP", "WP"],
+      ],
+    ],
+    [
+      "WP",
+      [
+        ["UC", "UC"],
+        ["UC-", "WC"],
+        ["WC", "WC"],
+        ["WT", "WT"],
+        ["WB", "WP"],
+        ["WP", "WP"],
+      ],
+    ],
+  ])("an MTRR of %s and every PAT type together give what the manual's table says", (mtrr, effective) => {
+    for (const [pat, type] of effective) {
+      expect([pat, combineTypes(pat, mtrr)]).toEqual([pat, type]);
+      expect([pat, effectiveType(encodingOf(mtrr), encodingOf(pat)).type]).toEqual([pat, encodingOf(type)]);
+    }
+  });
+
+  test("the PAT holds what was programmed, and refuses reserved encodings", () => {
     const pat = new Pat();
     expect(pat.readMsr()).toEqual([0x00070406, 0x00070406]);
     pat.program(PAT_LINUX);

@@ -57,33 +57,32 @@ export function typeOfKernelName(name: string): MemoryType | undefined {
 }
 
 /**
- * Returns the effective type of an access: PAT type × MTRR type.
+ * Returns the effective type of an access: PAT type × MTRR type, with caches on (CR0.CD = 0).
  *
  * ```
  *           MTRR: UC    WC    WT    WP    WB
  *  PAT UC         UC    UC    UC    UC    UC
- *  PAT UC-        UC    WC    UC    UC    UC
+ *  PAT UC-        UC    WC    UC    WC*   UC
  *  PAT WC         WC    WC    WC    WC    WC
- *  PAT WT         UC    UC    WT    WP*   WT
- *  PAT WP         UC    UC*   WT*   WP    WP
+ *  PAT WT         UC    UC*   WT    WT*   WT
+ *  PAT WP         UC    UC*   WP*   WP    WP
  *  PAT WB         UC    WC    WT    WP    WB
  * ```
  *
- * Entries marked * are reserved or implementation-specific; those given are what current processors do. Source: SDM 3A,
- * "Effective Page-Level Memory Types for Pentium III and More Recent Processor Families".
+ * Cells marked * were undefined in early editions of the manual, which since says that all processors with MTRRs and PAT give
+ * what stands here. Source: Intel SDM volume 3A, "Effective Page-Level Memory Types for Pentium III and More Recent Processor
+ * Families" (table 11-7 of edition 253668-032), note 3; Xen's table of the same (xen/arch/x86/hvm/mtrr.c) agrees in all cells.
  */
 export function combineTypes(pat: MemoryType, mtrr: MemoryType): MemoryType {
   switch (pat) {
     case "UC":
-      return "UC";
-    case "UC-":
-      return mtrr === "WC" ? "WC" : "UC";
     case "WC":
-      return "WC";
+      return pat;
+    case "UC-":
+      return mtrr === "WC" || mtrr === "WP" ? "WC" : "UC";
     case "WT":
-      return mtrr === "WB" || mtrr === "WT" ? "WT" : mtrr === "WP" ? "WP" : "UC";
     case "WP":
-      return mtrr === "WB" || mtrr === "WP" ? "WP" : mtrr === "WT" ? "WT" : "UC";
+      return mtrr === "WT" || mtrr === "WP" || mtrr === "WB" ? pat : "UC";
     case "WB":
       return mtrr;
   }
