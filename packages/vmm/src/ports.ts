@@ -303,6 +303,11 @@ export interface AsyncBackingStore {
 export interface SwapStore {
   /** Slots, numbered from 0. */
   readonly slots: number;
+  /**
+   * Devices that can fail one without the other, at least 1: slot `s` lies on device `s` mod `members`. One that keeps failing is fenced alone: it is written no more
+   * and its pages are bus errors, the others go on. 1 if absent.
+   */
+  readonly members?: number;
   /** Writes the 4096 bytes of a page. */
   write(slot: number, from: Uint8Array): IoOutcome;
   /** Reads the 4096 bytes of a page. */

@@ -12,6 +12,7 @@ import {
 } from "@pagewright/vmm";
 import { CompressedPool, StripedSwap } from "@pagewright/vmm/swap";
 
+import { SwapSpace } from "../src/swap/swap-space.ts";
 import { spaceOf } from "./kit/rig.ts";
 
 const FRAMES = 8;
@@ -183,6 +184,52 @@ test("one of two striped devices fails: only slots of its own are lost", () => {
   expect(counts.get("bus")).toBeLessThanOrEqual(PAGES / 2);
   expect(counts.get("right")).toBeGreaterThanOrEqual(PAGES / 2);
   it.vmm.check();
+});
+
+test("a striped device that is gone is fenced for itself, however often the other one succeeds, which goes on alone", () => {
+  let gone = false;
+  let tried = 0;
+  const device = hooked(256, {
+    read: () => !gone,
+    write: () => {
+      if (gone) tried++;
+      return gone ? "failed" : null;
+    },
+  });
+  const it = world(new StripedSwap([new MemorySwap(256), device]));
+  fill(it);
+  gone = true;
+  const more = Number(it.space.map({ bytes: 4 * PAGES * PAGE_SIZE }));
+  for (let page = 0; page < 4 * PAGES; page++) {
+    expect(it.bytes.store32(more + page * PAGE_SIZE, page + 500)).toBe(true);
+    if (page % 8 === 0) it.vmm.check();
+  }
+  for (let page = 0; page < 4 * PAGES; page++) expect(it.bytes.load32(more + page * PAGE_SIZE)).toBe(page + 500);
+  expect(tried).toBe(FENCE_AFTER);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, fencedMembers: [1], failedWrites: FENCE_AFTER }]);
+  const counts = outcomes(it, PAGES);
+  expect(counts.get("wrong")).toBeUndefined();
+  expect(counts.get("bus")).toBeGreaterThanOrEqual((PAGES - FRAMES) / 2 - 1);
+  expect((counts.get("right") ?? 0) + (counts.get("bus") ?? 0)).toBe(PAGES);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, fencedMembers: [1] }]);
+  expect(it.space.unmap(it.at, PAGES * PAGE_SIZE)).toBe("ok");
+  expect(it.space.unmap(more, 4 * PAGES * PAGE_SIZE)).toBe("ok");
+  expect(it.vmm.swapTiers()).toMatchObject([{ used: 0, bad: 256 }]);
+  it.vmm.check();
+});
+
+test("of a stripe with a fenced device, only copies on the other devices are relied on", () => {
+  const gone = hooked(8, { read: () => false });
+  const swap = new SwapSpace([new StripedSwap([new MemorySwap(8), gone])]);
+  const references = [0, 1, 2, 3].map((owner) => swap.write(new Uint8Array(PAGE_SIZE), owner));
+  const into = new Uint8Array(PAGE_SIZE);
+  for (let failures = 0; failures < FENCE_AFTER; failures++) {
+    expect(references.map((reference) => swap.trusts(reference))).toEqual([true, true, true, true]);
+    expect([swap.read(1, into), swap.read(0, into)]).toEqual(["failed", "ok"]);
+  }
+  expect(references.map((reference) => swap.trusts(reference))).toEqual([true, false, true, false]);
+  expect([swap.freeSlots, swap.fenced]).toEqual([6, []]);
+  swap.check();
 });
 
 test("compressed memory that is full, over a disk that is full: what was stored is all there", () => {

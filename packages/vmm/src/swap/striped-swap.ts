@@ -3,7 +3,7 @@ import type { IoOutcome, SwapStore } from "../ports.ts";
 
 /**
  * Several stores of equal priority as one: slots go round the stores, so that pages written in a row are spread over all of
- * them, and a device that fails costs its own slots alone.
+ * them, and a device that fails costs its own slots alone: it is fenced for itself, see {@link SwapStore.members}.
  *
  * ```
  *   slot        0  1  2  3  4  5 …
@@ -13,11 +13,14 @@ import type { IoOutcome, SwapStore } from "../ports.ts";
 export class StripedSwap implements SwapStore {
   /** See {@link SwapStore.slots}: as many as the smallest store has, times the number of stores. */
   readonly slots: number;
+  /** See {@link SwapStore.members}. */
+  readonly members: number;
   readonly #stores: readonly SwapStore[];
 
   constructor(stores: readonly SwapStore[]) {
     if (stores.length === 0) throw new VmmError("bad-argument", "A stripe needs a store.");
     this.#stores = stores;
+    this.members = stores.length;
     this.slots = stores.length * Math.min(...stores.map((store) => store.slots));
   }
 

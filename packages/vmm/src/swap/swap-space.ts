@@ -4,7 +4,7 @@
  * ```
  *  reference = tier × 2^27 + slot        write: first tier with room, next fit within it, so that evictions in a row lie in a row
  * ```
- * A slot whose write fails is never used again; a store that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
+ * A slot whose write fails is never used again; a device that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
  * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
  * frame ({@link SwapSpace.whenWritten}); a page is fetched before it can be read ({@link SwapSpace.fetch}).
  */
@@ -118,9 +118,9 @@ export class SwapSpace {
     return this.#tierOf(reference).waits(reference % TIER_SLOTS);
   }
 
-  /** Whether a copy can be relied on: its store is not fenced. */
+  /** Whether a copy can be relied on: its device is not fenced. */
   trusts(reference: number): boolean {
-    return !this.#tierOf(reference).fenced;
+    return this.#tierOf(reference).trusts(reference % TIER_SLOTS);
   }
 
   /** Whether the reference names a slot that holds a page. */

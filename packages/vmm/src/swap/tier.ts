@@ -3,7 +3,7 @@ import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
 import { checksum } from "./checksum.ts";
 import { LateTransfers } from "./late-transfers.ts";
 
-/** Failed transfers in a row after which a store takes no more pages. */
+/** Failed transfers in a row after which a device takes no more pages. */
 export const FENCE_AFTER = 8;
 /** {@link Tier.write} took no slot: the store is full, fenced, or refuses. */
 export const NO_SLOT = -1;
@@ -12,7 +12,7 @@ export const SLOT_BUSY = -2;
 
 const FREE = 0;
 const USED = 1;
-/** A write to it failed: never used again. */
+/** A write to it failed, or its device is fenced: never used again. */
 const BAD = 2;
 /** Nobody needs its content any more, but a transfer of it is under way. */
 const ORPHANED = 3;
@@ -29,6 +29,8 @@ export interface SwapTierStats {
   readonly bad: number;
   /** Whether the store takes no more pages because transfers failed. What it has can still be asked for. */
   readonly fenced: boolean;
+  /** Devices of a stripe that take no more pages, by number; the slots of theirs that are free count as bad. */
+  readonly fencedMembers: readonly number[];
   /** Transfers under way now; 0 for a synchronous store. */
   readonly underWay: number;
   /** Pages read, those that moved to a store behind this one included. */
@@ -50,8 +52,10 @@ export interface SwapTierStats {
  *
  * ```
  *   FREE ── write ok ──▶ USED ── release ──▶ FREE            (ORPHANED, DISCARDED: an asynchronous store is not through with it)
- *     └── write failed ──▶ BAD                               FENCE_AFTER failures in a row: the store is fenced
+ *     └── write failed ──▶ BAD                               FENCE_AFTER failures of a device in a row: it is fenced
  * ```
+ *
+ * The devices of a stripe fail each for itself: a fenced one is passed over and the others go on; the store is fenced when all of its devices are.
  *
  * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED.
  */
@@ -75,7 +79,9 @@ export class Tier {
   #hand: number = 0;
   #bad: number = 0;
   #waiting: number = 0;
-  #failuresInRow: number = 0;
+  /** By device: since its last transfer that succeeded. */
+  readonly #failuresInRow: Uint32Array;
+  readonly #fencedMembers: Set<number> = new Set();
   /** The asynchronous store said `full` and nothing was released since. */
   #full: boolean = false;
   #reads: number = 0;
@@ -90,6 +96,7 @@ export class Tier {
     this.#sums = new Uint32Array(store.slots);
     this.#store = isLate(store) ? null : store;
     this.#late = isLate(store) ? new LateTransfers(store) : null;
+    this.#failuresInRow = new Uint32Array(this.#store?.members ?? 1);
     this.#owners = this.#store?.giveWay === undefined ? null : new Int32Array(store.slots);
   }
 
@@ -144,10 +151,10 @@ export class Tier {
     else if (checksum(into) !== this.#sums[slot]) this.#mismatches++;
     else {
       this.#reads++;
-      this.#failuresInRow = 0;
+      this.#succeeded(slot);
       return "ok";
     }
-    this.#failed();
+    this.#failed(slot);
     return "failed";
   }
 
@@ -168,6 +175,11 @@ export class Tier {
     } else this.#discard(slot);
   }
 
+  /** Whether what a slot holds can be relied on: its device is not fenced. */
+  trusts(slot: number): boolean {
+    return !this.#fencedMembers.has(this.#memberOf(slot));
+  }
+
   /** Whether a slot holds a page, or is about to. */
   holds(slot: number): boolean {
     return this.#state[slot] === USED;
@@ -180,6 +192,7 @@ export class Tier {
       used: this.used,
       bad: this.#bad,
       fenced: this.fenced,
+      fencedMembers: [...this.#fencedMembers].sort((a, b) => a - b),
       underWay: this.#late?.underWay ?? 0,
       reads: this.#reads,
       writes: this.#writes,
@@ -210,7 +223,7 @@ export class Tier {
       this.#claim(slot, page);
       if (outcome === "ok") {
         this.#writes++;
-        this.#failuresInRow = 0;
+        this.#succeeded(slot);
         return slot;
       }
       this.#spoil(slot);
@@ -231,7 +244,7 @@ export class Tier {
   #written(slot: number, outcome: IoOutcome): boolean {
     if (outcome === "ok") {
       this.#writes++;
-      this.#failuresInRow = 0;
+      this.#succeeded(slot);
       this.#settleOrphan(slot);
       return true;
     }
@@ -260,11 +273,34 @@ export class Tier {
     this.used--;
     this.#bad++;
     this.#failedWrites++;
-    this.#failed();
+    this.#failed(slot);
   }
 
-  #failed(): void {
-    if (++this.#failuresInRow >= FENCE_AFTER) this.fenced = true;
+  #memberOf(slot: number): number {
+    return slot % this.#failuresInRow.length;
+  }
+
+  #succeeded(slot: number): void {
+    this.#failuresInRow[this.#memberOf(slot)] = 0;
+  }
+
+  #failed(slot: number): void {
+    const member = this.#memberOf(slot);
+    const failures = this.#failuresInRow[member]! + 1;
+    this.#failuresInRow[member] = failures;
+    if (failures < FENCE_AFTER || this.#fencedMembers.has(member)) return;
+    this.#fencedMembers.add(member);
+    this.fenced = this.#fencedMembers.size === this.#failuresInRow.length;
+    if (!this.fenced) this.#passOver(member);
+  }
+
+  /** Takes a device's free slots out of use; the others follow as they are released. O(slots), once for each device. */
+  #passOver(member: number): void {
+    for (let slot = member; slot < this.#slots; slot += this.#failuresInRow.length) {
+      if (this.#state[slot] !== FREE) continue;
+      this.#state[slot] = BAD;
+      this.#bad++;
+    }
   }
 
   /** A transfer of the slot has ended: if that was all that kept it, it goes. */
@@ -275,7 +311,9 @@ export class Tier {
   }
 
   #discard(slot: number): void {
-    this.#state[slot] = FREE;
+    const isLost = !this.fenced && !this.trusts(slot);
+    this.#state[slot] = isLost ? BAD : FREE;
+    if (isLost) this.#bad++;
     this.#store?.discard?.(slot);
     const discarding = this.#late?.discard(slot) ?? null;
     if (discarding === null) return;
