@@ -5,9 +5,13 @@ import { ramMachine, Tables } from "./fixtures.ts";
 
 const HIGH: VirtAddr = -(2 ** 47);
 
-describe("a CPU", () => {
+describe.each([
+  ["a plain host buffer", ArrayBuffer, false],
+  ["a SharedArrayBuffer", SharedArrayBuffer, true],
+])("a CPU over %s", (_, Buffer, shared) => {
   const make = () => {
-    const machine = ramMachine(64 * MIB);
+    const machine = ramMachine(64 * MIB, { shared });
+    expect(machine.memory.host.bytes.buffer).toBeInstanceOf(Buffer);
     const cpu = machine.cpus[0];
     if (cpu === undefined) throw new Error("no CPU");
     const tables = new Tables(machine, 16);
