@@ -74,4 +74,34 @@ describe("costs on the virtual clock", () => {
     expect(cost(() => cpu.load32(2 ** 40))).toBeGreaterThanOrEqual(262.5);
     expect(cpu.stats().dataSecondHits).toBe(1);
   });
+
+  test("accesses that cross lines and pages, views and bulk operations are charged for the lines that they touch", () => {
+    const machine = ramMachine(64 * MIB, { timing: {} });
+    const cpu = cpuOf(machine);
+    const tables = new Tables(machine, 1);
+    tables.activate(cpu);
+    for (let page = 0; page < 4; page++) {
+      tables.map(page * 4096, 1024 + page * 3);
+      cpu.store32(page * 4096, 0);
+    }
+    const lines = (run: () => unknown): number => {
+      const before = machine.clock.now;
+      run();
+      return (machine.clock.now - before) / 82;
+    };
+    expect(lines(() => cpu.load32(0xffe))).toBe(2);
+    expect(lines(() => cpu.store32(0xffd, 1))).toBe(2);
+    expect(lines(() => cpu.load16(0xfff))).toBe(2);
+    expect(lines(() => cpu.load32(0x3e))).toBe(2);
+    expect(lines(() => cpu.store32(0x3d, 1))).toBe(2);
+    expect(lines(() => cpu.load32(0x3a))).toBe(1);
+    expect(lines(() => cpu.viewOf(0x100, 1))).toBe(1);
+    expect(lines(() => cpu.compareExchange32(0x100, 0, 1))).toBe(1);
+    expect(lines(() => cpu.fill(0x100, 8, 1))).toBe(1);
+    expect(lines(() => cpu.fill(0x13c, 8, 1))).toBe(2);
+    expect(lines(() => cpu.fill(0xfc0, 4096, 1))).toBe(64);
+    expect(lines(() => cpu.copyIn(0xff8, new Uint8Array(16)))).toBe(2);
+    expect(lines(() => cpu.copyOut(0, new Uint8Array(65)))).toBe(2);
+    expect(lines(() => cpu.bulk.compare(0, new Uint8Array(64).fill(9)))).toBe(1);
+  });
 });

@@ -7,9 +7,7 @@ import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
 import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { Pfn, VirtAddr } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
-
-/** Bytes of a cache line; a meter is told of each line from the first touched to the end of the page. */
-const LINE = 64;
+import { firstDifference } from "./difference.ts";
 
 /** Bulk operations of one CPU. */
 export class Bulk {
@@ -24,19 +22,20 @@ export class Bulk {
     this.cpu = cpu;
   }
 
-  private frame(va: VirtAddr, access: number): Pfn {
+  /** Translates for the `limit` bytes from `va` on, as far as they are in its page; a meter is told of those. */
+  private frame(va: VirtAddr, access: number, limit: number): Pfn {
     const cpu = this.cpu;
-    if (cpu.slow.gathering) cpu.fence();
-    const pfn = cpu.translate(vpnOf(va), va & 0xfff, access);
+    const offset = va & 0xfff;
+    const pfn = cpu.translate(vpnOf(va), offset, access);
     const { meter } = cpu;
-    if (pfn >= 0 && meter !== null)
-      for (let at = va & 0xfc0; at < FRAME_BYTES; at += LINE) meter.access(pfn * FRAME_BYTES + at);
+    if (pfn >= 0 && meter !== null && !(access === ACCESS_WRITE && cpu.slow.gathers(pfn)))
+      meter.transfer(pfn * FRAME_BYTES + offset, Math.min(limit, FRAME_BYTES - offset));
     return pfn;
   }
 
-  /** The host byte of `va`, translated if need be; −1: faulted (`pfn` is negative too), or `pfn` is no plain memory. */
-  private hostOf(va: VirtAddr, access: number): number {
-    this.pfn = this.frame(va, access);
+  /** The host byte of `va`, translated if need be; −1: faulted (`pfn` is negative too), or `pfn` is no plain memory. `limit` as for {@link frame}. */
+  private hostOf(va: VirtAddr, access: number, limit: number): number {
+    this.pfn = this.frame(va, access, limit);
     if (this.pfn < 0) return -1;
     const { memory } = this.cpu;
     const base = access === ACCESS_WRITE ? memory.writableBase(this.pfn) : memory.readableBase(this.pfn);
@@ -64,65 +63,76 @@ export class Bulk {
   /** Copies `from` into memory at `va`. Returns whether all of it was. */
   copyIn(va: VirtAddr, from: Uint8Array): boolean {
     const cpu = this.cpu;
-    cpu.progress = 0;
     let known = -1;
-    while (cpu.progress < from.length) {
-      const done = cpu.progress;
+    for (let done = 0; done < from.length;) {
       const at = va + done;
-      const first = known >= 0 ? known : this.hostOf(at, ACCESS_WRITE);
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_WRITE, from.length - done);
       if (first < 0) {
-        if (this.pfn < 0) return false;
+        if (this.pfn < 0) return this.stopped(done);
         const part = from.subarray(done, done + FRAME_BYTES - (at & 0xfff));
-        cpu.memory.writeBytes(this.pfn * FRAME_BYTES + (at & 0xfff), part);
-        cpu.progress = done + part.length;
+        cpu.slow.storeBytes(this.pfn, at & 0xfff, part);
+        done += part.length;
         continue;
       }
       const count = this.run(at, first, from.length - done, ACCESS_WRITE);
       cpu.bytes.set(count === from.length ? from : from.subarray(done, done + count), first);
-      cpu.progress = done + count;
+      done += count;
       known = this.next;
     }
+    cpu.progress = from.length;
     return true;
   }
 
   /** Copies memory at `va` out into `into`. Returns whether all of it was. */
   copyOut(va: VirtAddr, into: Uint8Array): boolean {
     const cpu = this.cpu;
-    cpu.progress = 0;
     let known = -1;
-    while (cpu.progress < into.length) {
-      const done = cpu.progress;
+    for (let done = 0; done < into.length;) {
       const at = va + done;
-      const first = known >= 0 ? known : this.hostOf(at, ACCESS_READ);
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_READ, into.length - done);
       if (first < 0) {
-        if (this.pfn < 0) return false;
+        if (this.pfn < 0) return this.stopped(done);
         const part = into.subarray(done, done + FRAME_BYTES - (at & 0xfff));
-        cpu.memory.readBytes(this.pfn * FRAME_BYTES + (at & 0xfff), part);
-        cpu.progress = done + part.length;
+        cpu.slow.loadBytes(this.pfn, at & 0xfff, part);
+        done += part.length;
         continue;
       }
       const count = this.run(at, first, into.length - done, ACCESS_READ);
       into.set(cpu.bytes.subarray(first, first + count), done);
-      cpu.progress = done + count;
+      done += count;
       known = this.next;
     }
+    cpu.progress = into.length;
     return true;
   }
 
   /** Fills `count` bytes at `va` with `byte`. Returns whether all of them were. */
   fill(va: VirtAddr, count: number, byte: number): boolean {
     const cpu = this.cpu;
-    cpu.progress = 0;
-    while (cpu.progress < count) {
-      const at = va + cpu.progress;
-      const part = Math.min(count - cpu.progress, FRAME_BYTES - (at & 0xfff));
-      const first = this.hostOf(at, ACCESS_WRITE);
-      if (first >= 0) cpu.bytes.fill(byte, first, first + part);
-      else if (this.pfn < 0) return false;
-      else for (let i = 0; i < part; i++) cpu.memory.write(this.pfn * FRAME_BYTES + (at & 0xfff) + i, 1, byte);
-      cpu.progress += part;
+    let known = -1;
+    for (let done = 0; done < count;) {
+      const at = va + done;
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_WRITE, count - done);
+      if (first < 0) {
+        if (this.pfn < 0) return this.stopped(done);
+        const part = new Uint8Array(Math.min(count - done, FRAME_BYTES - (at & 0xfff))).fill(byte);
+        cpu.slow.storeBytes(this.pfn, at & 0xfff, part);
+        done += part.length;
+        continue;
+      }
+      const length = this.run(at, first, count - done, ACCESS_WRITE);
+      cpu.bytes.fill(byte, first, first + length);
+      done += length;
+      known = this.next;
     }
+    cpu.progress = count;
     return true;
+  }
+
+  /** Notes that an operation ended in a fault after `done` bytes, whatever the fault handler moved meanwhile. */
+  private stopped(done: number): false {
+    this.cpu.progress = done;
+    return false;
   }
 
   /** Copies `count` bytes from `from` to `to` within virtual memory; ranges that overlap move as if through a buffer a page long. */
@@ -147,20 +157,27 @@ export class Bulk {
   /** Compares memory at `va` with `bytes`: −1 when equal, the first differing place otherwise, −2 when it faulted. */
   compare(va: VirtAddr, bytes: Uint8Array): number {
     const cpu = this.cpu;
-    cpu.progress = 0;
-    while (cpu.progress < bytes.length) {
-      const done = cpu.progress;
+    for (let done = 0; done < bytes.length;) {
       const at = va + done;
       const count = Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
-      const first = this.hostOf(at, ACCESS_READ);
-      const { pfn } = this;
-      if (pfn < 0) return -2;
-      for (let i = 0; i < count; i++) {
-        const byte = first >= 0 ? cpu.bytes[first + i]! : cpu.memory.read(pfn * FRAME_BYTES + (at & 0xfff) + i, 1);
-        if (byte !== bytes[done + i]!) return done + i;
-      }
-      cpu.progress = done + count;
+      const first = this.hostOf(at, ACCESS_READ, count);
+      cpu.progress = done;
+      if (this.pfn < 0) return -2;
+      const difference =
+        first >= 0
+          ? firstDifference(cpu.bytes, first, bytes, done, count)
+          : firstDifference(this.loaded(at, count), 0, bytes, done, count);
+      if (difference >= 0) return done + difference;
+      done += count;
     }
+    cpu.progress = bytes.length;
     return -1;
+  }
+
+  /** The `count` bytes at `va`, whose frame is `pfn`, where no plain memory is. */
+  private loaded(va: VirtAddr, count: number): Uint8Array {
+    const bytes = new Uint8Array(count);
+    this.cpu.slow.loadBytes(this.pfn, va & 0xfff, bytes);
+    return bytes;
   }
 }

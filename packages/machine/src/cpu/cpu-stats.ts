@@ -26,6 +26,8 @@ export interface CpuStats {
 export interface AccessMeter {
   /** An access to the line of memory at `address`. */
   access(address: PhysAddr): void;
+  /** A bulk operation on the `count` bytes at `address`, all in one frame: each line of memory, each transfer of a device. */
+  transfer(address: PhysAddr, count: number): void;
   /** A page fault that is about to be delivered. */
   pageFault(): void;
 }

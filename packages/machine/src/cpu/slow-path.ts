@@ -5,7 +5,7 @@
  * An access that crosses a page translates both pages before it touches either, so that a fault leaves nothing half done.
  */
 import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
-import { WriteCombiner } from "../devices/write-combining.ts";
+import { LINE_BYTES, WriteCombiner } from "../devices/write-combining.ts";
 import { combineTypes } from "../mtrr/memory-type.ts";
 import type { MemoryType } from "../mtrr/memory-type.ts";
 import { FRAME_BYTES, vpnOf } from "../units.ts";
@@ -16,6 +16,11 @@ import { FLAG_PAT_SHIFT } from "./tlb-array.ts";
 /** Bytes of a page. Hot: a constant of this module is part of the code, an imported one is loaded and checked at every use. */
 const PAGE = FRAME_BYTES;
 const WRITE = ACCESS_WRITE;
+
+/** Bytes that a bulk operation on a device moves at once from `offset` on, of `left`: a word where it is aligned, else a byte. */
+export function transferSize(offset: number, left: number): number {
+  return (offset & 3) === 0 && left >= 4 ? 4 : 1;
+}
 
 /** The slow path of one CPU. */
 export class SlowPath {
@@ -31,9 +36,11 @@ export class SlowPath {
     const { memory } = cpu;
     this.combiner = new WriteCombiner({
       burst: (line, bytes) => {
+        if (cpu.meter !== null) cpu.meter.access(line);
         memory.writeBurst(line, bytes);
       },
       single: (address, size, value) => {
+        if (cpu.meter !== null) cpu.meter.access(address);
         memory.write(address, size, value);
       },
     });
@@ -60,15 +67,26 @@ export class SlowPath {
     if (size <= inside) return this.read(first, offset, size);
     const second = this.cpu.translate(vpn + 1, 0, access);
     if (second < 0) return -1;
+    if (this.gathering) this.fence();
+    this.charge(first, offset, inside);
+    this.charge(second, 0, size - inside);
     return this.bytes(first, offset, inside) + this.bytes(second, 0, size - inside) * 2 ** (8 * inside);
   }
 
   private read(pfn: Pfn, offset: number, size: number): number {
-    const { memory, meter, place } = this.cpu;
-    if (meter !== null) meter.access(pfn * PAGE + offset);
+    const { memory, place } = this.cpu;
+    this.charge(pfn, offset, size);
     if (place === 0 && this.gathering) this.fence();
     if ((offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
     return memory.read(pfn * PAGE + offset, size);
+  }
+
+  /** Tells the meter of an access within a page: of its line, and of the next one where it goes on there. */
+  private charge(pfn: Pfn, offset: number, size: number): void {
+    const { meter } = this.cpu;
+    if (meter === null) return;
+    meter.access(pfn * PAGE + offset);
+    if ((offset & (LINE_BYTES - 1)) + size > LINE_BYTES) meter.access(pfn * PAGE + offset + size - 1);
   }
 
   /** SFENCE: what the line buffers hold goes out. */
@@ -117,49 +135,76 @@ export class SlowPath {
   /** {@link storeAt} once the first byte is known to be in `first`. */
   private storeOddly(first: Pfn, vpn: Vpn, offset: number, size: number, value: number): boolean {
     const inside = PAGE - offset;
+    const gathered = this.gathers(first);
     if (size <= inside) {
-      this.write(first, offset, size, value);
+      this.write(first, offset, size, value >>> 0, gathered);
       return true;
     }
     const second = this.cpu.translate(vpn + 1, 0, WRITE);
     if (second < 0) return false;
-    this.writeBytes(first, offset, inside, value >>> 0);
-    this.writeBytes(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)));
+    this.write(first, offset, inside, value >>> 0, gathered);
+    this.write(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)), this.gathers(second));
     return true;
   }
 
-  private write(pfn: Pfn, offset: number, size: number, value: number): void {
-    const { memory, meter, place } = this.cpu;
-    const address = pfn * PAGE + offset;
-    if (meter !== null) meter.access(address);
-    if ((offset & (size - 1)) !== 0) {
-      this.writeBytes(pfn, offset, size, value >>> 0);
-      return;
-    }
-    if (place === 0) this.writeDevice(address, size, value);
-    else memory.write(address, size, value);
+  /** Whether stores to `pfn`, which was translated last, gather in line buffers: a device is there, and the type is WC. */
+  gathers(pfn: Pfn): boolean {
+    const { place, mmu } = this.cpu;
+    return place === 0 && this.typeOf(pfn * PAGE, (mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7) === "WC";
   }
 
-  /** A store to a device: gathered where the type is WC; otherwise what was gathered goes first. */
-  private writeDevice(address: PhysAddr, size: number, value: number): void {
-    if (this.typeOf(address, (this.cpu.mmu.tlb.flags >>> FLAG_PAT_SHIFT) & 7) === "WC") {
-      this.gathering = true;
-      this.combiner.store(address, size, value >>> 0);
-      return;
+  /** Stores the low `size` (1 to 4) bytes of `value` within a page: gathered, or after what was gathered where a device is there. */
+  private write(pfn: Pfn, offset: number, size: number, value: number, gathered: boolean): void {
+    const isOdd = size === 3 || (offset & (size - 1)) !== 0;
+    if (!gathered) {
+      this.charge(pfn, offset, size);
+      if (this.gathering && this.cpu.place === 0) this.fence();
     }
+    if (!isOdd) this.put(pfn * PAGE + offset, size, value, gathered);
+    else
+      for (let at = 0; at < size; at++)
+        this.put(pfn * PAGE + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff, gathered);
+  }
+
+  /** One store to `address`, a multiple of `size`. */
+  private put(address: PhysAddr, size: number, value: number, gathered: boolean): void {
+    if (gathered) {
+      this.gathering = true;
+      this.combiner.store(address, size, value);
+    } else this.cpu.memory.write(address, size, value);
+  }
+
+  /**
+   * Stores `from` at byte `offset` of page `pfn`, which was translated last, in aligned words and single bytes before and after:
+   * through the line buffers where stores gather. The meter is told by whoever calls, or by what leaves the buffers.
+   */
+  storeBytes(pfn: Pfn, offset: number, from: Uint8Array): void {
+    const gathered = this.gathers(pfn);
+    if (!gathered && this.gathering) this.fence();
+    for (let at = 0; at < from.length;) {
+      const size = transferSize(offset + at, from.length - at);
+      const value =
+        size === 1 ? from[at]! : from[at]! + from[at + 1]! * 2 ** 8 + from[at + 2]! * 2 ** 16 + from[at + 3]! * 2 ** 24;
+      this.put(pfn * PAGE + offset + at, size, value, gathered);
+      at += size;
+    }
+  }
+
+  /** Loads `into.length` bytes from byte `offset` of page `pfn` on, in pieces as {@link storeBytes}, after what was gathered. */
+  loadBytes(pfn: Pfn, offset: number, into: Uint8Array): void {
     if (this.gathering) this.fence();
-    this.cpu.memory.write(address, size, value >>> 0);
+    for (let at = 0; at < into.length;) {
+      const size = transferSize(offset + at, into.length - at);
+      const value = this.cpu.memory.read(pfn * PAGE + offset + at, size);
+      for (let byte = 0; byte < size; byte++) into[at + byte] = Math.floor(value / 2 ** (8 * byte)) & 0xff;
+      at += size;
+    }
   }
 
   /** The effective type of an address under PAT index `index` of this CPU: PAT × MTRR; UC where overlaps are undefined. */
   typeOf(address: PhysAddr, index: number): MemoryType {
     const { pat, mtrrs } = this.cpu;
     return combineTypes(pat.type(index), mtrrs.typeAt(address) ?? "UC");
-  }
-
-  private writeBytes(pfn: Pfn, offset: number, count: number, value: number): void {
-    for (let at = 0; at < count; at++)
-      this.cpu.memory.write(pfn * PAGE + offset + at, 1, Math.floor(value / 2 ** (8 * at)) & 0xff);
   }
 
   /** Stores 64 bits given as words; false: faulted, nothing stored. */

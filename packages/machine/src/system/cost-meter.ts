@@ -5,7 +5,9 @@
 import type { Cpu } from "../cpu/cpu.ts";
 import type { Mmu } from "../cpu/mmu.ts";
 import type { MmuObserver } from "../cpu/mmu-ports.ts";
+import { transferSize } from "../cpu/slow-path.ts";
 import { FOUND_SECOND } from "../cpu/tlb.ts";
+import { LINE_BYTES } from "../devices/write-combining.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import { isMemory } from "../map/region.ts";
 import { FRAME_BYTES } from "../units.ts";
@@ -96,6 +98,17 @@ export class CostMeter implements MmuObserver, Snapshotted<CostStats> {
     if (distance === 10) this.#local++;
     else this.#remote++;
     this.spend((costs.memory * distance) / 10);
+  }
+
+  /** Charges a bulk operation on the `count` bytes at `address`: each line of memory that it touches, each transfer of a device. */
+  transfer(address: PhysAddr, count: number): void {
+    const region = this.#map.find(address);
+    const byLines = region !== undefined && isMemory(region.kind);
+    const end = address + count;
+    for (let at = address; at < end;) {
+      this.access(at);
+      at += byLines ? LINE_BYTES - (at & (LINE_BYTES - 1)) : transferSize(at & 3, end - at);
+    }
   }
 
   /** Charges a page fault. */
