@@ -149,7 +149,6 @@ export class Vmm {
   readonly migrator: Migrator;
   readonly #special: SpecialFrames | null;
   readonly #background: Background;
-  readonly #nodeOf: (pfn: Pfn) => number;
   readonly #memoryTypes: MemoryTypes | null;
   /** Requests for writable and executable memory that `warn` let pass. */
   writeExecuteWarnings = 0;
@@ -190,7 +189,7 @@ export class Vmm {
       outOfMemory: options.outOfMemory ?? null,
     });
     this.#background = new Background(this.core);
-    this.#nodeOf = options.nodeOf ?? ((): number => -1);
+    if (options.nodeOf !== undefined) this.core.nodeOf = options.nodeOf;
     this.large = new LargePages(this.core, options.largePages ?? "advise");
     this.faults = new FaultHandler(this.core, this.large);
     this.faults.faultAround = faultAround;
@@ -277,12 +276,14 @@ export class Vmm {
     return beginTransfer(space, address, bytes, direction, reach, this.#special);
   }
 
-  /** Writes file pages that have been dirty for at least `age` nanoseconds; returns how many became clean. */
+  /** Writes file pages that have been dirty for at least `age` nanoseconds, or begins to where a file answers later; returns how many became clean at once. */
   writeBackOlderThan(age: number): number {
     const moment = this.core.clock.nanoseconds() - age;
     let clean = 0;
-    for (const object of this.core.objects.values())
+    for (const object of this.core.objects.values()) {
       if (object instanceof FileObject) clean += object.flushOlderThan(moment);
+      if (object instanceof AsyncFileObject) object.writeOlderThan(moment);
+    }
     return clean;
   }
 
@@ -378,7 +379,7 @@ export class Vmm {
 
   /** Everything that is known of the memory now: system, spaces, objects, nodes, policy. O(pages). */
   report(): MemoryReport {
-    return reportOf(this.core, this.commit.charged, this.#nodeOf);
+    return reportOf(this.core, this.commit.charged, this.core.nodeOf);
   }
 
   /** Begins to measure faults by kind, pages fetched and written, per second of the clock. One meter for each reader: they do not disturb each other. */

@@ -110,3 +110,36 @@ test("a file that is read in order is asked for pages ahead, and few accesses ha
   expect(vmm.stats.prefetchHits).toBeGreaterThan(40);
   vmm.check();
 });
+
+test("sync of a space is pending until the store has all pages, and tells of a failed write once", async () => {
+  const { file, vmm } = rig(2);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 2 * PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  const memory = new SpaceMemory(space);
+  await space.populate(at, 2 * PAGE_SIZE, READ);
+  expect(space.sync(at, 2 * PAGE_SIZE)).toBe("ok");
+  memory.store8(at + PAGE_SIZE, 99);
+  expect(space.sync(at, PAGE_SIZE)).toBe("ok");
+  file.failing = true;
+  expect(space.sync(at, 2 * PAGE_SIZE)).toBe("pending");
+  await space.pending;
+  expect(space.sync(at, 2 * PAGE_SIZE)).toBe("failed");
+  file.failing = false;
+  expect(space.sync(at, 2 * PAGE_SIZE)).toBe("pending");
+  await space.pending;
+  expect(space.sync(at, 2 * PAGE_SIZE)).toBe("ok");
+  expect(file.bytes[PAGE_SIZE]).toBe(99);
+  vmm.check();
+});
+
+test("pages of a late file are written by age", async () => {
+  const { file, vmm } = rig(1);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  await space.populate(at, PAGE_SIZE, READ);
+  new SpaceMemory(space).store8(at, 77);
+  expect(vmm.writeBackOlderThan(-1)).toBe(0);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(file.bytes[0]).toBe(77);
+  vmm.check();
+});

@@ -7,6 +7,7 @@ import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { AsyncBackingStore, IoOutcome } from "../ports.ts";
 import { ReadAhead } from "../reclaim/read-ahead.ts";
 import { PAGE_SIZE } from "../units.ts";
+import type { SyncCursor } from "./file-object.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
 
 /** A file in the page cache, read by promises. */
@@ -22,6 +23,7 @@ export class AsyncFileObject extends MemoryObject {
   readonly #failed: Set<number> = new Set();
   readonly #dirty: Set<number> = new Set();
   readonly #writing: Map<number, Promise<boolean>> = new Map();
+  #errors = 0;
 
   /** The object of a backing store. */
   constructor(core: Core, backing: AsyncBackingStore) {
@@ -74,9 +76,39 @@ export class AsyncFileObject extends MemoryObject {
   /** Writes all dirty pages; `failed` where one could not be written: it stays dirty. */
   async sync(): Promise<IoOutcome> {
     this.demandAlive();
-    this.harvestDirty(0, this.pageCount);
-    const results = await Promise.all([...this.#dirty].map((page) => this.#write(page)));
+    const results = await Promise.all(this.#writeRange(0, this.pageCount));
     return results.every(Boolean) ? "ok" : "failed";
+  }
+
+  /**
+   * Begins to write the dirty pages of `[start, end)`: `pending` while some are on their way (await {@link MemoryObject.pending}, then ask again). `failed`, before
+   * anything is tried again, where a page of the file could not be written since the cursor was last used; `ok` where none is dirty.
+   */
+  syncSoon(cursor: SyncCursor, start: number, end: number): IoOutcome | "pending" {
+    this.demandAlive();
+    if (this.#errors > cursor.seen) {
+      cursor.seen = this.#errors;
+      return "failed";
+    }
+    const writes = this.#writeRange(start, end);
+    if (writes.length === 0) return "ok";
+    this.pending = Promise.all(writes).then(() => undefined);
+    return "pending";
+  }
+
+  /** Begins to write the pages that have been dirty since before a moment. */
+  writeOlderThan(moment: number): void {
+    const { pages } = this.core;
+    this.harvestDirty(0, this.pageCount);
+    for (const page of this.#dirty) if (pages.dirtied[page]! < moment) void this.#write(page);
+  }
+
+  #writeRange(start: number, end: number): Promise<boolean>[] {
+    const { index } = this.core.pages;
+    this.harvestDirty(start, end);
+    return [...new Set([...this.#dirty, ...this.#writing.keys()])]
+      .filter((page) => index[page]! >= start && index[page]! < end)
+      .map((page) => this.#write(page));
   }
 
   #install(index: number, bytes: Uint8Array): number {
@@ -129,6 +161,7 @@ export class AsyncFileObject extends MemoryObject {
       core.stats.writebacks++;
     } catch {
       written = false;
+      this.#errors++;
       core.stats.ioErrors++;
     }
     const change = core.begin(null);

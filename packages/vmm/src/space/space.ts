@@ -193,7 +193,10 @@ export class AddressSpace {
     unlockAll(this);
   }
 
-  /** Writes the dirty file pages of a range that is mapped without holes, and makes them durable. */
+  /**
+   * Writes the dirty file pages of a range that is mapped without holes, and makes them durable. `pending` where some are on their way to a file that answers later:
+   * await {@link pending}, and ask again.
+   */
   sync(address: VirtAddr, bytes: number): Outcome {
     const end = this.#range(address, bytes);
     return syncRange(this, address / PAGE_SIZE, end);
