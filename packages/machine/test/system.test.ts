@@ -1,5 +1,5 @@
 import { MIB } from "@pagewright/machine";
-import type { Machine } from "@pagewright/machine";
+import type { Machine, MachineEvent } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
 import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
@@ -197,5 +197,28 @@ describe("the event stream", () => {
     machine.eventSink = null;
     cpuOf(machine).load32(0x1234);
     expect(kinds).toEqual(["cr3", "page-fault", "invlpg", "power-cycle"]);
+  });
+
+  test("tells of every register that changes translations, and of every invalidation", () => {
+    const machine = ramMachine(MIB);
+    const cpu = cpuOf(machine);
+    const { cr0, cr4, efer } = cpu.registers;
+    const events: MachineEvent[] = [];
+    machine.eventSink = (event) => void events.push(event);
+    cpu.writeCr0(cr0);
+    cpu.writeCr4(cr4);
+    cpu.writeEfer(efer);
+    cpu.invpcid(2, 7, 0x5000);
+    cpu.wbinvd();
+    machine.eventSink = null;
+    cpu.writeCr0(cr0);
+    const [time, at] = [machine.clock.now, { cpu: 0 }];
+    expect(events).toEqual([
+      { ...at, time, kind: "cr0", value: cr0 },
+      { ...at, time, kind: "cr4", value: cr4 },
+      { ...at, time, kind: "efer", value: efer },
+      { ...at, time, kind: "invpcid", type: 2, pcid: 7, va: 0x5000 },
+      { ...at, time, kind: "wbinvd" },
+    ]);
   });
 });

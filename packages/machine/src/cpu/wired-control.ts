@@ -45,7 +45,7 @@ export abstract class WiredControl {
   delivery: DeliveryPath | null = null;
   /** Who watches how caches and TLB are handled while MTRRs change, or null. */
   guard: CacheGuard | null = null;
-  /** Who is told of faults, interrupts and control-register writes; null: nobody. The machine sets it. */
+  /** Who is told of what this CPU does (see `CpuEvent`); null: nobody. The machine sets it. */
   trace: CpuTrace | null = null;
   /** Whether it runs; set by a fault that could not be delivered, cleared by {@link WiredControl.reset}. */
   outcome: CpuOutcome = "running";
@@ -147,8 +147,7 @@ export abstract class WiredControl {
     const keep = has(high, NO_FLUSH) && has(this.registers.cr4, bits.CR4_PCIDE);
     if (this.trace !== null) this.trace({ kind: "cr3", low: low >>> 0, high: high >>> 0 });
     this.mmu.setRoot(low >>> 0, (high & 0x7fffffff) >>> 0);
-    if (!keep) this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
-    this.guard?.tlbFlushed(this.self());
+    if (!keep) this.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
   }
 
   /**
@@ -172,16 +171,18 @@ export abstract class WiredControl {
     this.writeCr3((address >>> 0) + pcid, Math.floor(address / 2 ** 32));
   }
 
-  /** MOV to CR0. A change of PG or WP flushes everything (WP needs not, hardware may). */
+  /** MOV to CR0: a change of PG flushes everything. One of WP flushes nothing: rights are compared with WP at every access. */
   writeCr0(value: number): void {
     const before = this.registers.cr0;
-    this.mmu.setRegisters({ cr0: value >>> 0 });
-    if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.flushEverything();
     this.guard?.cacheControl(this.self(), before, value >>> 0);
+    if (this.trace !== null) this.trace({ kind: "cr0", value: value >>> 0 });
+    this.mmu.setRegisters({ cr0: value >>> 0 });
+    if (has(before, bits.CR0_PG) !== has(value, bits.CR0_PG)) this.flush(-1, true);
   }
 
   /** WBINVD: writes back and invalidates all caches. */
   wbinvd(): void {
+    if (this.trace !== null) this.trace({ kind: "wbinvd" });
     this.guard?.cachesFlushed(this.self());
   }
 
@@ -192,16 +193,18 @@ export abstract class WiredControl {
       throw new MachineError("bad-argument", "CR4.PCIDE cannot be set while CR3[11:0] is not 0 (#GP)", {
         cr3Low: this.registers.cr3Low,
       });
+    if (this.trace !== null) this.trace({ kind: "cr4", value: value >>> 0 });
     this.mmu.setRegisters({ cr4: value >>> 0 });
     const flushing = [bits.CR4_PGE, bits.CR4_PAE, bits.CR4_PSE, bits.CR4_LA57];
     const changed = flushing.some((bit) => has(before, bit) !== has(value, bit));
     const smepSet = has(value, bits.CR4_SMEP) && !has(before, bits.CR4_SMEP);
     const pcideCleared = has(before, bits.CR4_PCIDE) && !has(value, bits.CR4_PCIDE);
-    if (changed || smepSet || pcideCleared) this.flushEverything();
+    if (changed || smepSet || pcideCleared) this.flush(-1, true);
   }
 
   /** WRMSR to EFER. Nothing is flushed: software must, and the machine lets it forget. */
   writeEfer(value: number): void {
+    if (this.trace !== null) this.trace({ kind: "efer", value: value >>> 0 });
     this.mmu.setRegisters({ efer: value >>> 0 });
   }
 
@@ -218,12 +221,15 @@ export abstract class WiredControl {
   /** Loads all registers at once, as a reset or a VM entry does: flushes everything. */
   loadRegisters(registers: Registers): void {
     this.mmu.setRegisters({ ...registers, cr3High: (registers.cr3High & 0x7fffffff) >>> 0 });
-    this.flushEverything();
+    this.flush(-1, true);
   }
 
-  private flushEverything(): void {
-    this.mmu.flush(-1, true);
-    this.guard?.tlbFlushed(this.self());
+  /** Flushes one PCID or all (−1), and tells the guard unless something may be left: global translations, or this PCID's. */
+  private flush(pcid: number, globals: boolean): void {
+    this.mmu.flush(pcid, globals);
+    const reaches = pcid === -1 || pcid === this.mmu.asid;
+    if (reaches && (globals || !has(this.registers.cr4, bits.CR4_PGE)))
+      this.guard?.tlbFlushed(this.self(), pcid === -1);
   }
 
   /** INVLPG: invalidates this PCID's (and global) translations of the page, and all cached upper-level entries of the PCID. */
@@ -240,16 +246,15 @@ export abstract class WiredControl {
     if (!Number.isInteger(pcid) || pcid < 0 || pcid > 4095 || (type !== 0 && type !== 1 && type !== 2 && type !== 3))
       throw new MachineError("bad-argument", `INVPCID has types 0 … 3 and PCIDs 0 … 4095 (#GP)`, { type, pcid });
     const vpn = vpnOf(va);
+    if (this.trace !== null) this.trace({ kind: "invpcid", type, pcid, va });
     if (type === 0) this.mmu.invalidateOf(vpn, pcid);
-    else if (type === 1) this.mmu.flush(pcid, false);
-    else this.mmu.flush(-1, type === 2);
-    if (type !== 0) this.guard?.tlbFlushed(this.self());
+    else if (type === 1) this.flush(pcid, false);
+    else this.flush(-1, type === 2);
   }
 
   /** Flushes this CPU's translations as a MOV to CR3 with the same value does. */
   flushTlb(): void {
-    this.mmu.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
-    this.guard?.tlbFlushed(this.self());
+    this.flush(has(this.registers.cr4, bits.CR4_PCIDE) ? this.mmu.asid : -1, false);
   }
 
   /**
