@@ -2,7 +2,7 @@
  * Swap space: tiers of stores by priority.
  *
  * ```
- *  reference = tier × 2^27 + slot        write: first tier with room, next fit within it, so that evictions in a row lie in a row
+ *  reference = tier × 2^27 + slot        write: first tier with room, clusters of 16 free slots within it, so that evictions in a row lie in a row
  * ```
  * A slot whose write fails is never used again; a device that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
  * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the

@@ -1,6 +1,7 @@
 import { invariant } from "../errors.ts";
 import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
 import { checksum } from "./checksum.ts";
+import { FreeSlots } from "./free-slots.ts";
 import { LateTransfers } from "./late-transfers.ts";
 
 /** Failed transfers in a row after which a device takes no more pages. */
@@ -71,12 +72,12 @@ export class Tier {
   readonly #slots: number;
   /** FREE, USED, BAD, ORPHANED or DISCARDED, by slot. */
   readonly #state: Uint8Array;
+  /** The slots that are FREE. */
+  readonly #free: FreeSlots;
   /** Checksum of what a used slot holds. */
   readonly #sums: Uint32Array;
   /** Whose page a used slot holds; null where no page gives way to another. */
   readonly #owners: Int32Array | null;
-  /** Where the search for a free slot goes on: evictions in a row lie in a row. */
-  #hand: number = 0;
   #bad: number = 0;
   #waiting: number = 0;
   /** By device: since its last transfer that succeeded. */
@@ -93,6 +94,7 @@ export class Tier {
   constructor(store: SwapStore | AsyncSwapStore) {
     this.#slots = store.slots;
     this.#state = new Uint8Array(store.slots);
+    this.#free = new FreeSlots(store.slots);
     this.#sums = new Uint32Array(store.slots);
     this.#store = isLate(store) ? null : store;
     this.#late = isLate(store) ? new LateTransfers(store) : null;
@@ -102,7 +104,7 @@ export class Tier {
 
   /** Pages that it would still take. */
   get room(): number {
-    return this.fenced ? 0 : this.#slots - this.used - this.#bad - this.#waiting;
+    return this.fenced ? 0 : this.#free.count;
   }
 
   /** Whether it has as few transfers under way that pages may be moved to it from the store in front: half of what it may have is for pages that leave their frames. */
@@ -206,8 +208,12 @@ export class Tier {
   /** Walks all slots; throws with the sentence of the broken invariant. */
   check(): void {
     this.#late?.check();
+    this.#free.check();
     const counts = [0, 0, 0, 0, 0];
-    for (const state of this.#state) counts[state] = (counts[state] ?? 0) + 1;
+    for (const [slot, state] of this.#state.entries()) {
+      counts[state] = (counts[state] ?? 0) + 1;
+      invariant(this.#free.has(slot) === (state === FREE), "A tier's free slots are not those it looks for.", { slot });
+    }
     invariant(counts[USED] === this.used, "A tier's count of used slots is wrong.", { used: this.used });
     invariant(counts[BAD] === this.#bad, "A tier's count of bad slots is wrong.", { bad: this.#bad });
     const waiting = (counts[ORPHANED] ?? 0) + (counts[DISCARDED] ?? 0);
@@ -216,7 +222,7 @@ export class Tier {
 
   #writeNow(page: Uint8Array): number {
     for (;;) {
-      const slot = this.#next();
+      const slot = this.#free.next();
       if (slot < 0) return NO_SLOT;
       const outcome = this.#store?.write(slot, page);
       if (outcome === "full") return NO_SLOT;
@@ -233,7 +239,7 @@ export class Tier {
 
   #writeLater(page: Uint8Array, late: LateTransfers): number {
     if (!late.canWrite) return SLOT_BUSY;
-    const slot = this.#full ? NO_SLOT : this.#next();
+    const slot = this.#full ? NO_SLOT : this.#free.next();
     if (slot < 0) return NO_SLOT;
     this.#claim(slot, page);
     late.write(slot, page);
@@ -255,23 +261,22 @@ export class Tier {
     if (outcome === "full") {
       this.#full = true;
       this.used--;
-      this.#state[slot] = FREE;
+      this.#setFree(slot);
     } else this.#spoil(slot);
     return false;
   }
 
   #claim(slot: number, page: Uint8Array): void {
     this.#state[slot] = USED;
+    this.#free.take(slot);
     this.#sums[slot] = checksum(page);
     this.used++;
-    this.#hand = slot + 1;
   }
 
   /** A claimed slot cannot be written. */
   #spoil(slot: number): void {
-    this.#state[slot] = BAD;
+    this.#setBad(slot);
     this.used--;
-    this.#bad++;
     this.#failedWrites++;
     this.#failed(slot);
   }
@@ -298,9 +303,19 @@ export class Tier {
   #passOver(member: number): void {
     for (let slot = member; slot < this.#slots; slot += this.#failuresInRow.length) {
       if (this.#state[slot] !== FREE) continue;
-      this.#state[slot] = BAD;
-      this.#bad++;
+      this.#free.withdraw(slot);
+      this.#setBad(slot);
     }
+  }
+
+  #setBad(slot: number): void {
+    this.#state[slot] = BAD;
+    this.#bad++;
+  }
+
+  #setFree(slot: number): void {
+    this.#state[slot] = FREE;
+    this.#free.give(slot);
   }
 
   /** A transfer of the slot has ended: if that was all that kept it, it goes. */
@@ -311,25 +326,19 @@ export class Tier {
   }
 
   #discard(slot: number): void {
-    const isLost = !this.fenced && !this.trusts(slot);
-    this.#state[slot] = isLost ? BAD : FREE;
-    if (isLost) this.#bad++;
     this.#store?.discard?.(slot);
     const discarding = this.#late?.discard(slot) ?? null;
-    if (discarding === null) return;
+    if (discarding === null) {
+      if (this.fenced || this.trusts(slot)) this.#setFree(slot);
+      else this.#setBad(slot);
+      return;
+    }
     this.#state[slot] = DISCARDED;
     this.#waiting++;
     void discarding.then(() => {
       this.#waiting--;
-      this.#state[slot] = FREE;
+      this.#setFree(slot);
     });
-  }
-
-  /** A free slot, NO_SLOT if there is none. */
-  #next(): number {
-    if (this.used + this.#bad + this.#waiting >= this.#slots) return NO_SLOT;
-    const at = this.#state.indexOf(FREE, this.#hand);
-    return at < 0 ? this.#state.indexOf(FREE) : at;
   }
 }
 
