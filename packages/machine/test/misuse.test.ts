@@ -65,6 +65,22 @@ const MISUSES: readonly (readonly [
     "beyond-map",
     ["4 bytes", "52-bit"],
   ],
+  ["a read beyond the map", () => machine.memory.read(2 ** 52, 4), "beyond-map", ["4 bytes", "0x0010", "52-bit"]],
+  [
+    "a write far beyond the map",
+    () => {
+      machine.memory.write(2 ** 60, 2, 1);
+    },
+    "beyond-map",
+    ["2 bytes", "0x1000000000000000", "52-bit"],
+  ],
+  ["a read below the map", () => machine.memory.read(-4, 4), "beyond-map", ["4 bytes", "-4", "52-bit"]],
+  [
+    "an exchange over the border of two words",
+    () => cpuOf(machine).compareExchange64(0x1ffc, 0, 0, 1, 2),
+    "unaligned",
+    ["CPU 0", "8 bytes", "0x0000000000001ffc"],
+  ],
   [
     "a root table inside a frame",
     () => cpuOf(machine).useTable(0x1008),

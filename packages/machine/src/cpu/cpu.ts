@@ -17,6 +17,7 @@ import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { VirtAddr, Vpn } from "../units.ts";
 import { Bulk } from "./bulk.ts";
 import type { CpuState } from "./cpu-state.ts";
+import { exchange32, exchange64 } from "./exchange.ts";
 import { Mmu } from "./mmu.ts";
 import type { MmuOptions } from "./mmu-ports.ts";
 import { SlowPath } from "./slow-path.ts";
@@ -31,7 +32,7 @@ const WRITE = ACCESS_WRITE;
 
 /** A logical CPU. */
 export class Cpu extends Translator {
-  /** High word of the last `load64`, or of the old value of the last `compareExchange64`. */
+  /** High word of the last `load64` or `fetch64`, or of the old value of the last `compareExchange64`. */
   high = 0;
   /** Low word of the old value of the last `compareExchange64`. */
   low = 0;
@@ -174,6 +175,16 @@ export class Cpu extends Translator {
     return true;
   }
 
+  /** Fetches one byte of code; −1: faulted. */
+  fetch8(va: VirtAddr): number {
+    return this.slow.load(va, 1, FETCH);
+  }
+
+  /** Fetches 16 bits of code, little-endian, any alignment; −1: faulted. */
+  fetch16(va: VirtAddr): number {
+    return this.slow.load(va, 2, FETCH);
+  }
+
   /** Fetches 32 bits of code, any alignment; −1: faulted. */
   fetch32(va: VirtAddr): number {
     const at = (va >>> 10) & 0x3ffc;
@@ -183,11 +194,6 @@ export class Cpu extends Translator {
     return this.hostWords[this.places[at * 2 + 6]! + (offset >>> 2)]!;
   }
 
-  /** Fetches one byte of code; −1: faulted. */
-  fetch8(va: VirtAddr): number {
-    return this.slow.load(va, 1, FETCH);
-  }
-
   /** Loads 32 bits as the processor itself does for descriptor tables: supervisor whatever the CPL; −1: faulted. */
   loadImplicit32(va: VirtAddr): number {
     return this.slow.load(va, 4, READ + ACCESS_IMPLICIT);
@@ -195,39 +201,41 @@ export class Cpu extends Translator {
 
   /**
    * Exchanges 32 bits if they equal `expected`: returns the old value (equal to `expected` where it took place), or −1:
-   * faulted. `va` must be a multiple of 4 (else #AC in hardware; here `unaligned`). Always needs write access.
+   * faulted. Always needs write access. Atomic with respect to other CPUs, and to threads that share the host memory. Throws `unaligned`
+   * where `va` is no multiple of 4: hardware would lock the bus, or raise #AC where split locks are detected.
    */
   compareExchange32(va: VirtAddr, expected: number, desired: number): number {
-    const at = this.viewOf(va, WRITE);
-    if (at < 0) return this.fault.kind === "none" ? this.exchangeSlowly(va, expected, desired) : -1;
-    return Atomics.compareExchange(this.hostWords, at, expected, desired);
-  }
-
-  private exchangeSlowly(va: VirtAddr, expected: number, desired: number): number {
-    const old = this.load32(va);
-    if (old === expected >>> 0) this.store32(va, desired);
-    return old;
+    const at = (va >>> 10) & 0x3ffc;
+    const offset = va & 0xffc;
+    if (this.tags[at + 1]! !== va - offset) return exchange32(this, va, expected, desired);
+    this.dataCount++;
+    return Atomics.compareExchange(this.hostWords, this.places[at * 2 + 6]! + (offset >>> 2), expected, desired);
   }
 
   /**
    * Exchanges 64 bits if both words equal the expected ones: 1: exchanged, 0: not, −1: faulted. The old words are in `low`
-   * and `high`. Atomic with respect to other CPUs of the machine, which never run in between.
+   * and `high`. Always needs write access. Atomic with respect to other CPUs of the machine, which never run in between; not to other
+   * threads. Throws `unaligned` where `va` is no multiple of 8.
    */
   compareExchange64(va: VirtAddr, expectedLow: number, expectedHigh: number, low: number, high: number): number {
-    const at = this.viewOf(va, WRITE);
-    if (at < 0) return -1;
-    this.low = this.hostWords[at]!;
-    this.high = this.hostWords[at + 1]!;
+    const at = (va >>> 10) & 0x3ffc;
+    const offset = va & 0xff8;
+    if (this.tags[at + 1]! !== va - offset) return exchange64(this, va, expectedLow, expectedHigh, low, high);
+    this.dataCount++;
+    const host = this.places[at * 2 + 6]! + (offset >>> 2);
+    this.low = this.hostWords[host]!;
+    this.high = this.hostWords[host + 1]!;
     if (this.low !== expectedLow >>> 0 || this.high !== expectedHigh >>> 0) return 0;
-    this.hostWords[at] = low;
-    this.hostWords[at + 1] = high;
+    this.hostWords[host] = low;
+    this.hostWords[host + 1] = high;
     return 1;
   }
 
   /**
    * Translates once: returns the index in `words` of the 32-bit word at `va`, through which the rest of its page may be read
    * (and, for `WRITE`, written) until the next invalidation; −1 with `fault` when it faulted, −1 with
-   * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables.
+   * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables. A meter is told of one
+   * access, whatever is done through the view.
    */
   viewOf(va: VirtAddr, access: number): number {
     const at = (va >>> 10) & 0x3ffc;
@@ -240,8 +248,9 @@ export class Cpu extends Translator {
     const pfn = this.translate(vpnOf(va), va & 0xfff, access);
     if (pfn < 0) return -1;
     const place = this.memory.place(pfn);
-    if (place > 0) return place - 1 + (offset >>> 2);
-    return place === 0 || access === WRITE ? -1 : -place - 1 + (offset >>> 2);
+    if (place === 0 || (place < 0 && access === WRITE)) return -1;
+    if (this.meter !== null) this.meter.access(pfn * FRAME_BYTES + offset);
+    return Math.abs(place) - 1 + (offset >>> 2);
   }
 
   /**

@@ -5,7 +5,7 @@
 import { ACCESS_WRITE } from "@pagewright/x86-paging";
 import type { PhysicalMemory } from "../memory/physical-memory.ts";
 import type { FaultHandler, InterruptHandler } from "../ports.ts";
-import { FRAME_BYTES, vpnOf } from "../units.ts";
+import { FRAME_BYTES, NO_FRAME, vpnOf } from "../units.ts";
 import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
 import { AccessFault } from "./access-fault.ts";
 import type { AccessMeter } from "./cpu-stats.ts";
@@ -32,6 +32,8 @@ export abstract class Translator extends WiredControl {
   meter: AccessMeter | null = null;
   /** After {@link translate}: the place (see `PhysicalMemory.place`) of the frame that it gave. */
   place = 0;
+  /** After {@link translateNext}: the frame of the second page. */
+  second: Pfn = NO_FRAME;
   declare protected view: FastView;
   protected pageFaults = 0;
   protected protectionFaults = 0;
@@ -83,6 +85,26 @@ export abstract class Translator extends WiredControl {
       const pfn = this.mmu.translate(vpn, full);
       if (pfn >= 0) return this.found(vpn, pfn, access);
     }
+  }
+
+  /**
+   * Translates the page after `vpn` for an access that begins at byte `offset` of `vpn`, which was just found in frame `first`: returns
+   * the first page's frame, with the other one in `second`; −1 where either page faults. After a fault the access begins again, as the
+   * instruction would: what the operating system did for one page may have moved the other. Two pages that drive each other
+   * out for ever end as a fault.
+   */
+  translateNext(first: Pfn, vpn: Vpn, offset: number, access: number): Pfn {
+    let pfn = first;
+    for (let attempt = 0; attempt < MOST_RETRIES; attempt++) {
+      const faults = this.pageFaults;
+      this.second = this.translate(vpn + 1, 0, access);
+      if (this.second < 0) return NO_FRAME;
+      if (this.pageFaults === faults) return pfn;
+      pfn = this.translate(vpn, offset, access);
+      if (pfn < 0) return NO_FRAME;
+    }
+    this.fault.set("page", vpn * FRAME_BYTES + offset, this.mmu.faultCode);
+    return NO_FRAME;
   }
 
   /** Returns the physical address of `va` for `access`, or −1 with `fault` set; sets accessed and dirty bits as an access does. */

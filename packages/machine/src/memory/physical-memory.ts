@@ -12,7 +12,7 @@ import type { MemoryStats } from "./memory-ports.ts";
 
 /** Physical memory: implements the `TableMemory` port of `@pagewright/x86-paging`. */
 export class PhysicalMemory extends MemoryFrames {
-  /** Returns `size` (1, 2 or 4) bytes at `address`, unsigned; `address` must be a multiple of `size`. Holes read as ones. */
+  /** Returns `size` (1, 2 or 4) bytes at `address`, unsigned; `address` must be a multiple of `size`. Holes read as ones; throws `beyond-map` outside of 52 bits. */
   read(address: PhysAddr, size: number): number {
     const pfn = Math.floor(address / FRAME_BYTES);
     const code = this.code(pfn);
@@ -37,6 +37,7 @@ export class PhysicalMemory extends MemoryFrames {
       return this.watches.get(pfnOf(address))?.read(address, size, stored) ?? stored;
     }
     if (code === MIXED) return this.readMixed(address, size);
+    this.requireInside(address, size);
     this.counts.holeReads++;
     return 2 ** (8 * size) - 1;
   }
@@ -65,7 +66,7 @@ export class PhysicalMemory extends MemoryFrames {
     return this.slotOf(Math.floor(backing / FRAME_BYTES), region.nonVolatile) * FRAME_BYTES + (backing & 0xfff);
   }
 
-  /** Stores the low `size` (1, 2 or 4) bytes of `value`; `address` must be a multiple of `size`. Holes and ROM lose it. */
+  /** Stores the low `size` (1, 2 or 4) bytes of `value`; `address` must be a multiple of `size`. Holes and ROM lose it; throws `beyond-map` outside of 52 bits. */
   write(address: PhysAddr, size: number, value: number): void {
     const pfn = Math.floor(address / FRAME_BYTES);
     const code = this.code(pfn);
@@ -94,7 +95,10 @@ export class PhysicalMemory extends MemoryFrames {
     } else if (code > LAST_SPECIAL) this.counts.romWrites++;
     else if (code === MIXED) {
       for (let at = 0; at < size; at++) this.writeByte(address + at, Math.floor(value / 2 ** (8 * at)) & 0xff);
-    } else this.counts.holeWrites++;
+    } else {
+      this.requireInside(address, size);
+      this.counts.holeWrites++;
+    }
   }
 
   private writeByte(address: PhysAddr, value: number): void {
@@ -165,12 +169,13 @@ export class PhysicalMemory extends MemoryFrames {
   }
 
   private requireInside(address: PhysAddr, length: number): void {
-    if (!Number.isSafeInteger(address) || address < 0 || address + length > PHYSICAL_LIMIT)
-      throw new MachineError(
-        "beyond-map",
-        `${length} bytes at ${formatAddress(Math.max(address, 0))} do not fit the 52-bit physical address space`,
-        { address, length },
-      );
+    if (Number.isSafeInteger(address) && address >= 0 && address + length <= PHYSICAL_LIMIT) return;
+    const where = Number.isInteger(address) && address >= 0 ? formatAddress(address) : String(address);
+    throw new MachineError("beyond-map", `${length} bytes at ${where} do not fit the 52-bit physical address space`, {
+      address,
+      length,
+      limit: PHYSICAL_LIMIT,
+    });
   }
 
   /** Returns the figures. */
