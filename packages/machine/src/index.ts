@@ -67,7 +67,8 @@ export { Translator } from "./cpu/translator.ts";
 export { WiredControl } from "./cpu/wired-control.ts";
 export type { CpuState } from "./cpu/cpu-state.ts";
 export { Adversary, ETERNAL_TLB } from "./cpu/adversary.ts";
-export type { AdversaryOptions, AdversaryState, EntryChange, StaleUse } from "./cpu/adversary.ts";
+export type { AdversaryOptions, AdversaryState, StaleUse } from "./cpu/adversary.ts";
+export type { EntryChange, TranslationWaysState } from "./cpu/translation-ways.ts";
 export { Mmu } from "./cpu/mmu.ts";
 export type { MmuCounts, MmuObserver, MmuOptions } from "./cpu/mmu-ports.ts";
 export {

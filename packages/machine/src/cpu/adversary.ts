@@ -1,10 +1,11 @@
 /**
  * A CPU that is as unhelpful as the manual allows: it keeps translations as long as it may, takes in translations that nobody
  * asked for, and faults on stale rights at once. Every use of a translation that the tables no longer give is reported
- * with the access that went wrong and the entry that was changed without a flush.
+ * with the access that went wrong and the entry that was changed without a flush; a translation that a walk has just made from a
+ * stale paging-structure entry is none the better for being new.
  *
  * A use of a stale translation is a bug only if the operating system relied on the change; between the change of an entry and
- * the end of its shootdown it is allowed. So a report says whether an invalidation of the page came afterwards (`flushed`):
+ * the end of its shootdown it is allowed. So a report says whether an invalidation of the translation came afterwards (`flushed`):
  * a report that never gets one is a forgotten flush.
  */
 import {
@@ -20,12 +21,14 @@ import { MachineError } from "../errors.ts";
 import type { SeededRandom } from "../system/random.ts";
 import type { Snapshotted } from "../system/snapshotted.ts";
 import { FRAME_BYTES, formatAddress } from "../units.ts";
-import type { Pfn, PhysAddr, VirtAddr, Vpn } from "../units.ts";
+import type { Pfn, VirtAddr, Vpn } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 import type { Mmu } from "./mmu.ts";
 import type { MmuObserver } from "./mmu-ports.ts";
-import { FLAG_DIRTY } from "./tlb-array.ts";
+import { FLAG_DIRTY, FLAG_GLOBAL } from "./tlb-array.ts";
 import type { TlbGeometry } from "./tlb-geometry.ts";
+import { leafLevelOf, pageAt, TranslationWays } from "./translation-ways.ts";
+import type { EntryChange, TranslationWaysState } from "./translation-ways.ts";
 
 /** A TLB that forgets next to nothing by itself: what an adversary needs. */
 export const ETERNAL_TLB: TlbGeometry = {
@@ -37,23 +40,17 @@ export const ETERNAL_TLB: TlbGeometry = {
   replacement: "oldest",
 };
 
-/** An entry that was changed while a translation made from it stayed in the TLB. */
-export interface EntryChange {
-  /** Level of the entry: 1 (page table) … 5. */
-  readonly level: number;
-  /** Its physical address. */
-  readonly address: PhysAddr;
-  /** Its value when the translation was made. */
-  readonly before: bigint;
-  /** Its value when the translation was used. */
-  readonly after: bigint;
-}
-
 /** One use of a translation that the tables no longer give. */
 export interface StaleUse {
   /** The CPU. */
   readonly cpu: number;
-  /** First byte of the page. */
+  /** The PCID in force. */
+  readonly pcid: number;
+  /** Whether the translation was global: then no flush of a PCID drops it. */
+  readonly global: boolean;
+  /** Level of the leaf that it was made from: 1 (4K) … 3 (1G). */
+  readonly level: number;
+  /** First byte of the 4K page. */
   readonly page: VirtAddr;
   /** What was attempted. */
   readonly access: "read" | "write" | "fetch";
@@ -63,9 +60,9 @@ export interface StaleUse {
   readonly stale: Pfn;
   /** The frame that the tables give, −1 when they give none. */
   readonly current: Pfn;
-  /** The entry that was changed and not flushed; null when no entry on the old way differs. */
+  /** The entry that was changed and not flushed; null when no entry on the old way differs, or it was made before anybody watched. */
   readonly change: EntryChange | null;
-  /** Whether the page was invalidated on this CPU afterwards. */
+  /** Whether the translation was invalidated on this CPU afterwards. */
   flushed: boolean;
 }
 
@@ -77,23 +74,17 @@ export interface AdversaryOptions {
   readonly speculation?: number;
 }
 
-interface Path {
-  readonly levels: readonly { level: number; address: PhysAddr; low: number; high: number }[];
-}
-
 /** What an adversary knows, as plain data. */
 export interface AdversaryState {
   /** Stale uses so far. */
   readonly reports: readonly StaleUse[];
-  /** By PCID and page: the entries from which the translation was made. */
-  readonly paths: ReadonlyMap<string, Path>;
+  /** The entries from which translations were made. */
+  readonly ways: TranslationWaysState;
   /** Pages used lately. */
   readonly recent: readonly Vpn[];
 }
 
 const REMEMBERED = 64;
-/** A and D may change without a flush. */
-const IGNORED = 0x60;
 
 const ACCESS_NAMES = ["read", "write", "fetch"] as const;
 
@@ -105,10 +96,11 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
   readonly #random: SeededRandom;
   readonly #throws: boolean;
   readonly #speculation: number;
-  readonly #paths = new Map<string, Path>();
+  readonly #ways = new TranslationWays();
   readonly #recent: Vpn[] = [];
   readonly #walk = new Walk();
   #busy = false;
+  #speculating = false;
 
   /** Attaches to `cpu`, whose short way is closed from now on. */
   constructor(cpu: Cpu, random: SeededRandom, options: AdversaryOptions = {}) {
@@ -132,20 +124,19 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
   saveState(): AdversaryState {
     return {
       reports: this.reports.map((report) => ({ ...report })),
-      paths: new Map(this.#paths),
+      ways: this.#ways.save(),
       recent: [...this.#recent],
     };
   }
 
   /** Snapshotted: reports, and what it remembered of translations. */
-  restoreState({ reports, paths, recent }: AdversaryState): void {
+  restoreState({ reports, ways, recent }: AdversaryState): void {
     this.reports.splice(0, this.reports.length, ...reports.map((report) => ({ ...report })));
-    this.#paths.clear();
-    for (const [key, path] of paths) this.#paths.set(key, path);
+    this.#ways.restore(ways);
     this.#recent.splice(0, this.#recent.length, ...recent);
   }
 
-  /** Returns the stale uses whose page was never invalidated on this CPU afterwards: forgotten flushes. */
+  /** Returns the stale uses whose translation was never invalidated on this CPU afterwards: forgotten flushes. */
   forgotten(): readonly StaleUse[] {
     return this.reports.filter((report) => !report.flushed);
   }
@@ -158,13 +149,11 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
       const vpn = near + (this.#random.chance(0.5) ? 0 : this.#random.below(3) - 1);
       // As user mode would, or as the kernel: under SMAP the two take in different pages.
       const access = ACCESS_READ + (this.#random.chance(0.5) ? ACCESS_USER : 0);
+      this.#speculating = true;
       if (this.#cpu.mmu.prefetch(vpn, access)) done++;
+      this.#speculating = false;
     }
     return done;
-  }
-
-  #key(mmu: Mmu, vpn: Vpn): string {
-    return `${mmu.asid}:${vpn}`;
   }
 
   #walkNow(mmu: Mmu, vpn: Vpn, access: number): number {
@@ -172,32 +161,29 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
     return walkExact(mmu.state, mmu.memory, low, Math.floor(vpn / 2 ** 20) >>> 0, access, this.#walk);
   }
 
-  /** Remembers the entries from which a translation was made. */
-  filled(mmu: Mmu, vpn: Vpn, access: number): void {
-    const walk = this.#walk;
-    this.#walkNow(mmu, vpn, access);
-    const levels: Path["levels"][number][] = [];
-    for (let level = mmu.state.mode.depth; level >= Math.max(walk.level, 1); level--)
-      levels.push({
-        level,
-        address: walk.tables[level]! * FRAME_BYTES + walk.indices[level]! * 8,
-        low: walk.lows[level]!,
-        high: walk.highs[level]!,
-      });
-    this.#paths.set(this.#key(mmu, vpn), { levels });
+  /** Remembers the entries from which a translation was made, and compares it where an access made it, not speculation. */
+  filled(mmu: Mmu, vpn: Vpn, access: number, exact: Walk | null): void {
+    this.#ways.made(mmu, vpn, exact);
+    if (!this.#speculating) this.#compare(mmu, vpn, access);
     if (this.#recent.length < REMEMBERED) this.#recent.push(vpn);
     else this.#recent[this.#random.below(REMEMBERED)] = vpn;
     if (this.#busy || !this.#random.chance(this.#speculation)) return;
+    const speculating = this.#speculating;
     this.#busy = true;
     const { pfn, flags } = mmu.tlb;
     this.speculate(2);
     mmu.tlb.pfn = pfn;
     mmu.tlb.flags = flags;
+    this.#speculating = speculating;
     this.#busy = false;
   }
 
   /** Compares a translation that the TLB gave with what the tables give. */
   hit(mmu: Mmu, vpn: Vpn, access: number): void {
+    this.#compare(mmu, vpn, access);
+  }
+
+  #compare(mmu: Mmu, vpn: Vpn, access: number): void {
     const { pfn, flags } = mmu.tlb;
     const code = this.#walkNow(mmu, vpn, access);
     const current = code === TRANSLATED ? this.#walk.pfn : -1;
@@ -206,46 +192,35 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
     if (current === pfn && !lostDirty) return;
     const report: StaleUse = {
       cpu: this.#cpu.id,
+      pcid: mmu.asid,
+      global: (flags & FLAG_GLOBAL) !== 0,
+      level: leafLevelOf(flags),
       page: vpn * FRAME_BYTES,
       access: ACCESS_NAMES[access & ACCESS_KIND] ?? "read",
       wrong: lostDirty ? "dirty" : current < 0 ? "rights" : "frame",
       stale: pfn,
       current,
-      change: this.#changeOf(mmu, vpn, lostDirty),
+      change: this.#ways.changeOf(mmu, vpn, lostDirty),
       flushed: false,
     };
     this.reports.push(report);
     if (this.#throws) throw new MachineError("stale-translation", sentence(report), { ...report });
   }
 
-  /** The first entry on the way of the old translation that is not what it was. */
-  #changeOf(mmu: Mmu, vpn: Vpn, dirty: boolean): EntryChange | null {
-    const path = this.#paths.get(this.#key(mmu, vpn));
-    for (const { level, address, low, high } of path?.levels ?? []) {
-      const nowLow = mmu.memory.read(address, 4);
-      const nowHigh = mmu.memory.read(address + 4, 4);
-      const same = ((nowLow ^ low) & (dirty ? ~0x20 : ~IGNORED)) === 0 && nowHigh === high;
-      if (!same) return { level, address, before: wordOf(low, high), after: wordOf(nowLow, nowHigh) };
+  /** Remembers an entry that a walk read: what is cached of it is used later without being read again. */
+  entryRead(mmu: Mmu, table: Pfn, offset: number, vpn: Vpn, level: number): void {
+    this.#ways.read(mmu, vpn, level, table, offset);
+  }
+
+  /** Marks earlier reports of translations that an invalidation drops as flushed. */
+  invalidated(_mmu: Mmu, vpn: Vpn, asid: number, globals: boolean): void {
+    for (const report of this.reports) {
+      const { global, level, page, pcid } = report;
+      const isOfPage = Number.isNaN(vpn) || pageAt(page / FRAME_BYTES, level) === pageAt(vpn, level);
+      if (isOfPage && (global ? globals : asid < 0 || asid === pcid)) report.flushed = true;
     }
-    return null;
+    this.#ways.invalidated(vpn, asid, globals);
   }
-
-  /** Nothing to note: reads of entries are right by definition. */
-  entryRead(): void {
-    // A walk reads memory as it is.
-  }
-
-  /** Marks earlier reports of the page as flushed. */
-  invalidated(mmu: Mmu, vpn: Vpn): void {
-    for (const report of this.reports)
-      if (Number.isNaN(vpn) || report.page === vpn * FRAME_BYTES) report.flushed = true;
-    if (Number.isNaN(vpn)) this.#paths.clear();
-    else this.#paths.delete(this.#key(mmu, vpn));
-  }
-}
-
-function wordOf(low: number, high: number): bigint {
-  return BigInt(high) * 2n ** 32n + BigInt(low);
 }
 
 function sentence(report: StaleUse): string {

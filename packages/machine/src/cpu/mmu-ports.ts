@@ -1,4 +1,5 @@
 /** What an MMU is made of, what it counts, and who may watch it. */
+import type { Walk } from "@pagewright/x86-paging";
 import type { Pfn, Vpn } from "../units.ts";
 import type { Mmu } from "./mmu.ts";
 import type { Registers } from "./registers.ts";
@@ -28,12 +29,15 @@ export interface MmuCounts {
 export interface MmuObserver {
   /** A translation was answered by the TLB for an access that it allows; `found`: by its first level (1) or its second (2). */
   hit(mmu: Mmu, vpn: Vpn, access: number, found: number): void;
-  /** A walk read or wrote the paging-structure entry at byte `offset` of `table`. */
-  entryRead(mmu: Mmu, table: Pfn, offset: number): void;
-  /** A walk ended in a translation that is in the TLB now. */
-  filled(mmu: Mmu, vpn: Vpn, access: number): void;
-  /** Translations were invalidated: of page `vpn`, or of all pages when it is NaN. */
-  invalidated(mmu: Mmu, vpn: Vpn): void;
+  /** A walk for `vpn` reads the paging-structure entry of `level` at byte `offset` of `table`; exact walks do not tell. */
+  entryRead(mmu: Mmu, table: Pfn, offset: number, vpn: Vpn, level: number): void;
+  /** A walk ended in a translation that is in the TLB now; `exact`: the walk, if it was an exact one from the root, else null. */
+  filled(mmu: Mmu, vpn: Vpn, access: number, exact: Walk | null): void;
+  /**
+   * Translations were invalidated: of page `vpn`, or of all pages when it is NaN, for PCID `asid`, or for every one when it is −1; global
+   * ones only with `globals`.
+   */
+  invalidated(mmu: Mmu, vpn: Vpn, asid: number, globals: boolean): void;
 }
 
 /** How a CPU's MMU is made. */

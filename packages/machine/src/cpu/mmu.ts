@@ -218,14 +218,14 @@ export class Mmu {
   invalidate(vpn: Vpn): void {
     this.tlb.dropPage(vpn, this.asid, true);
     this.structures.dropAll(this.asid);
-    if (this.observer !== null) this.observer.invalidated(this, vpn);
+    if (this.observer !== null) this.observer.invalidated(this, vpn, this.asid, true);
   }
 
   /** Invalidates one page of any PCID, not global translations: INVPCID type 0. */
   invalidateOf(vpn: Vpn, asid: number): void {
     this.tlb.dropPage(vpn, asid, false);
     this.structures.dropPage(vpn, asid);
-    if (this.observer !== null) this.observer.invalidated(this, vpn);
+    if (this.observer !== null) this.observer.invalidated(this, vpn, asid, false);
   }
 
   /**
@@ -240,7 +240,7 @@ export class Mmu {
   flush(asid: number, globals: boolean): void {
     this.tlb.dropAll(asid, globals);
     this.structures.dropAll(asid);
-    if (this.observer !== null) this.observer.invalidated(this, NaN);
+    if (this.observer !== null) this.observer.invalidated(this, NaN, asid, globals);
   }
 
   /** Throws `broken-invariant` unless TLB and caches hold. */

@@ -242,7 +242,7 @@ export class Walker {
       const low = words[at]!;
       const high = words[at + 1]!;
       this.counts.walkReads++;
-      if (this.mmu.observer !== null) this.mmu.observer.entryRead(this.mmu, table, index * 8);
+      if (this.mmu.observer !== null) this.mmu.observer.entryRead(this.mmu, table, index * 8, vpn, level);
       const leaf = level === 1 || (level <= 3 && (low & LARGE) !== 0);
       if ((low & 1) === 0 || this.isReserved(level, leaf, low, high)) return -1;
       rights &= (low & 6) + 1 + ((high >>> 28) & 8 ? 0 : 8) + 16;
@@ -277,7 +277,7 @@ export class Walker {
     if (marked !== (low | 0) && !this.mark(words, at, low, marked)) return -1;
     const frame = (high & 0xfffff) * 0x100000 + (low >>> 12);
     this.enter(vpn, level, level === 1 ? frame : largeFrame(frame, level), marked, high, rights, fetch);
-    if (this.mmu.observer !== null) this.mmu.observer.filled(this.mmu, vpn, access);
+    if (this.mmu.observer !== null) this.mmu.observer.filled(this.mmu, vpn, access, null);
     return this.tlb.pfn;
   }
 
@@ -303,7 +303,7 @@ export class Walker {
     if (code !== TRANSLATED) return this.mmu.faulted(vpn, code);
     this.structures.dropPage(vpn, this.mmu.asid);
     this.enterWalk(vpn, record, fetch);
-    if (this.mmu.observer !== null) this.mmu.observer.filled(this.mmu, vpn, access);
+    if (this.mmu.observer !== null) this.mmu.observer.filled(this.mmu, vpn, access, record);
     return this.tlb.pfn;
   }
 
