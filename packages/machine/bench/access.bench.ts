@@ -1,6 +1,6 @@
 /**
  * Loads and stores through the TLB beside the bare typed-array loop over the same stream of float64 byte addresses, over 16
- * and 1,024 scattered pages.
+ * and 1,024 scattered pages; bulk fill and compare of the same pages beside those of plain bytes in a row.
  *
  *   node --conditions=@pagewright/source --import tsx bench/access.bench.ts [--json]
  */
@@ -124,4 +124,44 @@ const [bareStore, store] = leastOf(
 );
 figure(`load32 over ${PAGES} pages`, load, bareLoad);
 figure(`store32 over ${PAGES} pages`, store, bareStore);
+
+/** Bulk operations take so long that one of them is a sample. */
+function bulkFigure(metric: string, peer: string, through: () => unknown, bare: () => unknown): void {
+  const least = [Infinity, Infinity];
+  for (let sample = 0; sample < SAMPLES; sample++)
+    [through, bare].forEach((run, at) => {
+      const start = process.hrtime.bigint();
+      run();
+      least[at] = Math.min(least[at] ?? Infinity, Number(process.hrtime.bigint() - start) / PAGES);
+    });
+  const [value = 0, beside = 0] = least;
+  figures.push({ bench: "machine/access", metric, value, unit: "ns a page", ratioTo: peer, ratio: value / beside });
+  if (!process.argv.includes("--json"))
+    console.log(
+      `${metric}: ${value.toFixed(0)} ns a page, ${peer} ${beside.toFixed(0)} ns: ${(value / beside).toFixed(2)} ×`,
+    );
+}
+const same = new Uint8Array(PAGES * 4096);
+const other = new Uint8Array(PAGES * 4096);
+bulkFigure(
+  `fill over ${PAGES} pages`,
+  "Uint8Array.fill",
+  () => cpu.fill(BASE, same.length, 5),
+  () => same.fill(5),
+);
+other.fill(5);
+if (cpu.bulk.compare(BASE, same) !== -1) throw new Error("what was filled is not there");
+bulkFigure(
+  `compare over ${PAGES} pages`,
+  "Buffer.compare",
+  () => cpu.bulk.compare(BASE, same),
+  () => Buffer.compare(other, same),
+);
+const odd = new Uint8Array(same.length + 1).fill(5).subarray(1);
+bulkFigure(
+  `compare over ${PAGES} pages with bytes at an odd place`,
+  "Buffer.compare",
+  () => cpu.bulk.compare(BASE, odd),
+  () => Buffer.compare(other, odd),
+);
 if (process.argv.includes("--json")) for (const one of figures) console.log(JSON.stringify(one));
