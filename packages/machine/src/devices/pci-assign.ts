@@ -1,6 +1,6 @@
 /**
  * Resource assignment: every memory BAR of a bus gets a claimed window of the physical map, largest first, so that the
- * alignment of the large ones wastes nothing.
+ * alignment of the large ones wastes nothing. I/O BARs have no place in the map: `assignPorts` gives them theirs.
  */
 import { MachineError } from "../errors.ts";
 import type { AddressClaims, Claim } from "../map/claims.ts";
@@ -26,7 +26,7 @@ export interface Assignment {
 /** The windows that BARs hold: by BAR, the first byte. */
 export type PciResourcesState = readonly (readonly [bar: string, start: PhysAddr])[];
 
-/** Assigns and moves BARs, remembering which claim belongs to which. */
+/** Assigns and moves memory BARs, remembering which claim belongs to which. */
 export class PciResources implements Snapshotted<PciResourcesState> {
   readonly #bus: PciBus;
   readonly #claims: AddressClaims;
@@ -40,7 +40,7 @@ export class PciResources implements Snapshotted<PciResourcesState> {
 
   /**
    * Sizes every memory BAR and gives it a place: 64-bit prefetchable ones above 4 GiB where a window allows it, all others
-   * below. Decoding is switched on for functions all of whose memory BARs have a place. Returns every BAR with its claim.
+   * below. Decoding is switched on for functions all of whose memory BARs have a place. Returns each with its claim.
    */
   assignAll(): Assignment[] {
     const wanted = this.#bus.nodes.flatMap((node) =>
@@ -114,11 +114,17 @@ export class PciResources implements Snapshotted<PciResourcesState> {
   }
 
   /**
-   * Moves a BAR to `start`. Throws `unaligned`, `overlap` or `double-claim` (naming both parties), or `device-misuse` when
-   * a bridge above would not pass the window, or only through a prefetchable window that this BAR must not use. On any of
+   * Moves a memory BAR to `start`. Throws `unaligned`, `overlap` or `double-claim` (naming both parties), or `device-misuse` when
+   * it is an I/O BAR, or a bridge above would not pass the window, or only through a prefetchable window that this BAR must not use. On any of
    * them the BAR stays where it was.
    */
   move(node: PciNode, bar: ProbedBar, start: PhysAddr): Claim {
+    if (bar.kind === "io")
+      throw new MachineError(
+        "device-misuse",
+        `${node.unit.identity.name}: BAR ${bar.index} holds I/O ports, which have no address in the map`,
+        { owner: node.unit.identity.name, bar: bar.index, start },
+      );
     const windows = windowsFor(bar, this.#bus.bridgesAbove(node));
     const end = start + bar.size;
     if (!windows.some((window) => start >= window.start && end <= window.end))

@@ -8,6 +8,7 @@ import { PciBus } from "../../src/devices/pci-bus.ts";
 import { COMMAND, CONFIG } from "../../src/devices/pci-config.ts";
 import { PciFunction } from "../../src/devices/pci-function.ts";
 import type { BarSpec } from "../../src/devices/pci-function.ts";
+import { assignPorts } from "../../src/devices/pci-ports.ts";
 import { PROBE_VALUE, probeBar, probeBars, windowsFor, writeBar } from "../../src/devices/pci-probe.ts";
 import { AddressClaims } from "../../src/map/claims.ts";
 import type { PhysicalMap } from "../../src/map/physical-map.ts";
@@ -227,6 +228,62 @@ describe("assignment", () => {
     const [bar] = resources.assignAll();
     memory.write((bar?.claim?.start ?? 0) + 8, 4, 0x00ff00);
     expect(screen.pixels[2]).toBe(0x00ff00);
+  });
+});
+
+describe("assignment of ports", () => {
+  const io = (size: number): BarSpec => ({ kind: "io", size, device: uart });
+
+  test("I/O BARs get ports of their own, largest first, clear of what is taken; memory BARs are left alone", () => {
+    ports.claim(0x1000, 1, "board", uart);
+    const one = card("one", io(16), small, io(32));
+    const two = card("two", io(256));
+    bus.plug(one, 1);
+    bus.plug(two, 2);
+    expect(assignPorts(bus, ports).map(({ bar, port }) => [bar.index, port])).toEqual([
+      [0, 0x1100],
+      [2, 0x1020],
+      [0, 0x1010],
+    ]);
+    expect([0x1010, 0x1020, 0x103f, 0x1100].map((port) => ports.rangeAt(port)?.owner)).toEqual([
+      "one",
+      "one",
+      "one",
+      "two",
+    ]);
+    expect(ports.read(0x1104, 1)).toBe(9);
+    expect(one.readConfig(CONFIG.command, 2)).toBe(COMMAND.io);
+    const again = assignPorts(bus, ports).map(({ port }) => port);
+    expect(again).toEqual([0x1100, 0x1020, 0x1010]);
+    expect(resources.assignAll().map(({ bar }) => bar.kind)).toEqual(["memory32"]);
+    expect(one.readConfig(CONFIG.command, 2)).toBe(COMMAND.io | COMMAND.memory);
+    ports.check();
+  });
+
+  test("behind a bridge they come from its I/O window; what does not fit stays silent", () => {
+    const bridge = new PciBridge("bridge");
+    bus.plug(bridge, 1);
+    bridge.writeConfig(CONFIG.busNumbers, 4, 0x010100);
+    const unit = card("uart", io(8));
+    bus.plug(unit, 0, 0, bridge);
+    expect(assignPorts(bus, ports).map(({ port }) => port)).toEqual([-1]);
+    bridge.writeConfig(CONFIG.command, 2, COMMAND.io);
+    bridge.openWindow("io", 0xc000, 0xd000);
+    expect(assignPorts(bus, ports).map(({ port }) => port)).toEqual([0xc000]);
+    expect(ports.rangeAt(0xc007)?.owner).toBe("uart");
+    ports.claim(0xc008, 0xff8, "board", uart);
+    bus.plug(card("late", io(4), io(4)), 1, 0, bridge);
+    expect(assignPorts(bus, ports).map(({ port }) => port)).toEqual([0xc000, -1, -1]);
+    expect(bus.nodes[2]?.unit.readConfig(CONFIG.command, 2)).toBe(0);
+    bridge.openWindow("io", 0xe000, 0xf000);
+    expect(assignPorts(bus, ports).map(({ port }) => port)).toEqual([0xe000, 0xe008, 0xe00c]);
+    ports.check();
+  });
+
+  test("an I/O BAR cannot be moved into the map", () => {
+    const node = bus.plug(card("uart", io(8)), 1);
+    expect(() => resources.move(node, probeBar(node.unit, 0), 0xe0000000)).toThrow(/uart: BAR 0 holds I\/O ports/);
+    expect(claims.claims).toEqual([]);
   });
 });
 
