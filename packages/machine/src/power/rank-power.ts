@@ -90,7 +90,13 @@ export interface RankStats {
   readonly transitions: number;
 }
 
-/** The ranks of a machine. Time is virtual, in ns, read from a clock. */
+/**
+ * The ranks of a machine. Time is virtual, in ns, read from a clock.
+ *
+ * Nothing reports accesses by itself: neither CPUs nor the cost meter know ranks, since which addresses a rank holds is a choice of
+ * `frameRanges({ rankBytes })`. Whoever makes the ranks calls {@link RankPower.access} for what they serve, and
+ * charges the ns that it and {@link RankPower.setState} return, with `CostMeter.spend` or `VirtualClock.spend`.
+ */
 export class RankPower implements Snapshotted<readonly RankSnapshot[]> {
   #ranks: Rank[];
   readonly #clock: { readonly now: number };
