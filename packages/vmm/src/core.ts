@@ -106,6 +106,8 @@ export class Core implements PlanTarget {
   readonly idleness: IdleTracker = new IdleTracker(1024);
   /** Moves pages to the NUMA nodes that use them; null: there is one node. The manager sets it. */
   balancer: Balancer | null = null;
+  /** NUMA node of a frame, −1 where nobody knows. The manager sets it. */
+  nodeOf: (pfn: Pfn) => number = () => -1;
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
   readonly #idle: Change[] = [];
@@ -165,7 +167,7 @@ export class Core implements PlanTarget {
   yieldPoint(reason: "entry" | "invalidate" | "wait"): void {
     if (this.interleaving === null) return;
     this.yields++;
-    this.interleaving.yieldPoint(reason);
+    this.keeper.wishing(null, () => this.interleaving?.yieldPoint(reason)); // Who runs there has wishes of its own.
   }
 
   // ------------------------------------------------------------ changes of translations

@@ -11,6 +11,7 @@ import type { EvacuationPlan, FrameHints } from "./ports.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED } from "./pages/pages.ts";
 import { EXECUTE, READ, RIGHTS_MASK, WRITE } from "./rights.ts";
 import type { Sheet } from "./space/sheet.ts";
+import { wishesOf } from "./space/wishes.ts";
 import { NO_FRAME, type Pfn } from "./units.ts";
 
 /** Why a frame cannot be vacated: a transfer goes on, the kernel has it wired, no page is in it, or no other frame is there. */
@@ -46,17 +47,37 @@ export class Migrator {
     this.#core = core;
   }
 
-  /** Moves the page in a frame to another frame, which `hints` may choose; the new frame, or why not. The old frame goes back to its source. */
+  /**
+   * Moves the page in a frame to another frame; the new frame, or why not. The old frame goes back to its source. `hints` may choose the new frame; without
+   * them it is as the page's region wishes and, where no such frame is there, any.
+   */
   vacate(pfn: Pfn, hints?: FrameHints): Pfn | MigrationRefusal {
+    return this.#vacate(pfn, (page) =>
+      hints === undefined ? this.#target(page, true) : this.#core.frames.take(hints),
+    );
+  }
+
+  #vacate(pfn: Pfn, take: (page: number) => Pfn): Pfn | MigrationRefusal {
     const core = this.#core;
     const page = core.frameMap.pageAt(pfn);
     if (page < 0) return "not-a-page";
     if (core.pages.pins[page]! > 0) return "pinned";
     if (this.#isWired(page)) return "wired";
-    const target = core.frames.take(hints);
+    const target = take(page);
     if (target === NO_FRAME) return "no-memory";
     this.moveTo(page, target);
     return target;
+  }
+
+  /** A frame as the page's region wishes; where there is none, any if the page `must` move. */
+  #target(page: number, must: boolean): Pfn {
+    const { frames } = this.#core;
+    const wishes = wishesOf(this.#core, page);
+    for (const wish of wishes ?? []) {
+      const target = frames.take(wish);
+      if (target !== NO_FRAME) return target;
+    }
+    return wishes === null || must ? frames.take() : NO_FRAME;
   }
 
   /** Whether a locked region of the kernel's maps the page: devices and processors may have been told its address. */
@@ -138,8 +159,11 @@ export class Migrator {
     return isLost ? "lost" : "recovered";
   }
 
-  /** Carries out a plan of the frame source: moves every page that is in the way. All or nothing as far as the plan goes. */
-  evacuate(plan: EvacuationPlan): EvacuationOutcome {
+  /**
+   * Carries out a plan of the frame source: moves every page that is in the way. All or nothing as far as the plan goes. Pages go where their regions wish; where
+   * no such frame is left outside of the plan they go anywhere, or with `must` false they stay and the plan is cancelled.
+   */
+  evacuate(plan: EvacuationPlan, must = true): EvacuationOutcome {
     let moved = 0;
     let stuck: StuckFrame[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -147,7 +171,7 @@ export class Migrator {
       stuck = [];
       for (let at = 0; at < moves.length; at++) {
         const pfn = moves[at] ?? NO_FRAME;
-        const outcome = this.vacate(pfn);
+        const outcome = this.#vacate(pfn, (page) => this.#target(page, must));
         if (typeof outcome === "number") moved++;
         else stuck.push({ pfn, reason: outcome });
       }

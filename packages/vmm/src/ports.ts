@@ -46,6 +46,8 @@ export interface SpecialRequest {
   readonly above?: Pfn;
   /** The run crosses no multiple of this power of two of frames. */
   readonly boundary?: number;
+  /** NUMA node to lie on, −1 (or absent) for any; the source may ignore it. */
+  readonly node?: number;
 }
 
 /** Frames that must move before a range is free: for a run in a row, a rank, a range to take offline. */

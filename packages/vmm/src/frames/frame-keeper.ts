@@ -33,7 +33,7 @@ export type Reclaim = () => boolean;
 export class FrameKeeper {
   /** Called when no frame is there; set by the manager. */
   reclaim: Reclaim = () => false;
-  /** What the next frames should be like, in order of preference; null: any frame. Set around a fault. */
+  /** What the next frames should be like, in order of preference; null: any frame. Set around a fault, and see {@link wishing}. */
   wishes: readonly FrameHints[] | null = null;
   readonly #core: Core;
   /** Zeroed frames that nobody owns. */
@@ -60,6 +60,17 @@ export class FrameKeeper {
     const pfn = this.wishes === null ? core.frames.take() : this.#takeWished(this.wishes);
     if (pfn >= 0) return pfn;
     return this.#takeSlowly();
+  }
+
+  /** Does something whose frames should be like that; what was wished before holds again afterwards. */
+  wishing<T>(wishes: readonly FrameHints[] | null, work: () => T): T {
+    const before = this.wishes;
+    this.wishes = wishes;
+    try {
+      return work();
+    } finally {
+      this.wishes = before;
+    }
   }
 
   #takeWished(wishes: readonly FrameHints[]): Pfn {

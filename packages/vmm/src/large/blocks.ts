@@ -7,6 +7,7 @@ import { zeroRun } from "../frames/zeroing.ts";
 import type { FrameHints } from "../ports.ts";
 import { mappedResident } from "../space/resident-limit.ts";
 import type { AddressSpace } from "../space/space.ts";
+import type { Wishes } from "../space/wishes.ts";
 import { NO_FRAME, PAGE_SIZE, type Pfn } from "../units.ts";
 
 /** Bytes of the pages that a program can ask for. */
@@ -38,11 +39,11 @@ export function hasRoom(core: Core, pages: number): boolean {
 }
 
 /** Takes an aligned run of `pages` frames (512, 262144), each to be given back by itself; NO_FRAME if there is none. Nobody is made to leave for it. */
-export function takeBlock(core: Core, pages: number): Pfn {
-  const { frames, keeper } = core;
+export function takeBlock(core: Core, pages: number, wishes: Wishes): Pfn {
+  const { frames } = core;
   if (frames.split === undefined) return NO_FRAME;
   const order = Math.log2(pages);
-  for (const wish of keeper.wishes ?? ANY) {
+  for (const wish of wishes ?? ANY) {
     const pfn = frames.take({ ...wish, order, colour: -1 });
     if (pfn === NO_FRAME) continue;
     frames.split(pfn, order);

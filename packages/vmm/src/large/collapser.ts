@@ -18,6 +18,7 @@ import { ACCESSED, WRITE } from "../rights.ts";
 import type { Region } from "../space/region.ts";
 import type { Sheet } from "../space/sheet.ts";
 import type { AddressSpace } from "../space/space.ts";
+import { blockWishesAt, type Wishes } from "../space/wishes.ts";
 import { NO_FRAME, TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { giveBlock, hasRoom, takeBlock } from "./blocks.ts";
 import { canHold, type LargePages } from "./large-pages.ts";
@@ -90,7 +91,7 @@ export class Collapser {
     const found = this.#candidate(space, base);
     if (found === null || !hasRoom(core, TABLE_PAGES - found.sheet.used)) return false;
     if (this.#isInRow(found.sheet)) return this.#assemble(space, found.region, found.sheet, base, NO_FRAME);
-    const block = this.#block();
+    const block = this.#block(blockWishesAt(space, found.region, found.sheet, base));
     if (block === NO_FRAME) return false;
     const still = this.#candidate(space, base); // Moving frames out of the way takes time.
     if (still !== null && this.#assemble(space, still.region, still.sheet, base, block)) return true;
@@ -155,18 +156,19 @@ export class Collapser {
   }
 
   /** A block of frames: a free one, or one that becomes free when a few pages move. */
-  #block(): Pfn {
+  #block(wishes: Wishes): Pfn {
     const core = this.#core;
-    const free = takeBlock(core, TABLE_PAGES);
+    const free = takeBlock(core, TABLE_PAGES, wishes);
     if (free !== NO_FRAME || this.#special === null || core.frames.split === undefined) return free;
+    const node = wishes?.[0]?.node ?? -1;
     let above = 0;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const outcome = this.#special.request({ frames: TABLE_PAGES, alignment: TABLE_PAGES, above });
+      const outcome = this.#special.request({ frames: TABLE_PAGES, alignment: TABLE_PAGES, above, node });
       if (!outcome.ok) {
         if (outcome.plan === undefined || outcome.plan.moves.length > MAX_MOVES) return NO_FRAME;
-        if (!this.#migrator.evacuate(outcome.plan).ok) return NO_FRAME;
+        if (!this.#migrator.evacuate(outcome.plan, false).ok) return NO_FRAME;
         this.#special.release(outcome.plan.start, outcome.plan.frames);
-        return takeBlock(core, TABLE_PAGES);
+        return takeBlock(core, TABLE_PAGES, wishes);
       }
       // A run that is free and yet no block lies in a zone that is kept for devices.
       this.#special.release(outcome.start, outcome.frames);

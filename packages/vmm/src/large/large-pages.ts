@@ -178,7 +178,7 @@ export class LargePages {
 
   #take(): number {
     const core = this.#core;
-    const pfn = hasRoom(core, TABLE_PAGES) ? takeBlock(core, TABLE_PAGES) : NO_FRAME;
+    const pfn = hasRoom(core, TABLE_PAGES) ? takeBlock(core, TABLE_PAGES, core.keeper.wishes) : NO_FRAME;
     if (pfn === NO_FRAME) this.#fallbacks++;
     return pfn;
   }

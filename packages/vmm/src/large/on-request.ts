@@ -2,10 +2,10 @@
  * Regions made of 2M or 1G pages because the program asks for them: all their frames are there when `map` returns, or it refuses. Afterwards they are memory
  * like any other: they are split where a part is unmapped, protected, copied on write or evicted; a lock keeps them whole.
  */
-import type { Core } from "../core.ts";
 import { VmmError } from "../errors.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
 import type { Refusal } from "../outcome.ts";
+import { demandPlacement, hintsFor } from "../space/frame-placement.ts";
 import { setLocks } from "../space/locking.ts";
 import { mapRegion, unmapRange, type MapRequest } from "../space/mapping.ts";
 import type { Region } from "../space/region.ts";
@@ -26,8 +26,11 @@ export function mapLargePages(space: AddressSpace, request: MapRequest, size: Pa
   const fits = object === undefined || (object instanceof AnonymousObject && request.shared === true);
   if (!hasLeaves(core, pages) || !fits || (request.type ?? 0) !== 0) return "page-size";
   if (object !== undefined && !isUntouched(object, request)) return "exists";
+  if (request.frames !== undefined) demandPlacement(request.frames);
   const { placement } = request;
-  const blocks = mayMap(space, request.bytes / PAGE_SIZE) ? takeBlocks(core, request.bytes / size, pages) : null;
+  const blocks = mayMap(space, request.bytes / PAGE_SIZE)
+    ? takeBlocks(space, request, request.bytes / size, pages)
+    : null;
   if (blocks === null) return "no-memory";
   const at = mapRegion(space, {
     ...request,
@@ -66,14 +69,18 @@ function isUntouched(object: AnonymousObject, { bytes, offset = 0 }: MapRequest)
   return true;
 }
 
-/** All blocks, or null and none. */
-function takeBlocks(core: Core, count: number, pages: number): Pfn[] | null {
+/** All blocks, or null and none. Interleaved nodes take turns by block. */
+function takeBlocks(space: AddressSpace, request: MapRequest, count: number, pages: number): Pfn[] | null {
+  const { core, faults } = space.vmm;
+  const placement = request.frames ?? space.placement;
   const blocks: Pfn[] = [];
-  if (core.resident + count * pages <= core.residentLimit)
-    for (let block = takeBlock(core, pages); block !== NO_FRAME; block = takeBlock(core, pages)) {
-      blocks.push(block);
-      if (blocks.length === count) return blocks;
-    }
+  while (core.resident + count * pages <= core.residentLimit) {
+    const wishes = placement === null ? null : hintsFor(placement, blocks.length, faults.currentNode());
+    const block = takeBlock(core, pages, wishes);
+    if (block === NO_FRAME) break;
+    blocks.push(block);
+    if (blocks.length === count) return blocks;
+  }
   for (const block of blocks) giveBlock(core, block, pages);
   return null;
 }

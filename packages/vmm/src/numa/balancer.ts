@@ -127,7 +127,8 @@ export class Balancer {
   }
 
   #move(page: number, node: number): void {
-    const wish: StrictHints = { order: 0, node, colour: -1, movable: 1, strict: true };
+    const colour = this.#core.keeper.wishes?.[0]?.colour ?? -1; // The fault's own: it is about to map the page.
+    const wish: StrictHints = { order: 0, node, colour, movable: 1, strict: true };
     const target = this.#core.frames.take(wish);
     if (target === NO_FRAME) return;
     if (this.#topology.nodeOf(target) !== node) {

@@ -60,6 +60,7 @@ export class Mappings {
     this.#next[at] = this.#free;
     this.#free = at;
     this.#count--;
+    this.#pages.place[page] = place;
   }
 
   /** The first mapping of a page, −1 if it has none. */
@@ -82,6 +83,17 @@ export class Mappings {
     return this.#place[mapping]! & (TABLE_PAGES - 1);
   }
 
+  /** The number of the sheet that a page is mapped in, or was when its last translation went (that sheet may be gone); −1: it never was. */
+  lastSheetOf(page: number): number {
+    const place = this.#lastPlaceOf(page);
+    return place < 0 ? -1 : Math.floor(place / TABLE_PAGES);
+  }
+
+  /** The entry that goes with {@link lastSheetOf}. */
+  lastEntryOf(page: number): number {
+    return this.#lastPlaceOf(page) & (TABLE_PAGES - 1);
+  }
+
   /** How often the page is mapped. O(its mappings). */
   countOf(page: number): number {
     let count = 0;
@@ -99,6 +111,11 @@ export class Mappings {
     for (let page = 0; page < this.#pages.capacity; page++)
       if (this.#pages.refs[page]! > 0 || this.#pages.pins[page]! > 0) mapped += this.countOf(page);
     if (mapped !== this.#count) throw new VmmError("invariant", "A mapping belongs to no page.", { mapped });
+  }
+
+  #lastPlaceOf(page: number): number {
+    const at = this.#pages.map[page]!;
+    return at >= 0 ? this.#place[at]! : this.#pages.place[page]!;
   }
 
   #extend(): number {

@@ -50,6 +50,8 @@ export class Pages {
   index: Float64Array;
   /** First reverse mapping, −1 if unmapped. */
   map: Int32Array;
+  /** Where a translation of the page was removed last: sheet number × 512 + entry, perhaps of a sheet that is gone; −1 for none. */
+  place: Int32Array;
   /** Reasons why the page must stay in its frame: pins, and mappings in locked or wired regions. */
   holds: Int32Array;
   /** Of the holds, those by pins: transfers, DMA, `run`. */
@@ -71,6 +73,7 @@ export class Pages {
     this.owner = new Int32Array(capacity).fill(-1);
     this.index = new Float64Array(capacity);
     this.map = new Int32Array(capacity);
+    this.place = new Int32Array(capacity).fill(-1);
     this.holds = new Int32Array(capacity);
     this.pins = new Int32Array(capacity);
     this.dirtied = new Float64Array(capacity);
@@ -105,6 +108,7 @@ export class Pages {
     this.flags[page] = 0;
     this.owner[page] = -1;
     this.index[page] = 0;
+    this.place[page] = -1;
     this.map[page] = this.#free;
     this.#free = page;
     this.#live--;
@@ -149,6 +153,7 @@ export class Pages {
     this.owner = wider(new Int32Array(capacity).fill(-1), this.owner);
     this.index = wider(new Float64Array(capacity), this.index);
     this.map = wider(new Int32Array(capacity), this.map);
+    this.place = wider(new Int32Array(capacity).fill(-1), this.place);
     this.holds = wider(new Int32Array(capacity), this.holds);
     this.pins = wider(new Int32Array(capacity), this.pins);
     this.dirtied = wider(new Float64Array(capacity), this.dirtied);

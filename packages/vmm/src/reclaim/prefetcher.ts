@@ -15,8 +15,9 @@ import { SUPPLY_PENDING, type MemoryObject } from "../objects/object.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED, PAGE_PREFETCHED } from "../pages/pages.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
+import { pageAt, wishesAt, wishesOf, type Wishes } from "../space/wishes.ts";
 import { SwapWindow } from "../swap/swap-window.ts";
-import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
+import { PAGE_SIZE, type Vpn } from "../units.ts";
 import type { ReadAhead } from "./read-ahead.ts";
 
 /** Pages that are left alone behind a stream: they may just have been mapped around a fault. */
@@ -57,6 +58,7 @@ export class Prefetcher {
   fileFault(
     object: MemoryObject,
     ahead: ReadAhead,
+    space: AddressSpace,
     region: Region,
     index: number,
     page: number,
@@ -67,7 +69,7 @@ export class Prefetcher {
     else if (!this.touched(page, index)) return;
     if (ahead.count === 0 && !ahead.dropsBehind) return;
     this.#due = () => {
-      this.#fetchFile(object, ahead, index);
+      this.#fetchFile(object, ahead, index, (at) => wishesAt(space, region, region.start + at - region.offset));
     };
   }
 
@@ -132,7 +134,7 @@ export class Prefetcher {
       this.#left[at] = NO_PAGE;
       this.#next--;
       if (pages.refs[page]! === 0 || pages.isResident(page) || pages.has(page, PAGE_POISONED)) continue;
-      if (pages.swap[page]! >= 0 && this.#bringIn(page, null)) done++;
+      if (pages.swap[page]! >= 0 && this.#bringIn(page, null, wishesOf(core, page))) done++;
     }
     this.#transfers = stats.swapIns + stats.swapOuts + stats.fileReads + stats.fileWrites;
     return done;
@@ -144,7 +146,7 @@ export class Prefetcher {
     invariant(prefetchHits + prefetchWaste <= fetchedAhead, "More pages were used or wasted than were fetched ahead.");
   }
 
-  #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number): void {
+  #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number, wishesFor: (at: number) => Wishes): void {
     const core = this.#core;
     const { start, stride, count } = ahead;
     if (ahead.dropsBehind && !core.hasSpareFrames) this.#dropBehind(object, index, ahead.step);
@@ -153,20 +155,21 @@ export class Prefetcher {
       if (at < 0 || at * PAGE_SIZE >= object.size) break;
       const known = object.pages.get(at);
       if (known !== NO_PAGE && core.pages.isResident(known)) continue;
-      const fetched = object.obtain(at);
+      const wishes = wishesFor(at);
+      const fetched = core.keeper.wishing(wishes, () => object.obtain(at));
       if (fetched >= 0) this.#mark(fetched, ahead);
       else if (fetched !== SUPPLY_PENDING || object.pending === null) break;
-      else void object.pending.then(() => this.#arrived(object, at, ahead));
+      else void object.pending.then(() => this.#arrived(object, at, ahead, wishes));
     }
   }
 
   /** A page of a file that cannot answer at once has been read, or not. */
-  #arrived(object: MemoryObject, index: number, ahead: ReadAhead): void {
+  #arrived(object: MemoryObject, index: number, ahead: ReadAhead, wishes: Wishes): void {
     const core = this.#core;
     if (object.isDestroyed || !core.hasSpareFrames) return;
     const known = object.pages.get(index);
     if (known !== NO_PAGE && core.pages.isResident(known)) return;
-    const page = object.obtain(index);
+    const page = core.keeper.wishing(wishes, () => object.obtain(index));
     if (page >= 0) this.#mark(page, ahead);
   }
 
@@ -178,15 +181,16 @@ export class Prefetcher {
       if (page < 0 || pages.isResident(page) || pages.has(page, PAGE_POISONED)) continue;
       const reference = pages.swap[page]!;
       if (reference < 0 || swap?.waits(reference) !== true) continue;
-      if (!this.#bringIn(page, window)) break;
+      if (!this.#bringIn(page, window, wishesAt(space, region, at))) break;
     }
   }
 
   /** Brings a page in from swap; false: no frame for it, or it cannot be read. One that has to be waited for comes later. */
-  #bringIn(page: number, stream: Stream | null): boolean {
-    const { swapper, pages } = this.#core;
+  #bringIn(page: number, stream: Stream | null, wishes: Wishes): boolean {
+    const { keeper, swapper, pages } = this.#core;
+    const fetch = (): number => keeper.wishing(wishes, () => swapper.bringIn(page));
     const reference = pages.swap[page]!;
-    const brought = swapper.bringIn(page);
+    const brought = fetch();
     if (brought >= 0) {
       this.#mark(page, stream);
       return true;
@@ -194,8 +198,7 @@ export class Prefetcher {
     const { pending } = swapper;
     if (brought !== SUPPLY_PENDING || pending === null) return false;
     void pending.then(() => {
-      if (pages.swap[page] === reference && !pages.isResident(page) && swapper.bringIn(page) >= 0)
-        this.#mark(page, stream);
+      if (pages.swap[page] === reference && !pages.isResident(page) && fetch() >= 0) this.#mark(page, stream);
     });
     return true;
   }
@@ -229,11 +232,4 @@ export class Prefetcher {
     this.#windows.set(region, window);
     return window;
   }
-}
-
-/** The page that a region has at a place; NO_PAGE where there is none. */
-function pageAt(space: AddressSpace, region: Region, vpn: Vpn): number {
-  const anon = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? NO_PAGE;
-  if (anon !== NO_PAGE || region.object === null) return anon;
-  return region.object.pages.get(region.indexOf(vpn));
 }

@@ -142,10 +142,7 @@ export class FaultHandler {
     access: number,
   ): FaultOutcome {
     const { keeper } = this.#core;
-    keeper.wishes = hintsFor(placement, vpn, this.currentNode());
-    const outcome = this.resolve(space, region, vpn, access);
-    keeper.wishes = null;
-    return outcome;
+    return keeper.wishing(hintsFor(placement, vpn, this.currentNode()), () => this.resolve(space, region, vpn, access));
   }
 
   /** Gives the shared zero frame back. */
@@ -280,7 +277,8 @@ export class FaultHandler {
     if (brought >= 0) {
       const read = object.supplyRead;
       const { prefetcher } = this.#core;
-      if (object.readAhead !== null) prefetcher.fileFault(object, object.readAhead, region, index, brought, read);
+      if (object.readAhead !== null)
+        prefetcher.fileFault(object, object.readAhead, space, region, index, brought, read);
       else if (read) prefetcher.swapFault(space, region, vpn);
       else prefetcher.touched(brought);
       return read ? "major" : "minor";

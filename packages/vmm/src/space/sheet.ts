@@ -84,6 +84,11 @@ export class SheetRegistry {
     return sheet;
   }
 
+  /** The sheet of a number that may be forgotten, then null. */
+  find(number: number): Sheet | null {
+    return this.#sheets[number] ?? null;
+  }
+
   /** Whether a sheet was not forgotten. */
   has(sheet: Sheet): boolean {
     return this.#sheets[sheet.number] === sheet;
