@@ -126,7 +126,7 @@ export class Cpu extends Translator {
   load64(va: VirtAddr): number {
     const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xff8;
-    if (this.tags[at]! !== va - offset) return this.slow.load64(va);
+    if (this.tags[at]! !== va - offset) return this.slow.load64(va, READ);
     this.dataCount++;
     const host = this.places[at * 2 + 6]! + (offset >>> 2);
     this.high = this.hostWords[host + 1]!;
@@ -192,6 +192,11 @@ export class Cpu extends Translator {
     if (this.tags[at + 2]! !== va - offset) return this.slow.load(va, 4, FETCH);
     this.codeCount++;
     return this.hostWords[this.places[at * 2 + 6]! + (offset >>> 2)]!;
+  }
+
+  /** Fetches 64 bits of code, any alignment: returns the low word (`high` has the other), or −1: faulted. */
+  fetch64(va: VirtAddr): number {
+    return this.slow.load64(va, FETCH);
   }
 
   /** Loads 32 bits as the processor itself does for descriptor tables: supervisor whatever the CPL; −1: faulted. */

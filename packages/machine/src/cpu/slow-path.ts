@@ -2,9 +2,10 @@
  * Accesses that cannot take the short way: TLB misses, page crossings, odd alignment, devices, ROM, watched memory, and
  * everything while a meter is attached. Each redoes the work exactly.
  *
- * An access that crosses a page translates both pages before it touches either, so that a fault leaves nothing half done.
+ * An access that crosses a page translates both pages before it touches either, so that a fault leaves nothing half done; after
+ * a fault that was resolved it begins again.
  */
-import { ACCESS_READ, ACCESS_WRITE } from "@pagewright/x86-paging";
+import { ACCESS_WRITE } from "@pagewright/x86-paging";
 import { LINE_BYTES, WriteCombiner } from "../devices/write-combining.ts";
 import { combineTypes } from "../mtrr/memory-type.ts";
 import type { MemoryType } from "../mtrr/memory-type.ts";
@@ -63,21 +64,26 @@ export class SlowPath {
 
   /** {@link loadAt} once the first byte is known to be in `first`. */
   private loadOddly(first: Pfn, vpn: Vpn, offset: number, size: number, access: number): number {
-    const inside = PAGE - offset;
-    if (size <= inside) return this.read(first, offset, size);
-    const second = this.cpu.translate(vpn + 1, 0, access);
-    if (second < 0) return -1;
+    if (size <= PAGE - offset) return this.read(first, offset, size);
+    const pfn = this.cpu.translateNext(first, vpn, offset, access);
+    if (pfn < 0) return -1;
     if (this.gathering) this.fence();
-    this.charge(first, offset, inside);
-    this.charge(second, 0, size - inside);
-    return this.bytes(first, offset, inside) + this.bytes(second, 0, size - inside) * 2 ** (8 * inside);
+    return this.readAcross(pfn, this.cpu.second, offset, size);
   }
 
+  /** Reads `size` (up to 4) bytes from byte `offset` of `first` on, of which those beyond its end are in `second`. */
+  private readAcross(first: Pfn, second: Pfn, offset: number, size: number): number {
+    const inside = Math.min(Math.max(PAGE - offset, 0), size);
+    const low = inside === 0 ? 0 : this.read(first, offset, inside);
+    return inside === size ? low : low + this.read(second, offset + inside - PAGE, size - inside) * 2 ** (8 * inside);
+  }
+
+  /** Reads `size` (1 to 4) bytes within a page, after what was gathered where a device is there. */
   private read(pfn: Pfn, offset: number, size: number): number {
     const { memory, place } = this.cpu;
     this.charge(pfn, offset, size);
     if (place === 0 && this.gathering) this.fence();
-    if ((offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
+    if (size === 3 || (offset & (size - 1)) !== 0) return this.bytes(pfn, offset, size);
     return memory.read(pfn * PAGE + offset, size);
   }
 
@@ -102,17 +108,20 @@ export class SlowPath {
     return value;
   }
 
-  /** Loads 64 bits: the low word (`cpu.high` has the other), or −1: faulted. */
-  load64(va: VirtAddr): number {
-    const cpu = this.cpu;
+  /** Loads 64 bits for `access`: the low word (`cpu.high` has the other), or −1: faulted, and `cpu.high` is as it was. */
+  load64(va: VirtAddr, access: number): number {
+    const { cpu } = this;
     const vpn = vpnOf(va);
     const offset = va - vpn * PAGE;
-    if (cpu.translate(vpn, offset, ACCESS_READ) < 0) return -1;
-    if (offset > PAGE - 8 && cpu.translate(vpn + 1, 0, ACCESS_READ) < 0) return -1;
-    const low = this.load(va, 4, ACCESS_READ);
-    const high = this.load(va + 4, 4, ACCESS_READ);
-    if (low < 0 || high < 0) return -1;
-    cpu.high = high;
+    let first = cpu.translate(vpn, offset, access);
+    if (first >= 0 && offset > PAGE - 8) {
+      first = cpu.translateNext(first, vpn, offset, access);
+      if (this.gathering) this.fence();
+    }
+    if (first < 0) return -1;
+    const { second } = cpu;
+    const low = this.readAcross(first, second, offset, 4);
+    cpu.high = this.readAcross(first, second, offset + 4, 4);
     return low;
   }
 
@@ -134,17 +143,28 @@ export class SlowPath {
 
   /** {@link storeAt} once the first byte is known to be in `first`. */
   private storeOddly(first: Pfn, vpn: Vpn, offset: number, size: number, value: number): boolean {
-    const inside = PAGE - offset;
     const gathered = this.gathers(first);
-    if (size <= inside) {
+    if (size <= PAGE - offset) {
       this.write(first, offset, size, value >>> 0, gathered);
       return true;
     }
-    const second = this.cpu.translate(vpn + 1, 0, WRITE);
-    if (second < 0) return false;
-    this.write(first, offset, inside, value >>> 0, gathered);
-    this.write(second, 0, size - inside, Math.floor((value >>> 0) / 2 ** (8 * inside)), this.gathers(second));
+    const pfn = this.cpu.translateNext(first, vpn, offset, WRITE);
+    if (pfn < 0) return false;
+    this.writeAcross(pfn, offset, size, value >>> 0, gathered && pfn === first);
     return true;
+  }
+
+  /**
+   * Stores `size` (up to 4) bytes from byte `offset` of `first` on; those beyond its end go to the CPU's `second`, which was translated
+   * last. `gathered`: whether stores to `first` gather.
+   */
+  private writeAcross(first: Pfn, offset: number, size: number, value: number, gathered: boolean): void {
+    const inside = Math.min(Math.max(PAGE - offset, 0), size);
+    if (inside > 0) this.write(first, offset, inside, value, gathered);
+    if (inside === size) return;
+    const { second } = this.cpu;
+    const rest = Math.floor(value / 2 ** (8 * inside));
+    this.write(second, offset + inside - PAGE, size - inside, rest, this.gathers(second));
   }
 
   /** Whether stores to `pfn`, which was translated last, gather in line buffers: a device is there, and the type is WC. */
@@ -209,11 +229,16 @@ export class SlowPath {
 
   /** Stores 64 bits given as words; false: faulted, nothing stored. */
   store64(va: VirtAddr, low: number, high: number): boolean {
-    const cpu = this.cpu;
+    const { cpu } = this;
     const vpn = vpnOf(va);
     const offset = va - vpn * PAGE;
-    if (cpu.translate(vpn, offset, WRITE) < 0) return false;
-    if (offset > PAGE - 8 && cpu.translate(vpn + 1, 0, WRITE) < 0) return false;
-    return this.store(va, 4, low) && this.store(va + 4, 4, high);
+    const first = cpu.translate(vpn, offset, WRITE);
+    if (first < 0) return false;
+    const gathered = this.gathers(first);
+    const pfn = offset > PAGE - 8 ? cpu.translateNext(first, vpn, offset, WRITE) : first;
+    if (pfn < 0) return false;
+    this.writeAcross(pfn, offset, 4, low >>> 0, gathered && pfn === first);
+    this.writeAcross(pfn, offset + 4, 4, high >>> 0, gathered && pfn === first);
+    return true;
   }
 }
