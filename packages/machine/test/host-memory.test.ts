@@ -52,6 +52,7 @@ describe("host memory given back", () => {
     tables.map(0x7000, 100);
     for (let pfn = 32; pfn < FRAMES; pfn++) memory.write(pfn * 4096, 4, pfn);
     expect(cpu.load32(0x7000)).toBe(100);
+    collect();
     const full = process.memoryUsage().rss;
     const balloon = new Balloon(memory);
     balloon.inflate(Array.from({ length: FRAMES - KEPT }, (_, at) => KEPT + at));
