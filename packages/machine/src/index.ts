@@ -177,6 +177,8 @@ export { PROBE_VALUE, probeBar, probeBars, windowsFor, writeBar } from "./device
 export type { ConfigAccess, ProbedBar } from "./devices/pci-probe.ts";
 export { PciResources } from "./devices/pci-assign.ts";
 export type { Assignment, PciResourcesState } from "./devices/pci-assign.ts";
+export { assignPorts } from "./devices/pci-ports.ts";
+export type { PortAssignment } from "./devices/pci-ports.ts";
 export { MARCH_C_MINUS, MarchTest, MOVING_INVERSIONS } from "./memory-test/march.ts";
 export type {
   MarchAlgorithm,
