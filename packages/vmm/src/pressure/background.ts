@@ -32,6 +32,7 @@ export class Background {
     const core = this.#core;
     core.quarantine?.release();
     let done = core.parting.arrive();
+    core.refaults.passed();
     core.pressure.update();
     if (!this.#isShort()) return done;
     done += core.purgeable.purge(Math.min(budget, this.#wanted()));

@@ -44,7 +44,7 @@ describe("the refault meter", () => {
     expect([refaults, workingSetRefaults]).toEqual([2000, 0]);
   });
 
-  test("a first use and a forgotten page are no refaults, and age() halves what was learned", () => {
+  test("a first use and a forgotten page are no refaults, and age() keeps the counts", () => {
     const meter = new RefaultMeter(2);
     expect(meter.inserted(0, 1)).toBe(-1);
     meter.evicted(0);
@@ -56,7 +56,7 @@ describe("the refault meter", () => {
       expect(meter.inserted(8, 1)).toBe(0);
     }
     meter.age();
-    expect(meter.stats()).toMatchObject({ evictions: 9, refaults: 4, workingSetFrames: 1 });
+    expect(meter.stats()).toMatchObject({ evictions: 9, refaults: 8, workingSetFrames: 1 });
     meter.check();
   });
 });

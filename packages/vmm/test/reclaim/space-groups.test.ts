@@ -100,3 +100,24 @@ test("the working set is estimated from refaults", () => {
   expect(workingSetFrames).toBeLessThanOrEqual(2 * 96);
   vmm.check();
 });
+
+test("the estimate of the working set falls with the program, to the pages that are resident at last", () => {
+  const { vmm, program } = world({ fairness: false });
+  const loop = program();
+  const estimate = (): number => vmm.workingSet().workingSetFrames;
+  for (let round = 0; round < 12; round++) loop.touch(0, 256);
+  const large = estimate();
+  expect(large).toBeGreaterThanOrEqual(192);
+  for (let round = 0; round < 40; round++) loop.touch(0, FRAMES + 4);
+  const small = estimate();
+  expect(small).toBeLessThan(large / 2);
+  expect(small).toBeGreaterThan(FRAMES);
+  const { refaults } = vmm.workingSet();
+  for (let round = 0; round < 400; round++) {
+    loop.touch(0, 16);
+    vmm.background(8);
+    if (round % 50 === 0) vmm.check();
+  }
+  expect(estimate()).toBeLessThanOrEqual(FRAMES);
+  expect(vmm.workingSet().refaults - refaults).toBeLessThanOrEqual(16);
+});
