@@ -6,7 +6,7 @@ import { replay } from "../../src/replay/replay.ts";
 import type { ReplayReport } from "../../src/replay/report.ts";
 import { DEFAULT_MAP } from "../../src/data.ts";
 import { removeTemporaryFolders } from "../../src/temporary.ts";
-import { coveringCells, everyCell, nameOf, POLICIES, requestOf, TIERS } from "./matrix.ts";
+import { coveringCells, everyCell, nameOf, POLICIES, requestOf, SIZES, TIERS } from "./matrix.ts";
 
 /** Set to 1, all combinations are replayed: hours. */
 const full = process.env["PAGEWRIGHT_FULL_MATRIX"] === "1";
@@ -28,13 +28,14 @@ withInputs("every recorded program replays without a mismatch, and the audit is 
   });
 
   const windows = traces.filter((trace) => trace.includes(".window."));
+  // As the numbers of sizes and of tiers have no common divisor, each size meets each of the tiers in turn.
   const together = [
-    ...TIERS.map((tiers) => [tiers.length, null, tiers] as const),
-    ...POLICIES.map((policy, turn) => [turn, policy, TIERS[turn % TIERS.length] ?? []] as const),
-  ];
-  test.each(together)("four of them together on four processors (%i, %s)", async (turn, policy, swap) => {
+    ...TIERS.map((tiers) => [null, tiers] as const),
+    ...POLICIES.map((policy, turn) => [policy, TIERS[turn % TIERS.length] ?? []] as const),
+  ].map(([policy, swap], turn) => [SIZES[turn % SIZES.length] ?? "", policy, turn, swap] as const);
+  test.each(together)("four of them together on four processors in %s (%s, %i)", async (size, policy, turn, swap) => {
     const four = [0, 1, 2, 3].map((at) => `${folder}/${windows[(turn + at) % windows.length] ?? ""}`);
-    const ram = parseRamSize(["10%", "25%", "50%"][turn % 3] ?? "25%");
+    const ram = parseRamSize(size);
     const report = await replay({ traces: four, map: DEFAULT_MAP, ram, policy, swap, swapFolder: null, cpus: 4 });
     expectSound(report);
   });
