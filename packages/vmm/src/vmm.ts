@@ -175,7 +175,7 @@ export class Vmm {
       policy: groups?.policy ?? options.policy ?? defaultPolicy(1024, policyFrames),
       groups,
       policyFrames,
-      swap: options.swap === undefined ? null : new SwapSpace(options.swap),
+      swap: options.swap === undefined || options.swap.length === 0 ? null : new SwapSpace(options.swap),
       residentLimit,
       clock: options.clock ?? new ManualClock(),
       random: options.random ?? new SeededRandom(1),

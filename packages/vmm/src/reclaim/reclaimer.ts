@@ -12,6 +12,7 @@ import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED } from "../rights.ts";
+import { isDirty } from "../statistics/page-count.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import type { SaveOutcome } from "../swap/swapper.ts";
 import { HarvestSchedule } from "./policies/harvest-schedule.ts";
@@ -84,12 +85,17 @@ export class Reclaimer {
       this.harvest();
     }
     const victims: number[] = [];
-    while (victims.length < count && !core.swapper.isBusy) {
+    for (let refusals = 0; victims.length < count && refusals < MAX_REFUSALS && !core.swapper.isBusy;) {
       const page = this.#chooseVictim(plan);
       if (page === NO_PAGE) break;
-      core.freeze(page);
-      core.unmapEverywhere(page, plan);
-      victims.push(page);
+      if (this.#canLeave(page)) {
+        core.freeze(page);
+        core.unmapEverywhere(page, plan);
+        victims.push(page);
+      } else {
+        core.policy.insert(page);
+        refusals++;
+      }
     }
     return victims;
   }
@@ -127,10 +133,23 @@ export class Reclaimer {
   /** Takes the frame of a page that the policy has let go. False: it got it back. */
   #evict(page: number, plan: FlushPlan): boolean {
     const core = this.#core;
+    if (!this.#canLeave(page)) {
+      core.policy.insert(page);
+      return false;
+    }
     core.freeze(page);
     core.unmapEverywhere(page, plan);
     plan.flush();
     return this.#finish(page, plan);
+  }
+
+  /**
+   * Whether there is anywhere to save a page to. Without any swap a page that was stored to stays mapped: unmapped in vain, it might need a table to be reached again when
+   * no frame is left for one.
+   */
+  #canLeave(page: number): boolean {
+    const core = this.#core;
+    return core.swap !== null || !isDirty(core, page) || this.#objectOf(page)?.hasStoreFor(page) === true;
   }
 
   /** The second half of {@link #evict}: no processor holds a translation of the frozen page. To save it may take a frame of the reserve. */
