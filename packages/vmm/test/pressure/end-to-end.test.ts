@@ -160,6 +160,37 @@ describe("when nothing can leave", () => {
     vmm.check();
   });
 
+  test("a policy of one's own decides who should go", () => {
+    const memory = new PlainMemory(200);
+    const told: string[] = [];
+    const vmm = new Vmm({
+      frames: memory,
+      window: memory,
+      residentLimit: 64,
+      outOfMemoryPolicy: {
+        score: (candidate) =>
+          candidate.exempt === undefined
+            ? { candidate, score: -candidate.residentPages, because: `${candidate.name} is small` }
+            : { candidate, score: -Infinity, because: candidate.exempt },
+      },
+      outOfMemory: ({ victim, scores }) => {
+        told.push(scores[0]?.because ?? "");
+        if (victim?.id !== small.asid) return false;
+        small.destroy();
+        return true;
+      },
+    });
+    const [large, small, needy] = [spaceOf(vmm), spaceOf(vmm), spaceOf(vmm)];
+    small.name = "small";
+    filled(large, 49);
+    filled(small, 5);
+    const at = filled(needy, 15);
+    expect(told).toEqual(["small is small"]);
+    expect([large.isDestroyed, small.isDestroyed]).toEqual([false, true]);
+    expect(new SpaceMemory(needy).load32(at + 14 * PAGE_SIZE)).toBe(15);
+    vmm.check();
+  });
+
   test("without such an owner the access ends as no-memory", () => {
     const memory = new PlainMemory(200);
     const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 4 });
