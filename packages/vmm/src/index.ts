@@ -86,12 +86,19 @@ export { LargePages, type LargePageStats, type LargePageUse } from "./large/larg
 export { Collapser, MAX_MISSING } from "./large/collapser.ts";
 export type { CommitPolicy } from "./commit.ts";
 export { isResolved, isViolation, type FaultOutcome, type Outcome, type Refusal } from "./outcome.ts";
-export { AddressSpace, KERNEL_HIGH, KERNEL_LOW, STACK_GAP, USER_HIGH, USER_LOW } from "./space/space.ts";
+export { AddressSpace, KERNEL_HIGH, KERNEL_LOW, USER_HIGH, USER_LOW } from "./space/space.ts";
 export type { GapSearch, MapRequest, Placement } from "./space/mapping.ts";
 export type { RemapRequest } from "./space/remapping.ts";
 export type { Advice } from "./space/advice.ts";
 export type { SpaceLimits } from "./space/limits.ts";
-export type { AccessPattern, CloneTreatment, LockState, Region, RegionTraits } from "./space/region.ts";
+export {
+  STACK_GAP,
+  type AccessPattern,
+  type CloneTreatment,
+  type LockState,
+  type Region,
+  type RegionTraits,
+} from "./space/region.ts";
 export { ACTIONS, FAULT_TABLE, SOURCES, faultTableText } from "./space/fault-table.ts";
 export { SpaceMemory, type MemoryWatch } from "./space-memory.ts";
 export { MemoryObject, type ObjectKind } from "./objects/object.ts";

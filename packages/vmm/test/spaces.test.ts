@@ -112,6 +112,48 @@ test("guard pages stay free on both sides of a region", () => {
   expect(bytes.load8(one + PAGE_SIZE)).toBe(-1);
 });
 
+test("guard pages are kept from plain regions, and only fixed ones take them", () => {
+  const { vmm, space } = small();
+  const at = Number(space.map({ bytes: PAGE_SIZE, guardPages: 2 }));
+  const plain = Array.from({ length: 3 }, () => Number(space.map({ bytes: PAGE_SIZE })));
+  for (const address of [at - PAGE_SIZE, at + PAGE_SIZE, at + 2 * PAGE_SIZE]) {
+    plain.push(Number(space.map({ address, bytes: PAGE_SIZE })));
+    expect(space.map({ address, bytes: PAGE_SIZE, placement: "fixed-new" })).toBe("exists");
+  }
+  for (const other of plain) expect(Math.abs(other - at)).toBeGreaterThanOrEqual(3 * PAGE_SIZE);
+  const beyond = at - 16 * PAGE_SIZE;
+  expect(space.map({ address: beyond, bytes: PAGE_SIZE, placement: "fixed" })).toBe(beyond);
+  expect(space.remap({ address: beyond, bytes: PAGE_SIZE, newBytes: 15 * PAGE_SIZE })).toBe("no-space");
+  const next = at + PAGE_SIZE;
+  expect(space.map({ address: next, bytes: PAGE_SIZE, placement: "fixed" })).toBe(next);
+  vmm.check();
+});
+
+test("random placement chooses among the gaps that have room for guard pages", () => {
+  const places = (seed: number): number[] => {
+    const { space } = small({ random: new SeededRandom(seed) });
+    const wish = { bytes: 3 * PAGE_SIZE, search: "random", guardPages: 2 } as const;
+    return Array.from({ length: 20 }, () => Number(space.map(wish)));
+  };
+  expect(places(1)).toEqual(places(1));
+  expect(places(1)).not.toEqual(places(2));
+});
+
+test("gap searches leave the gap below a stack free, fixed places do not", () => {
+  const { vmm, space, bytes } = small();
+  const stack = Number(space.map({ bytes: PAGE_SIZE, growsDown: true }));
+  const plain = Number(space.map({ bytes: PAGE_SIZE }));
+  const near = Number(space.map({ address: stack - 4 * PAGE_SIZE, bytes: PAGE_SIZE }));
+  for (const at of [plain, near]) expect(stack - at > STACK_GAP * PAGE_SIZE || at > stack).toBe(true);
+  expect(bytes.store8(stack - 1, 7)).toBe(false); // A neighbour at the end of the gap stops the stack, and is not stored to.
+  space.unmap(plain, PAGE_SIZE);
+  space.unmap(near, PAGE_SIZE);
+  expect(bytes.store8(stack - 1, 7)).toBe(true);
+  const below = stack - 5 * PAGE_SIZE;
+  expect(space.map({ address: below, bytes: PAGE_SIZE, placement: "fixed-new" })).toBe(below);
+  vmm.check();
+});
+
 test("limits refuse cleanly", () => {
   const { vmm, space } = small();
   space.limits.pages = 10;

@@ -12,7 +12,15 @@ import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { dropEmptySheets, takeAnons } from "./private-pages.ts";
 import { populateRegions } from "./residency.ts";
-import { anonymousTraits, canMerge, Region, type CloneTreatment, type LockState, type RegionTraits } from "./region.ts";
+import {
+  anonymousTraits,
+  canMerge,
+  keptBelow,
+  Region,
+  type CloneTreatment,
+  type LockState,
+  type RegionTraits,
+} from "./region.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -52,7 +60,10 @@ export interface MapRequest {
   readonly locked?: LockState;
   /** Whether all pages are faulted in at once, private ones that may be stored to as the space's own; `map` succeeds where that does not work. */
   readonly populate?: boolean;
-  /** Whether the region grows down on faults just below it. */
+  /**
+   * Whether the region grows down on faults just below it. Gap searches leave STACK_GAP pages free below it, no more: room to grow
+   * is left by the choice of its address, as in Linux. Fixed places may be in the gap.
+   */
   readonly growsDown?: boolean;
   /** False: no promise is made for its private pages. */
   readonly accounted?: boolean;
@@ -62,7 +73,11 @@ export interface MapRequest {
   readonly writeNotify?: boolean;
   /** Which frames its private pages get: NUMA nodes, cache colours; any by default. */
   readonly frames?: FramePlacement;
-  /** Guard pages left free on both sides; 0 by default. */
+  /**
+   * Guard pages on both sides, 0 by default. Later requests get none of them while the region is there: gap searches pass them over,
+   * `fixed-new` is refused as `exists`, stacks and regions that grow stop at them. Only `fixed` takes them; then, and where the region
+   * itself was put at a fixed place, as many are kept as there is room for.
+   */
   readonly guardPages?: number;
 }
 
@@ -218,36 +233,33 @@ export function mergeRange(space: AddressSpace, start: Vpn, end: Vpn): void {
   }
 }
 
-/** A gap for `pages` pages by the request's wishes; `no-space`, or why the fixed place cannot be had. */
+/**
+ * A gap for `pages` pages by the request's wishes, with its guard pages (and the gap below a stack, but not near an address) where no
+ * other region keeps pages; `no-space` if there is none.
+ */
 export function findGap(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { low, high, regions } = space;
   const guard = request.guardPages ?? 0;
+  const below = keptBelow(request.growsDown ?? false, guard);
   const alignment = Math.max(1, (request.alignment ?? PAGE_SIZE) / PAGE_SIZE);
-  const need = pages + 2 * guard;
-  if (pages > high - low) return "no-space";
+  const need = below + pages + guard;
+  if (pages + 2 * guard > high - low) return "no-space";
   if (request.address !== undefined && request.address !== 0) {
     const hint = Math.floor(request.address / PAGE_SIZE / alignment) * alignment;
-    if (hint - guard >= low && hint + pages + guard <= high && regions.isFree(hint - guard, hint + pages + guard))
-      return hint;
+    const first = hint - guard;
+    const end = hint + pages + guard;
+    if (first >= low && end <= high && regions.isOpen(first, end)) return hint;
   }
   let found: Vpn;
-  if (guard > 0) {
-    found =
-      request.search === "bottom-up"
-        ? regions.lowestGap(low, high, need + alignment - 1, 1)
-        : regions.highestGap(low, high, need + alignment - 1, 1);
-    if (found !== -1) return Math.ceil((found + guard) / alignment) * alignment;
-    return "no-space";
-  }
   if (request.search === "random") {
-    const spots = Math.floor((high - low - pages) / alignment);
+    const spots = Math.max(0, Math.floor((high - low - need) / alignment));
     const pick = low + Math.floor(randomBelow(space, spots) * alignment);
-    found = regions.lowestGap(pick, high, pages, alignment);
-    if (found === -1) found = regions.highestGap(low, Math.min(high, pick + pages), pages, alignment);
+    found = regions.lowestGap(pick, high, need, alignment, below);
+    if (found === -1) found = regions.highestGap(low, Math.min(high, pick + need), need, alignment, below);
   } else if (request.search === "bottom-up") {
-    found = regions.lowestGap(low, high, pages, alignment);
+    found = regions.lowestGap(low, high, need, alignment, below);
   } else {
-    found = regions.highestGap(low, high, pages, alignment);
+    found = regions.highestGap(low, high, need, alignment, below);
   }
   return found === -1 ? "no-space" : found;
 }
@@ -255,17 +267,18 @@ export function findGap(space: AddressSpace, request: MapRequest, pages: number)
 /** Gaps that are passed over because some processor may still know what was there, before the processors are interrupted. */
 const MAX_PASSED = 64;
 
-/** A gap like `found` in which nothing is quarantined, where one is near: from the top down, without guard pages. Else `found`. */
+/** A gap like `found` in which nothing is quarantined, where one is near: from the top down, with no pages to keep. Else `found`. */
 function quietGap(space: AddressSpace, request: MapRequest, pages: number, found: Vpn | Refusal): Vpn | Refusal {
   const { quarantine } = space.vmm.core;
-  const fixedSearch = (request.search ?? "top-down") !== "top-down" || (request.guardPages ?? 0) > 0;
+  const keeps = (request.guardPages ?? 0) > 0 || request.growsDown === true;
+  const fixedSearch = (request.search ?? "top-down") !== "top-down" || keeps;
   if (quarantine === null || quarantine.held === 0 || typeof found === "string" || fixedSearch) return found;
   const alignment = Math.max(1, (request.alignment ?? PAGE_SIZE) / PAGE_SIZE);
   let start = found;
   for (let passed = 0; passed < MAX_PASSED && start !== -1; passed++) {
     const overlap = quarantine.firstOverlap(space.asid, start, start + pages);
     if (overlap < 0) return start;
-    start = overlap - space.low < pages ? -1 : space.regions.highestGap(space.low, overlap, pages, alignment);
+    start = overlap - space.low < pages ? -1 : space.regions.highestGap(space.low, overlap, pages, alignment, 0);
   }
   return found;
 }
@@ -277,7 +290,7 @@ function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | R
     throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
   const start = address / PAGE_SIZE;
   if (start < space.low || start + pages > space.high) return "out-of-bounds";
-  if (placement === "fixed-new" && !space.regions.isFree(start, start + pages)) return "exists";
+  if (placement === "fixed-new" && !space.regions.isUnguarded(start, start + pages)) return "exists";
   return start;
 }
 
@@ -297,6 +310,7 @@ function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
     object,
     locked: request.locked ?? space.lockFuture,
     growsDown: request.growsDown ?? false,
+    guard: request.guardPages ?? 0,
     leftOutOfClones: request.onClone === "skip",
     wipedInClones: request.onClone === "wipe",
     accounted: (request.accounted ?? true) && !shared && (rights & WRITE) !== 0,

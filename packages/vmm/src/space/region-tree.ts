@@ -1,11 +1,12 @@
 /**
  * The regions of a space in order of address: an AVL tree (Adelson-Velsky and Landis, 1962) whose nodes are the regions themselves.
  *
- * Every node knows the first and last page of its subtree and the greatest gap between two neighbours in it, so a gap of n pages is
- * found in O(log n) regions, from below or from above:
+ * A region keeps its guard pages, and a stack the gap below it, as far as the next region. Every node knows where what
+ * its subtree keeps begins and ends, and the greatest gap between two neighbours in it, so a gap of n pages is found in O(log n)
+ * regions, from below or from above:
  *
  * ```
- *  gap(node) = max(gap(left), node.start − left.last, right.first − node.end, gap(right))
+ *  gap(node) = max(gap(left), node.keptFrom − left.last, right.first − node.keptTo, gap(right))
  * ```
  */
 import { VmmError } from "../errors.ts";
@@ -101,14 +102,30 @@ export class RegionTree {
     return next === null || next.start >= end;
   }
 
-  /** The lowest start ≥ `low` of `pages` free pages that end at or below `high`, at a multiple of `alignment`; −1 if there is none. */
-  lowestGap(low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
-    return lowestUnder(this.#root, low, high, pages, alignment);
+  /** Whether no region touches `[start, end)`, nor does a guard page of one. The gap of a stack may. */
+  isUnguarded(start: Vpn, end: Vpn): boolean {
+    const below = this.findBelow(start);
+    const next = this.findFrom(start);
+    return (below === null || below.keptTo <= start) && (next === null || next.start - next.guard >= end);
   }
 
-  /** The highest start of such a gap; −1 if there is none. */
-  highestGap(low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
-    return highestUnder(this.#root, low, high, pages, alignment);
+  /** Whether no region touches `[start, end)`, nor does a page that one keeps. */
+  isOpen(start: Vpn, end: Vpn): boolean {
+    const next = this.findFrom(start);
+    return this.isUnguarded(start, end) && (next === null || next.keptFrom >= end);
+  }
+
+  /**
+   * The lowest start in `[low, high)` of a region with `need` pages there that no region keeps: `below` of them lie below the start,
+   * which is a multiple of `alignment`. −1 if there is none.
+   */
+  lowestGap(low: Vpn, high: Vpn, need: number, alignment: number, below: number): Vpn {
+    return lowestUnder(this.#root, low, high, { need, alignment, below }, null, null);
+  }
+
+  /** The highest such start; −1 if there is none. */
+  highestGap(low: Vpn, high: Vpn, need: number, alignment: number, below: number): Vpn {
+    return highestUnder(this.#root, low, high, { need, alignment, below }, null, null);
   }
 
   /** All regions that touch `[start, end)`, ascending. */
@@ -142,6 +159,16 @@ export class RegionTree {
   }
 }
 
+/** What a gap has to hold. */
+interface Wanted {
+  /** Pages in all. */
+  readonly need: number;
+  /** Pages of which the region's start is a multiple. */
+  readonly alignment: number;
+  /** Those of the pages that lie below the region's start. */
+  readonly below: number;
+}
+
 /** The least multiple of `alignment` at or above `vpn`. */
 export function alignUp(vpn: Vpn, alignment: number): Vpn {
   return alignment === 1 ? vpn : Math.ceil(vpn / alignment) * alignment;
@@ -160,16 +187,17 @@ function refresh(node: Region): void {
   const { left, right } = node;
   let height = 0;
   let gap = 0;
-  node.first = node.start;
-  node.last = node.end;
+  const { keptFrom, keptTo } = node;
+  node.first = keptFrom;
+  node.last = keptTo;
   if (left !== null) {
     height = left.height;
-    gap = Math.max(left.gap, node.start - left.last);
+    gap = Math.max(left.gap, keptFrom - left.last);
     node.first = left.first;
   }
   if (right !== null) {
     if (right.height > height) height = right.height;
-    gap = Math.max(gap, right.gap, right.first - node.end);
+    gap = Math.max(gap, right.gap, right.first - keptTo);
     node.last = right.last;
   }
   node.height = height + 1;
@@ -240,42 +268,60 @@ function refreshPath(node: Region | null, region: Region, key: Vpn): void {
   refresh(node);
 }
 
-function lowestUnder(node: Region | null, low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
-  if (high - low < pages) return -1;
+/** Searches under a node; `prev` and `next` are the regions that enclose its subtree. */
+function lowestUnder(
+  node: Region | null,
+  low: Vpn,
+  high: Vpn,
+  wanted: Wanted,
+  prev: Region | null,
+  next: Region | null,
+): Vpn {
+  const { need, alignment, below } = wanted;
+  if (high - low < need) return -1;
   if (node === null) {
-    const start = alignUp(low, alignment);
-    return start + pages <= high ? start : -1;
+    const start = alignUp((prev === null ? low : Math.max(low, prev.keptTo)) + below, alignment);
+    return start - below + need <= (next === null ? high : Math.min(high, next.keptFrom)) ? start : -1;
   }
   // Nothing of the subtree lies in the way, or nothing in it is wide enough: only its outer edges count.
   const { left, right } = node;
   if (low < node.start) {
-    if (left === null || left.gap >= pages || left.first > low || node.start - left.last >= pages) {
-      const found = lowestUnder(left, low, Math.min(high, node.start), pages, alignment);
+    if (left === null || left.gap >= need || left.first > low || node.keptFrom - left.last >= need) {
+      const found = lowestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
       if (found !== -1) return found;
     }
   }
   if (high <= node.end) return -1;
-  if (right === null || right.gap >= pages || right.last < high || right.first - node.end >= pages)
-    return lowestUnder(right, Math.max(low, node.end), high, pages, alignment);
+  if (right === null || right.gap >= need || right.last < high || right.first - node.keptTo >= need)
+    return lowestUnder(right, Math.max(low, node.end), high, wanted, node, next);
   return -1;
 }
 
-function highestUnder(node: Region | null, low: Vpn, high: Vpn, pages: number, alignment: number): Vpn {
-  if (high - low < pages) return -1;
+/** Searches under a node from above. */
+function highestUnder(
+  node: Region | null,
+  low: Vpn,
+  high: Vpn,
+  wanted: Wanted,
+  prev: Region | null,
+  next: Region | null,
+): Vpn {
+  const { need, alignment, below } = wanted;
+  if (high - low < need) return -1;
   if (node === null) {
-    const start = alignDown(high - pages, alignment);
-    return start >= low ? start : -1;
+    const start = alignDown((next === null ? high : Math.min(high, next.keptFrom)) - need + below, alignment);
+    return start - below >= (prev === null ? low : Math.max(low, prev.keptTo)) ? start : -1;
   }
   const { left, right } = node;
   if (high > node.end) {
-    if (right === null || right.gap >= pages || right.last < high || right.first - node.end >= pages) {
-      const found = highestUnder(right, Math.max(low, node.end), high, pages, alignment);
+    if (right === null || right.gap >= need || right.last < high || right.first - node.keptTo >= need) {
+      const found = highestUnder(right, Math.max(low, node.end), high, wanted, node, next);
       if (found !== -1) return found;
     }
   }
   if (low >= node.start) return -1;
-  if (left === null || left.gap >= pages || left.first > low || node.start - left.last >= pages)
-    return highestUnder(left, low, Math.min(high, node.start), pages, alignment);
+  if (left === null || left.gap >= need || left.first > low || node.keptFrom - left.last >= need)
+    return highestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
   return -1;
 }
 

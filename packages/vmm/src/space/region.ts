@@ -15,6 +15,9 @@ export type CloneTreatment = "copy" | "skip" | "wipe";
 /** How strictly the region's pages stay resident: not at all, all of them, or those that have been touched. */
 export type LockState = "none" | "all" | "touched";
 
+/** Pages kept free below a region that grows down, above a neighbour that can be used and is no such region itself. */
+export const STACK_GAP = 256;
+
 /** Everything about a region but its place. */
 export interface RegionTraits {
   /** READ, WRITE, EXECUTE, USER bits that hold now. */
@@ -31,6 +34,8 @@ export interface RegionTraits {
   locked: LockState;
   /** A fault just below makes the region grow down, up to the guard gap. */
   growsDown: boolean;
+  /** Pages that are kept free on both sides, as far as the next region. */
+  guard: number;
   /** Expected use. */
   pattern: AccessPattern;
   /** A clone has nothing there. */
@@ -62,6 +67,7 @@ export class Region implements RegionTraits {
   object: MemoryObject | null;
   locked: LockState;
   growsDown: boolean;
+  guard: number;
   pattern: AccessPattern;
   leftOutOfClones: boolean;
   wipedInClones: boolean;
@@ -75,7 +81,7 @@ export class Region implements RegionTraits {
   /** Pages that the next read-ahead fetches. */
   ahead: number;
 
-  // The tree: regions of the subtree, in order, and the greatest gap between two neighbours of it.
+  // The tree: the pages that its subtree's outermost regions keep, and the greatest gap between what two neighbours of it keep.
   left: Region | null;
   right: Region | null;
   height: number;
@@ -95,6 +101,7 @@ export class Region implements RegionTraits {
     this.object = traits.object;
     this.locked = traits.locked;
     this.growsDown = traits.growsDown;
+    this.guard = traits.guard;
     this.pattern = traits.pattern;
     this.leftOutOfClones = traits.leftOutOfClones;
     this.wipedInClones = traits.wipedInClones;
@@ -118,10 +125,25 @@ export class Region implements RegionTraits {
     return this.end - this.start;
   }
 
+  /** First page that gap searches leave to this region: its guard pages, or the gap below a stack. */
+  get keptFrom(): Vpn {
+    return this.start - keptBelow(this.growsDown, this.guard);
+  }
+
+  /** End of the pages that gap searches leave to this region. */
+  get keptTo(): Vpn {
+    return this.end + this.guard;
+  }
+
   /** Page of the object that lies at `vpn`. */
   indexOf(vpn: Vpn): number {
     return this.offset + (vpn - this.start);
   }
+}
+
+/** Pages that gap searches leave free below a region. */
+export function keptBelow(growsDown: boolean, guard: number): number {
+  return growsDown && guard < STACK_GAP ? STACK_GAP : guard;
 }
 
 /** Private memory without an object, readable and writable with the given rights: what most regions are. */
@@ -134,6 +156,7 @@ export function anonymousTraits(rights: number, ceiling: number): RegionTraits {
     object: null,
     locked: "none",
     growsDown: false,
+    guard: 0,
     pattern: "normal",
     leftOutOfClones: false,
     wipedInClones: false,
@@ -157,6 +180,7 @@ export function canMerge(a: Region, b: Region): boolean {
     && a.type === b.type
     && a.locked === b.locked
     && a.growsDown === b.growsDown
+    && a.guard === b.guard
     && a.pattern === b.pattern
     && a.leftOutOfClones === b.leftOutOfClones
     && a.wipedInClones === b.wipedInClones

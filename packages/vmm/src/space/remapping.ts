@@ -79,9 +79,11 @@ function demandSense(request: RemapRequest, oldPages: number, newPages: number):
 /** A gap in which a range is cut by tables as it is now, so that they can move whole, where one is to be had; else any. */
 function gapLike(space: AddressSpace, start: Vpn, pages: number): Vpn | Refusal {
   const roomy = pages + TABLE_PAGES - 1;
-  const gap = pages < TABLE_PAGES ? "no-space" : findGap(space, { bytes: roomy * PAGE_SIZE }, roomy);
+  const { guard: guardPages = 0, growsDown = false } = space.regions.find(start) ?? {};
+  const wish = { bytes: roomy * PAGE_SIZE, guardPages, growsDown };
+  const gap = pages < TABLE_PAGES ? "no-space" : findGap(space, wish, roomy);
   if (typeof gap !== "string") return gap + ((start - gap) & (TABLE_PAGES - 1));
-  return findGap(space, { bytes: pages * PAGE_SIZE }, pages);
+  return findGap(space, wish, pages);
 }
 
 function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: number): VirtAddr | Refusal {
@@ -115,7 +117,9 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
   const newEnd = start + newPages;
-  if (region.end !== end || newEnd > space.high || !space.regions.isFree(end, newEnd)) return "no-space";
+  const next = space.regions.after(region);
+  const room = next === null ? space.high : Math.min(space.high, next.start - next.guard - region.guard);
+  if (region.end !== end || newEnd > room) return "no-space";
   const more = newEnd - end;
   const admitted = admit(space, growthOf(region, more));
   if (admitted !== "ok") return admitted;

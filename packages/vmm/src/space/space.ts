@@ -25,7 +25,7 @@ import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
 import { mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
 import { setMemoryType } from "./memory-type.ts";
 import { protectRange, sealRange } from "./protecting.ts";
-import type { LockState, Region } from "./region.ts";
+import { STACK_GAP, type LockState, type Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
 import { usageOfSpace, usageText, type UsageReport } from "./report.ts";
@@ -44,8 +44,6 @@ export const USER_HIGH: Vpn = 34359738367;
 export const KERNEL_LOW: Vpn = -34359738368;
 /** End of kernel pages: the topmost page stays unmapped. */
 export const KERNEL_HIGH: Vpn = -1;
-/** Pages kept free below a region that grows down, above a neighbour that can be used and is no such region itself. */
-export const STACK_GAP = 256;
 
 /** An address space. Made by `Vmm.createSpace`. */
 export class AddressSpace {
@@ -332,7 +330,8 @@ export class AddressSpace {
     if (region === null || !region.growsDown || vpn < this.low) return null;
     const below = this.regions.findBelow(region.start);
     const isFenced = below !== null && (below.growsDown || (below.rights & ~USER) === 0);
-    const floor = below === null ? this.low : below.end + (isFenced ? 0 : STACK_GAP);
+    const gap = below === null ? 0 : Math.max(isFenced ? 0 : STACK_GAP, below.guard + region.guard);
+    const floor = below === null ? this.low : below.end + gap;
     const added = region.start - vpn;
     if (vpn < floor || this.mappedPages + added > this.limits.pages) return null;
     if (region.locked !== "none" && this.lockedPages + added > this.limits.lockedPages) return null;
