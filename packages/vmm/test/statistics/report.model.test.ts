@@ -86,6 +86,36 @@ function recount(vmm: Vmm): Map<number, Found> {
   return found;
 }
 
+/** Pages that lie in swap only, the objects' and the spaces' own; each once. */
+function swappedPages(vmm: Vmm, objects: readonly MemoryObject[]): number {
+  const { pages, spaces } = vmm.core;
+  const found = new Set<number>();
+  for (const space of spaces.values())
+    space.sheets.forEach(space.low, space.high, (sheet) => {
+      for (const page of sheet.anons) if (page >= 0) found.add(page);
+    });
+  for (const object of objects)
+    for (let index = 0; index < object.pageCount; index++) found.add(object.pages.get(index));
+  return [...found].filter((page) => page >= 0 && !pages.isResident(page) && pages.swap[page]! >= 0).length;
+}
+
+/** An object's pages in frames, by its own index. */
+function recountObject(vmm: Vmm, object: MemoryObject, found: ReadonlyMap<number, Found>): object {
+  const { pages } = vmm.core;
+  const count = { residentPages: 0, dirtyPages: 0, lockedPages: 0, swappedPages: 0 };
+  for (let index = 0; index < object.pageCount; index++) {
+    const page = object.pages.get(index);
+    if (page < 0) continue;
+    const frame = found.get(pages.pfn[page]!);
+    if (frame === undefined && pages.swap[page]! >= 0) count.swappedPages++;
+    if (frame === undefined) continue;
+    count.residentPages++;
+    if (frame.dirty) count.dirtyPages++;
+    if (pages.holds[page]! > 0) count.lockedPages++;
+  }
+  return count;
+}
+
 describe("every sum of the report is what a recount finds", () => {
   for (const seed of [1, 2, 3, 4, 5, 6])
     test(`seed ${seed}`, () => {
@@ -132,14 +162,14 @@ describe("every sum of the report is what a recount finds", () => {
         else if (dice < 97 && spaces.length > 1) spaces.splice(spaces.indexOf(space), 1)[0]?.destroy();
         else if (dice < 98) vmm.sampleAccesses();
         else vmm.balance(16);
-        if (step % 100 === 0) compare(vmm, spaces);
+        if (step % 100 === 0) compare(vmm, spaces, objects);
       }
-      compare(vmm, spaces);
+      compare(vmm, spaces, objects);
       vmm.check();
     });
 });
 
-function compare(vmm: Vmm, spaces: readonly AddressSpace[]): void {
+function compare(vmm: Vmm, spaces: readonly AddressSpace[], objects: readonly MemoryObject[]): void {
   const report = vmm.report();
   const found = [...recount(vmm)];
   const count = (is: (page: Found, pfn: number) => boolean): number =>
@@ -156,6 +186,11 @@ function compare(vmm: Vmm, spaces: readonly AddressSpace[]): void {
   for (const node of [0, 1])
     expect(report.nodes.find((one) => one.node === node)?.residentPages ?? 0).toBe(
       count((_, pfn) => nodeOf(pfn) === node),
+    );
+  expect(system.swappedPages).toBe(swappedPages(vmm, objects));
+  for (const object of objects)
+    expect(report.objects.find(({ number }) => number === object.number)).toMatchObject(
+      recountObject(vmm, object, new Map(found)),
     );
   const anonymous = count(({ owners }) => owners > 0);
   expect(report.objects.reduce((sum, { residentPages }) => sum + residentPages, 0)).toBe(found.length - anonymous);
