@@ -4,7 +4,10 @@
 import type { CommitAccount } from "./commit.ts";
 import type { Core } from "./core.ts";
 import { invariant } from "./errors.ts";
+import { DeviceObject } from "./objects/device-object.ts";
+import type { MemoryObject } from "./objects/object.ts";
 import { PAGE_OBJECT } from "./pages/pages.ts";
+import type { MemoryType } from "./rights.ts";
 import { GUARD_PAGE } from "./space/sheet.ts";
 import { TABLE_PAGES } from "./units.ts";
 
@@ -23,9 +26,23 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.balancer?.check();
   core.pressure.check();
   core.reserve?.check();
-  for (const object of core.objects.values()) object.pages.check();
+  for (const object of core.objects.values()) {
+    object.pages.check();
+    checkTypes(object);
+  }
   commit.check(promisedPages(core));
   checkPages(core, countReferences(core));
+}
+
+/** One memory type in all regions of an object; devices have one per frame. */
+function checkTypes(object: MemoryObject): void {
+  if (object instanceof DeviceObject) return;
+  let type: MemoryType | null = null;
+  for (const region of object.regions.keys()) {
+    const alike = type === null || region.type === type;
+    invariant(alike, "Regions of an object have different memory types.", { object: object.number });
+    type = region.type;
+  }
 }
 
 /** Pages of all regions that count against the commit limit. */

@@ -2,11 +2,12 @@
 import type { Core } from "./core.ts";
 import { BufferObject } from "./objects/buffer-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
+import type { MemoryObject } from "./objects/object.ts";
 import type { MemoryTypes } from "./ports.ts";
 import { WRITE_BACK, type MemoryType } from "./rights.ts";
 import type { Pfn } from "./units.ts";
 
-/** Enforces one memory type per frame over all mappings of device ranges. */
+/** Enforces one memory type per frame of device ranges, and one per object of ordinary memory. */
 export class TypeLedger {
   readonly #core: Core;
   readonly #types: MemoryTypes | null;
@@ -30,6 +31,33 @@ export class TypeLedger {
       if (other instanceof DeviceObject && hasOtherType(other, start, end, type)) return false;
     for (let pfn = start; pfn < end; pfn++) if (this.#typeOfPage(pfn, type) !== type) return false;
     return this.effective(start, end - start, type) !== -1;
+  }
+
+  /**
+   * Whether pages `[first, first + count)` of any object may be mapped with a type: of a device as {@link allows} says; of ordinary memory if the
+   * regions of the object, which all have one type, have this one. O(1), or as {@link allows}.
+   */
+  allowsObject(object: MemoryObject, type: MemoryType, first: number, count: number): boolean {
+    if (object instanceof DeviceObject) return this.allows(object, type, first, count);
+    const { value: region } = object.regions.keys().next();
+    return region === undefined || region.type === type;
+  }
+
+  /** Whether pages for which `changes` holds may get a type: no device region maps one of their frames with another. O(frames of device regions). */
+  allowsChange(type: MemoryType, changes: (page: number) => boolean): boolean {
+    const { frameMap, objects } = this.#core;
+    for (const device of objects.values()) {
+      if (!(device instanceof DeviceObject)) continue;
+      for (const region of device.regions.keys()) {
+        if (region.type === type) continue;
+        const start = device.start + region.offset;
+        for (let pfn = start; pfn < start + region.pages; pfn++) {
+          const page = frameMap.pageAt(pfn);
+          if (page >= 0 && changes(page)) return false;
+        }
+      }
+    }
+    return true;
   }
 
   /** The type that accesses of frames mapped with `type` have; −1 where they have no single one. */

@@ -4,7 +4,6 @@ import type { PageSize } from "../large/blocks.ts";
 import { mapLargePages } from "../large/on-request.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
-import { DeviceObject } from "../objects/device-object.ts";
 import { FileObject } from "../objects/file-object.ts";
 import type { Outcome, Refusal } from "../outcome.ts";
 import { EXECUTE, READ, RIGHTS_MASK, USER, WRITE, type MemoryType } from "../rights.ts";
@@ -328,7 +327,7 @@ function refuseTraits(space: AddressSpace, traits: RegionTraits, request: MapReq
   if (space.mappedPages + pages > limits.pages && pagesAfter(space, request, pages) > limits.pages) return "size-limit";
   if (traits.locked !== "none" && space.lockedPages + pages > limits.lockedPages) return "lock-limit";
   const first = (request.offset ?? 0) / PAGE_SIZE;
-  if (traits.object instanceof DeviceObject && !vmm.types.allows(traits.object, traits.type, first, pages))
+  if (traits.object !== null && !vmm.types.allowsObject(traits.object, traits.type, first, pages))
     return "type-conflict";
   return null;
 }

@@ -6,6 +6,7 @@
  */
 import type { MemoryObject } from "../objects/object.ts";
 import { isResolved, type Outcome } from "../outcome.ts";
+import { PAGE_OBJECT } from "../pages/pages.ts";
 import { USER, WRITE, type MemoryType } from "../rights.ts";
 import { TABLE_PAGES, addressOf, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
@@ -13,7 +14,7 @@ import { coverOf, cutsFor } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
-/** Changes the memory type of `[start, end)`. Private pages of files and device ranges refuse: `not-anonymous`. */
+/** Changes the memory type of `[start, end)`. Private pages of files and device ranges refuse: `not-anonymous`; pages that a device region maps with another type: `type-conflict`. */
 export function setMemoryType(space: AddressSpace, start: Vpn, end: Vpn, type: MemoryType): Outcome {
   if (start === end) return "ok";
   const regions = coverOf(space, start, end);
@@ -25,13 +26,17 @@ export function setMemoryType(space: AddressSpace, start: Vpn, end: Vpn, type: M
   if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
   const owned = ownPages(space, regions, start, end);
   if (owned !== "ok") return owned;
+  const objects = new Set<MemoryObject>();
+  for (const { object } of regions) if (object !== null) objects.add(object);
+  const { core, types } = space.vmm;
+  const changes = (page: number): boolean =>
+    core.pages.has(page, PAGE_OBJECT)
+      ? [...objects].some((object) => object.number === core.pages.owner[page])
+      : hasOwn(space, start, end, page);
+  if (!types.allowsChange(type, changes)) return "type-conflict";
   splitAt(space, start);
   splitAt(space, end);
-  const objects = new Set<MemoryObject>();
-  for (const region of space.regions.within(start, end)) {
-    if (region.object === null) change(space, region, type);
-    else objects.add(region.object);
-  }
+  for (const region of space.regions.within(start, end)) if (region.object === null) change(space, region, type);
   for (const object of objects) for (const [region, owner] of [...object.regions]) change(owner, region, type);
   mergeRange(space, start, end);
   return "ok";
@@ -51,6 +56,13 @@ function ownPages(space: AddressSpace, regions: readonly Region[], start: Vpn, e
     }
   }
   return "ok";
+}
+
+/** Whether a page is a private one of `[start, end)`. */
+function hasOwn(space: AddressSpace, start: Vpn, end: Vpn, page: number): boolean {
+  for (let vpn = start; vpn < end; vpn++)
+    if (space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] === page) return true;
+  return false;
 }
 
 function change(space: AddressSpace, region: Region, type: MemoryType): void {
