@@ -74,8 +74,9 @@ export interface MapRequest {
   readonly frames?: FramePlacement;
   /**
    * Guard pages on both sides, 0 by default. Later requests get none of them while the region is there: gap searches pass them over,
-   * `fixed-new` is refused as `exists`, stacks and regions that grow stop at them. Only `fixed` takes them; then, and where the region
-   * itself was put at a fixed place, as many are kept as there is room for.
+   * `fixed-new` is refused as `exists`, stacks and regions that grow stop at them. Only `fixed` and the given targets of remap, share
+   * and transfer take them; then, and where the region itself was put at a fixed place, as many are kept as there is room for. Parts of a
+   * region that is cut keep guard pages each.
    */
   readonly guardPages?: number;
 }
