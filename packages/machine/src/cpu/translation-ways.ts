@@ -40,7 +40,7 @@ interface Way {
   readonly entries: readonly Entry[];
 }
 
-/** What {@link TranslationWays} remembers, as plain data. */
+/** The ways that are remembered, as plain data. */
 export interface TranslationWaysState {
   /** By PCID, level and page: the entries down to an upper entry. */
   readonly above: ReadonlyMap<number, ReadonlyMap<string, readonly Entry[]>>;
