@@ -82,6 +82,24 @@ export class NaiveSpace {
     return copy;
   }
 
+  /** Whether a private page that may be stored to still shows its object. */
+  follows(vpn: number): boolean {
+    const page = this.pages.get(vpn);
+    return (
+      page !== undefined
+      && !page.shared
+      && page.object !== null
+      && page.own === undefined
+      && (page.rights & WRITE) !== 0
+    );
+  }
+
+  /** Makes what a private page shows its own content. */
+  copy(vpn: number): void {
+    const page = this.pages.get(vpn);
+    if (page !== undefined) page.own = this.load(vpn);
+  }
+
   access(vpn: number, need: number): NaiveOutcome {
     const page = this.pages.get(vpn);
     if (page === undefined) return "unmapped";

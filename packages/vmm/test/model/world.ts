@@ -6,6 +6,7 @@ import {
   PlainMemory,
   READ,
   SpaceMemory,
+  TABLE_PAGES,
   Vmm,
   WRITE,
   type AddressSpace,
@@ -249,6 +250,7 @@ export class World {
     const rights = this.#pick(RIGHTS);
     const outcome = pair.real.protect(start * PAGE_SIZE, count * PAGE_SIZE, rights);
     expect(outcome).toBe(pair.naive.protect(start, count, rights) ? "ok" : "unmapped");
+    this.#takeCopies(pair, start, count);
     return "protect";
   }
 
@@ -263,8 +265,10 @@ export class World {
       mayMove: true,
       target: to * PAGE_SIZE,
     });
-    if (typeof outcome === "number") expect(pair.naive.move(start, count, to)).toBe(true);
-    else if (outcome === "unmapped") expect(pair.naive.isMapped(start, count)).toBe(false);
+    if (typeof outcome === "number") {
+      expect(pair.naive.move(start, count, to)).toBe(true);
+      this.#takeCopies(pair, to, count);
+    } else if (outcome === "unmapped") expect(pair.naive.isMapped(start, count)).toBe(false);
     return "move";
   }
 
@@ -307,9 +311,29 @@ export class World {
       pair.real.unlock(start * PAGE_SIZE, count * PAGE_SIZE);
       return "unlock";
     }
-    if (pair.real.lockedPages > 8) pair.real.unlockAll();
-    else pair.real.lock(start * PAGE_SIZE, Math.min(count, 4) * PAGE_SIZE);
+    if (pair.real.lockedPages > 8) {
+      pair.real.unlockAll();
+      return "unlock all";
+    }
+    const pages = Math.min(count, 4);
+    const outcome = pair.real.lock(start * PAGE_SIZE, pages * PAGE_SIZE);
+    const missed = this.#takeCopies(pair, start, pages);
+    if (outcome === "ok") expect(missed).toBe(0);
     return "lock";
+  }
+
+  /**
+   * What is locked and may be stored to becomes the space's own before it is: all of it where the lock holds, as much as there was memory for where rights change or the
+   * lock fails. Whether a page did is asked of the real space; what it holds from then on is for the oracle to say. Returns how many such pages did not.
+   */
+  #takeCopies({ real, naive }: Pair, start: number, count: number): number {
+    let missed = 0;
+    for (let vpn = start; vpn < start + count; vpn++) {
+      if (!naive.follows(vpn)) continue;
+      if ((real.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1) >= 0) naive.copy(vpn);
+      else missed++;
+    }
+    return missed;
   }
 
   #sync(pair: Pair, start: number, count: number): string {
