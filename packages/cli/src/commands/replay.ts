@@ -18,6 +18,7 @@ interface ReplayOptions {
   readonly cpus: number;
   readonly pages: PageSizes;
   readonly tlb: string;
+  readonly prefetch: boolean;
   readonly rehearsal: boolean;
   readonly json?: boolean;
 }
@@ -56,6 +57,10 @@ export function registerReplay(program: Command): void {
     )
     .option("--tlb <name>", `TLBs of the processors: ${TLB_NAMES.join(", ")}`, TLB_NAMES[0])
     .option(
+      "--no-prefetch",
+      "fetch what is asked for and nothing else: neither read-ahead nor neighbours that are resident already",
+    )
+    .option(
       "--no-rehearsal",
       "start the clock cold: without running made-up programs on another stack until the host has compiled the code",
     )
@@ -71,6 +76,7 @@ export function registerReplay(program: Command): void {
         cpus: options.cpus,
         pages: options.pages,
         tlb: options.tlb,
+        prefetch: options.prefetch,
         rehearsed: options.rehearsal,
       });
       print(

@@ -40,6 +40,8 @@ export interface ReplayRequest {
   readonly pages?: PageSizes;
   /** Name of the processors' TLBs; the machine's roomy ones without it. */
   readonly tlb?: string;
+  /** False: a fault fetches and maps its own page alone; true without it. */
+  readonly prefetch?: boolean;
   /** Whether a rehearsal goes before the clock starts, unless the replay is shorter than that; false without it. */
   readonly rehearsed?: boolean;
 }
@@ -112,7 +114,15 @@ export async function settingOf(request: ReplayRequest, pages: number, frames: n
   const settings = { residentLimit: frames, swap: tiers.stores, ...policy, ...compressed };
   const largePages = request.pages === "2M" ? "always" : "never";
   const translationBuffers = tlbOf(request.tlb ?? ROOMY_TLB.name);
-  const stack = stackOf(request.map, { map, cpus: request.cpus, largePages, translationBuffers, ...settings });
+  const ahead = request.prefetch === false ? { readAhead: 0, faultAround: 1 } : {};
+  const stack = stackOf(request.map, {
+    map,
+    cpus: request.cpus,
+    largePages,
+    translationBuffers,
+    ...ahead,
+    ...settings,
+  });
   if (frames > stack.pmm.freeFrames)
     throw new UsageError(`--ram ${request.ram.text}: ${frames} frames, but the machine has ${stack.pmm.freeFrames}`);
   const kernel = new KernelMisses(stack);

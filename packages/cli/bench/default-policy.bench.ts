@@ -1,0 +1,85 @@
+/**
+ * The default policy inside the real manager, on real page tables with real accessed bits: its faults with all fetching ahead off, beside exact LRU and exact CLOCK on
+ * the same records; and with everything on, the faults that wait for a store and the pages moved. Traces: all of PAGEWRIGHT_INPUTS, else the one shipped with the command;
+ * 10, 25, 50 and 75 % of their pages.
+ *
+ *   node --conditions=@pagewright/source --import tsx bench/default-policy.bench.ts [part of a trace's name] [--json]
+ */
+import { readdirSync } from "node:fs";
+import { policies, simulate } from "@pagewright/vmm/policies";
+import { DEFAULT_MAP, DEFAULT_TRACE } from "../src/data.ts";
+import { readInput } from "../src/files.ts";
+import { decodePageTrace } from "../src/page-trace.ts";
+import { framesOf, parseRamSizes } from "../src/ram-size.ts";
+import type { RamSize } from "../src/ram-size.ts";
+import { isClean } from "../src/replay/report.ts";
+import type { ReplayReport } from "../src/replay/report.ts";
+import { replay } from "../src/replay/replay.ts";
+import { removeTemporaryFolders } from "../src/temporary.ts";
+
+/** Below this many frames a cell is reported apart: one page more or less is a per cent or two. */
+const FEW_FRAMES = 64;
+
+const asJson = process.argv.includes("--json");
+const part = process.argv.slice(2).find((word) => !word.startsWith("--")) ?? "";
+
+function traces(): string[] {
+  const inputs = process.env["PAGEWRIGHT_INPUTS"];
+  if (inputs === undefined) return [DEFAULT_TRACE];
+  const folder = `${inputs}/page-traces`;
+  return readdirSync(folder)
+    .filter((name) => name.includes(part))
+    .map((name) => `${folder}/${name}`);
+}
+
+async function replayed(trace: string, ram: RamSize, prefetch: boolean): Promise<ReplayReport> {
+  const request = { traces: [trace], map: DEFAULT_MAP, ram, policy: null, swap: ["file"], swapFolder: null, cpus: 1 };
+  const report = await replay({ ...request, prefetch });
+  removeTemporaryFolders();
+  if (!isClean(report)) throw new Error(`the replay failed: ${trace} ${ram.text}`);
+  return report;
+}
+
+const meanOf = (ratios: readonly number[]): number =>
+  Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+
+/** Pages read for faults or ahead of them, and written. */
+const movedBy = ({ faults, prefetched, writebacks }: ReplayReport): number => faults.major + prefetched + writebacks;
+
+const toLru: number[] = [];
+const toClock: number[] = [];
+const toClockOfFew: number[] = [];
+const waits: number[] = [];
+const moved: number[] = [];
+for (const path of traces()) {
+  const { records, vpns } = decodePageTrace(readInput(path), path);
+  const requests = records.map((record) => (record >>> 2) * 2);
+  for (const ram of parseRamSizes("10%,25%,50%,75%")) {
+    const frames = framesOf(ram, vpns.length);
+    const exact = (name: "lru" | "clock"): number =>
+      simulate(policies[name]({ slots: vpns.length, frames, requests }), requests, vpns.length, frames).faults;
+    const [off, on] = [await replayed(path, ram, false), await replayed(path, ram, true)];
+    toLru.push(off.faults.total / exact("lru"));
+    (frames < FEW_FRAMES ? toClockOfFew : toClock).push(off.faults.total / exact("clock"));
+    waits.push(on.faults.major / off.faults.major);
+    moved.push(movedBy(on) / movedBy(off));
+    if (!asJson)
+      console.log(
+        `${off.trace.padEnd(20)} ${ram.text.padStart(4)}: ${off.faults.total} faults, ${(toLru.at(-1) ?? 0).toFixed(3)} × LRU; `
+          + `with everything on ${off.faults.major} → ${on.faults.major} waits, ${movedBy(off)} → ${movedBy(on)} pages moved`,
+      );
+  }
+}
+const figures: readonly (readonly [metric: string, ratio: number, ratioTo: string])[] = [
+  [`faults, geometric mean of ${toLru.length} cells`, meanOf(toLru), "exact LRU"],
+  [`faults, worst cell of ${FEW_FRAMES} frames or more`, Math.max(...toClock), "exact CLOCK"],
+  ...(toClockOfFew.length > 0
+    ? [[`faults, worst cell of fewer frames`, Math.max(...toClockOfFew), "exact CLOCK"] as const]
+    : []),
+  ["everything on: faults that wait for a store", meanOf(waits), "prefetch and fault-around off"],
+  ["everything on: pages moved", meanOf(moved), "prefetch and fault-around off"],
+];
+for (const [metric, ratio, ratioTo] of figures)
+  if (asJson)
+    console.log(JSON.stringify({ bench: "default-policy", metric, value: ratio, unit: "ratio", ratioTo, ratio }));
+  else console.log(`${metric}: ${ratio.toFixed(3)} × ${ratioTo}`);
