@@ -20,6 +20,7 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.sharing.check();
   core.quarantine?.check();
   core.idleness.check();
+  core.cold.check(core.pages);
   core.refaults.check();
   core.prefetcher.check();
   core.parting.check();

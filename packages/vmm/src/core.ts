@@ -35,6 +35,7 @@ import { emptyStats, type VmmStats } from "./stats.ts";
 import type { FrameReserve } from "./frames/frame-reserve.ts";
 import { LastResort } from "./pressure/last-resort.ts";
 import { MemoryPressure } from "./pressure/memory-pressure.ts";
+import { ColdPages } from "./reclaim/cold-pages.ts";
 import { IdleTracker } from "./reclaim/idle-tracker.ts";
 import { Prefetcher } from "./reclaim/prefetcher.ts";
 import { Purgeable } from "./reclaim/purgeable.ts";
@@ -100,6 +101,8 @@ export class Core implements PlanTarget {
   readonly reserve: FrameReserve | null;
   /** Ranges that are dropped under pressure. */
   readonly purgeable: Purgeable = new Purgeable();
+  /** Pages that leave before those that the policy names. */
+  readonly cold: ColdPages = new ColdPages();
   /** How soon pages come back that left. */
   readonly refaults: RefaultMeter = new RefaultMeter(1024);
   /** How long pages have been idle, in harvests. */
@@ -247,6 +250,7 @@ export class Core implements PlanTarget {
     const pfn = pages.pfn[page]!;
     if (pages.map[page] !== -1) throw new VmmError("invariant", "A mapped page lost its frame.", { page });
     if (pages.holds[page] === 0) this.policy.remove(page);
+    this.cold.forget(page);
     this.idleness.remove(page);
     this.frameMap.clear(pfn);
     pages.pfn[page] = NO_FRAME;
@@ -258,6 +262,7 @@ export class Core implements PlanTarget {
   detachEvicted(page: number): Pfn {
     const { pages } = this;
     const pfn = pages.pfn[page]!;
+    this.cold.forget(page);
     this.idleness.remove(page);
     this.refaults.evicted(page);
     this.frameMap.clear(pfn);
@@ -269,7 +274,10 @@ export class Core implements PlanTarget {
   /** One more reason to keep the page in its frame. */
   hold(page: number): void {
     const { pages } = this;
-    if (pages.holds[page] === 0 && pages.pfn[page]! >= 0) this.policy.remove(page);
+    if (pages.holds[page] === 0 && pages.pfn[page]! >= 0) {
+      this.policy.remove(page);
+      this.cold.forget(page);
+    }
     pages.holds[page] = pages.holds[page]! + 1;
   }
 

@@ -2,7 +2,7 @@
  * Takes frames from pages that can do without: the policy names a victim, the accessed bits of its translations may save it once more.
  *
  * ```
- *  victim ── used since? ── accessed ── next victim
+ *  cold page, else the policy's victim ── used since? ── accessed ── next victim
  *    └─ no ── evict ── unmap everywhere ── flush ── save if dirty ── frame free
  *                                             ├─ store answers later ── leaving: departed() ends it
  *                                             └─ no store takes it ── back to the policy, next victim
@@ -10,7 +10,7 @@
  */
 import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED } from "../rights.ts";
 import { isDirty } from "../statistics/page-count.ts";
 import type { MemoryObject } from "../objects/object.ts";
@@ -53,6 +53,7 @@ export class Reclaimer {
       if (pfn[page]! < 0) continue;
       core.prefetcher.touched(page);
       core.idleness.accessed(page);
+      core.cold.forget(page);
       if (holds[page] === 0) policy.accessed(page);
     }
     core.idleness.harvested();
@@ -120,6 +121,8 @@ export class Reclaimer {
   /** Makes the next victim non-resident in the policy's eyes and returns it; NO_PAGE if there is none. */
   #chooseVictim(plan: FlushPlan): number {
     const { policy, resident } = this.#core;
+    const cold = this.#chooseCold(plan);
+    if (cold !== NO_PAGE) return cold;
     // Every resident page is saved by its bits at most once, unless it is used meanwhile.
     for (let chances = 2 * resident + 1; chances > 0; chances--) {
       const page = policy.victim();
@@ -128,6 +131,23 @@ export class Reclaimer {
       policy.accessed(page);
     }
     return policy.evict();
+  }
+
+  /** The first cold page that was not used since, of the group whose page has to go where groups compete; the policy forgets it. NO_PAGE: there is none. */
+  #chooseCold(plan: FlushPlan): number {
+    const { cold, groups, pages, policy } = this.#core;
+    while (cold.count > 0) {
+      const group = groups?.policy.groupOf(policy.victim());
+      const page = cold.first((each) => !pages.has(each, PAGE_FROZEN) && groups?.policy.groupOf(each) === group);
+      if (page === NO_PAGE) break;
+      cold.forget(page);
+      if (this.#core.gather(page, plan)) policy.accessed(page);
+      else {
+        policy.remove(page);
+        return page;
+      }
+    }
+    return NO_PAGE;
   }
 
   /** Takes the frame of a page that the policy has let go. False: it got it back. */

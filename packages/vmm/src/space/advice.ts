@@ -1,10 +1,11 @@
 /** Advice about a range: how it will be used, and what may be done to it. */
 import { VmmError } from "../errors.ts";
+import { splitLeaves } from "../large/leaf.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
 import { SUPPLY_PENDING } from "../objects/object.ts";
 import type { Outcome } from "../outcome.ts";
-import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
-import { DIRTY, READ, WRITE } from "../rights.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_REFERENCED } from "../pages/pages.ts";
+import { ACCESSED, DIRTY, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
 import { dropTranslations } from "./private-pages.ts";
@@ -23,7 +24,7 @@ import { wishesAt } from "./wishes.ts";
  * | `will-need` | pages of the range are brought into frames, as far as that works |
  * | `dont-need` | private pages are dropped: they read as zero, or as the file, again. Not for locked regions |
  * | `dont-need-locked` | the same, for locked regions too |
- * | `free` | private pages may be dropped from now on, until they are stored to again |
+ * | `free` | private pages may be dropped from now on, before all others, until they are stored to again |
  * | `cold` | pages leave first when frames are needed |
  * | `page-out` | pages leave their frames now |
  * | `remove` | pages of a shared object read as zero, for all its users |
@@ -178,7 +179,8 @@ function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice
     dropTranslations(space, region, start, end, true);
   } else if (advice === "free") freeLazily(space, start, end);
   else if (advice === "will-need") bringIn(space, region, start, end);
-  else if (advice === "cold" || advice === "page-out") putOut(space, start, end, advice === "page-out");
+  else if (advice === "cold") cool(space, start, end);
+  else if (advice === "page-out") putOut(space, start, end);
   else if (advice === "remove")
     return region.object?.punch(region.indexOf(start) * PAGE_SIZE, region.indexOf(end) * PAGE_SIZE) !== "failed";
   else if (advice === "guard") guard(space, region, start, end);
@@ -186,19 +188,20 @@ function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice
   return true;
 }
 
-/** Private pages become clean with no copy anywhere: reclaim drops them, and they read as zero; a store makes them count again. */
+/** Private pages become clean with no copy anywhere, and cold: reclaim drops them first, and they read as zero; a store makes them count again. */
 function freeLazily(space: AddressSpace, start: Vpn, end: Vpn): void {
   const { core } = space.vmm;
   const change = core.begin(space);
-  space.tables.harvest(start, end, DIRTY, change.plan, core.marker);
+  space.tables.harvest(start, end, ACCESSED | DIRTY, change.plan, core.marker);
   change.plan.flush();
   space.sheets.forEach(start, end, (sheet, base) => {
     const to = Math.min(end, base + TABLE_PAGES) - base;
     for (let at = Math.max(start, base) - base; at < to; at++) {
       const page = sheet.anons[at]!;
       if (page < 0 || core.pages.refs[page] !== 1 || !core.pages.isResident(page)) continue;
-      core.pages.unmark(page, PAGE_DIRTY);
+      core.pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
       core.dropSwap(page);
+      if (core.pages.holds[page] === 0) core.cold.add(page);
     }
   });
   core.end(change);
@@ -226,23 +229,39 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
   }
 }
 
-/** Pages become the next to leave (`cold`), or leave (`page-out`), unless others map them too. */
-function putOut(space: AddressSpace, start: Vpn, end: Vpn, now: boolean): void {
-  const { core } = space.vmm;
-  const { pages } = core;
+/** Pages leave, unless others map them too. */
+function putOut(space: AddressSpace, start: Vpn, end: Vpn): void {
   for (let vpn = start; vpn < end; vpn++) {
-    if (space.tables.query(vpn) === 0) continue;
-    const page = core.frameMap.pageAt(space.tables.frame);
-    if (page < 0 || pages.holds[page]! > 0 || core.sharing.usersOf(page) > 1) continue;
-    if (now) core.reclaimer.evictPage(page);
-    else {
-      const change = core.begin(space);
-      core.gather(page, change.plan);
-      core.end(change);
-      core.policy.remove(page);
-      core.policy.insert(page);
-    }
+    const page = loneAt(space, vpn);
+    if (page !== NO_PAGE) space.vmm.core.reclaimer.evictPage(page);
   }
+}
+
+/**
+ * Pages become the next to leave, unless others map them too. 2M pages that are cold in part are split: a leaf's accessed bit would tell that all of it is used.
+ * Translations are dropped at the processors' own pace, so that a later use shows.
+ */
+function cool(space: AddressSpace, start: Vpn, end: Vpn): void {
+  const { core } = space.vmm;
+  for (const edge of [start, end])
+    if ((edge & (TABLE_PAGES - 1)) !== 0) splitLeaves(space, Math.floor(edge / TABLE_PAGES) * TABLE_PAGES, edge);
+  const change = core.begin(space);
+  for (let vpn = start; vpn < end; vpn++) {
+    const page = loneAt(space, vpn);
+    if (page === NO_PAGE) continue;
+    core.gather(page, change.plan);
+    core.cold.add(page);
+  }
+  if (core.cold.count > 0) core.lookAgain(space, change.plan);
+  core.end(change);
+}
+
+/** The page under a translation that no other space has and nobody holds; else NO_PAGE. */
+function loneAt(space: AddressSpace, vpn: Vpn): number {
+  const { core } = space.vmm;
+  if (space.tables.query(vpn) === 0) return NO_PAGE;
+  const page = core.frameMap.pageAt(space.tables.frame);
+  return page < 0 || core.pages.holds[page]! > 0 || core.sharing.usersOf(page) > 1 ? NO_PAGE : page;
 }
 
 function guard(space: AddressSpace, region: Region, start: Vpn, end: Vpn): void {

@@ -1,6 +1,6 @@
 /**
- * The most pages of a space that have translations at once: before a fault adds one, the space's own leave, those first that were not used since the hand came by
- * (second chance). Others are not touched: a page that they map too only loses this space's translation.
+ * The most pages of a space that have translations at once: before a fault adds one, the space's own leave, cold ones first, then those that were not used since the
+ * hand came by (second chance). Others are not touched: a page that they map too only loses this space's translation.
  */
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import type { AddressSpace } from "./space.ts";
@@ -23,6 +23,8 @@ export function makeRoom(space: AddressSpace, vpn: Vpn): boolean {
 }
 
 function putOutOne(space: AddressSpace): boolean {
+  const cold = coldPlace(space);
+  if (cold !== -1 && putOut(space, cold)) return true;
   for (const isSecondPass of [false, true])
     for (const [start, end] of [
       [space.residentHand, space.high],
@@ -34,6 +36,24 @@ function putOutOne(space: AddressSpace): boolean {
       if (putOut(space, found)) return true;
     }
   return false;
+}
+
+/** Where the first cold page of a space that was not used since is mapped; −1: there is none. */
+function coldPlace(space: AddressSpace): Vpn {
+  const { cold, mappings, sheets } = space.vmm.core;
+  for (;;) {
+    let place: Vpn = -1;
+    const page = cold.first((each) => {
+      const mapping = mappings.first(each);
+      const sheet = mapping < 0 ? null : sheets.get(mappings.sheetOf(mapping));
+      if (sheet?.space !== space) return false;
+      place = sheet.base + mappings.entryOf(mapping);
+      return true;
+    });
+    if (place === -1) return -1;
+    cold.forget(page);
+    if (!wasUsed(space, page)) return place;
+  }
 }
 
 /** The first page of `[start, end)` that may leave; used ones only on the second pass. −1: none. */
