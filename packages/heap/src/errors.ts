@@ -1,3 +1,6 @@
+/** What allocate and resize return where there is no memory left: a value, not an error. */
+export const NO_ADDRESS = -1;
+
 /**
  * What went wrong, as a closed set.
  *
@@ -9,6 +12,7 @@
  * - `leak`: blocks are live that should not be.
  * - `no-memory`: an operation that cannot say so by its value found no memory.
  * - `destroyed`: the allocator was destroyed.
+ * - `in-callback`: a callback asked the heap that called it for what it cannot do meanwhile.
  * - `bad-format`: bytes that should be a saved heap, a trace or a profile are not.
  */
 export type HeapErrorCode =
@@ -23,6 +27,7 @@ export type HeapErrorCode =
   | "leak"
   | "no-memory"
   | "destroyed"
+  | "in-callback"
   | "bad-format";
 
 /** A caller's mistake or a broken invariant. Running out of memory is not an error: it is the value {@link NO_ADDRESS}. */
