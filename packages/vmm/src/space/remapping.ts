@@ -113,6 +113,11 @@ function admit(space: AddressSpace, { mapped, locked, accounted }: Growth): "ok"
   return space.vmm.commit.charge(accounted) ? "ok" : "commit-limit";
 }
 
+/** Whether the pages that a region gets beyond `end` have no other memory type in other regions. */
+function mayGrow({ vmm }: AddressSpace, { object, type, offset, start }: Region, end: Vpn, pages: number): boolean {
+  return object === null || vmm.types.allowsObject(object, type, offset + (end - start), pages);
+}
+
 function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number): "ok" | Refusal {
   const region = space.regions.find(start);
   if (region === null) return "unmapped";
@@ -121,6 +126,7 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   const room = next === null ? space.high : Math.min(space.high, next.start - next.guard - region.guard);
   if (region.end !== end || newEnd > room) return "no-space";
   const more = newEnd - end;
+  if (!mayGrow(space, region, end, more)) return "type-conflict";
   const admitted = admit(space, growthOf(region, more));
   if (admitted !== "ok") return admitted;
   space.regions.resize(region, region.start, newEnd);
@@ -155,6 +161,9 @@ function moveTo(
     grown.locked += keepSource ? 0 : more.locked;
     grown.accounted += more.accounted;
   }
+  const [first] = sources;
+  if (newPages > oldPages && first !== undefined && !mayGrow(space, first, start + oldPages, newPages - oldPages))
+    return "type-conflict";
   const admitted = admit(space, grown);
   if (admitted !== "ok") return admitted;
   unmapRange(space, to, to + newPages);

@@ -324,7 +324,7 @@ export class AddressSpace {
     tlb.invalidate(this.asid, HERE, 1);
   }
 
-  /** Grows the region that may grow down onto a page just below it; the region, or null. */
+  /** Grows the region that may grow down onto a page just below it, as far as its object begins; the region, or null. */
   growStack(vpn: Vpn): Region | null {
     const region = this.regions.findFrom(vpn);
     if (region === null || !region.growsDown || vpn < this.low) return null;
@@ -335,8 +335,12 @@ export class AddressSpace {
     const added = region.start - vpn;
     if (vpn < floor || this.mappedPages + added > this.limits.pages) return null;
     if (region.locked !== "none" && this.lockedPages + added > this.limits.lockedPages) return null;
+    const { object, type, offset } = region;
+    if (object !== null && (added > offset || !this.vmm.types.allowsObject(object, type, offset - added, added)))
+      return null;
     if (region.accounted && !this.vmm.commit.charge(added)) return null;
     this.regions.resize(region, vpn, region.end);
+    if (object !== null) region.offset -= added;
     this.mappedPages += added;
     if (region.locked !== "none") this.lockedPages += added;
     return region;
