@@ -82,11 +82,40 @@ describe.skipIf(program === null)(`swap on a real server (${program ?? "redis-se
       expect(await swap.writeLater(1, pageOf(1))).toBe("ok");
       await server.kill();
       swap.timeoutMs = 200;
-      expect(await swap.writeLater(2, pageOf(2))).toBe("failed");
-      expect(await read(swap, 1)).toBe("failed");
+      await expect(swap.writeLater(2, pageOf(2))).rejects.toThrow();
+      await expect(read(swap, 1)).rejects.toThrow();
       await server.start();
       swap.timeoutMs = 10_000;
       expect(await read(swap, 1)).toEqual(pageOf(1));
+    });
+  });
+
+  test("a server that stays away too long costs the accesses of that time alone: when it is back, every page is", async () => {
+    await withServer([], async (swap, server) => {
+      const memory = new PlainMemory(32);
+      const vmm = new Vmm({ frames: memory, window: memory, swap: [swap], residentLimit: 8, readAhead: 0 });
+      const space = vmm.createSpace();
+      const at = Number(space?.map({ bytes: 24 * 4096 }));
+      if (space === null) throw new Error("no space");
+      for (let page = 0; page < 24; page++)
+        expect(await space.run((memory) => memory.store32(at + page * 4096, page + 1))).toMatchObject({ value: true });
+      await vmm.settled();
+      await server.kill();
+      swap.timeoutMs = 20;
+      let missed = 0;
+      for (let page = 0; page < 24; page++) {
+        const run = await space.run((memory) => memory.load32(at + page * 4096));
+        expect(run).toMatchObject({ done: true });
+        if (run.done && run.value === -1) missed++;
+      }
+      expect(missed).toBe(16);
+      expect(vmm.swapTiers()).toMatchObject([{ fenced: true }]);
+      await server.start();
+      swap.timeoutMs = 10_000;
+      for (let page = 0; page < 24; page++)
+        expect(await space.run((memory) => memory.load32(at + page * 4096))).toMatchObject({ value: page + 1 });
+      expect(vmm.swapTiers()).toMatchObject([{ fenced: false, mismatches: 0 }]);
+      vmm.check();
     });
   });
 

@@ -7,7 +7,7 @@
  * ```
  * What is kept: a page is acknowledged when the server has acknowledged its SET. A server that makes acknowledged writes durable (`appendfsync
  * always`) may be killed and restarted at any moment; commands are sent again until their time limit, which is harmless: SET and GET are repeatable, and
- * the manager has one transfer of a slot at a time. A page that the server has lost is `failed`.
+ * the manager has one transfer of a slot at a time. A page that the server has lost is `failed`; a server that stays away rejects.
  */
 import { createClient, RESP_TYPES } from "redis";
 
@@ -134,13 +134,16 @@ export class RedisSwap implements AsyncSwapStore {
     this.#client.destroy();
   }
 
-  /** Sends a command until it is answered or its time is over. */
+  /** Sends a command until it is answered; rejects when its time is over: the server is away, and may have the page all the same. */
   async #transfer(command: () => Promise<IoOutcome>): Promise<IoOutcome> {
     const limit = new TimeLimit(this.timeoutMs);
     try {
       const outcome = await this.#repeated(command, limit);
       if (outcome === "failed") this.#failures++;
       return outcome;
+    } catch (error) {
+      this.#failures++;
+      throw error;
     } finally {
       limit.end();
     }
@@ -152,11 +155,11 @@ export class RedisSwap implements AsyncSwapStore {
         return await limit.during(command());
       } catch (error) {
         if (String(error).includes("OOM")) return "full";
-        if (limit.isOver()) break;
+        if (limit.isOver()) throw error;
         this.#retries++;
         await pause(RETRY_MS);
       }
-    return "failed";
+    throw new Error("the server is away");
   }
 
   #keyOf(slot: number): string {

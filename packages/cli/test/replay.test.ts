@@ -126,6 +126,15 @@ describe("pagewright replay", () => {
     expect(report).toMatchObject({ swapTiers: ["compressed", "file"], mismatches: 0, audit: { ok: true } });
   });
 
+  test("stripes pages over two files", async () => {
+    const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "10%", "--swap", "compressed,file+file"]);
+    expect(report).toMatchObject({ swapTiers: ["compressed", "file+file"], mismatches: 0, audit: { ok: true } });
+    const [, one, other] = report.swapStores;
+    expect([one?.priority, other?.priority]).toEqual([1, 1]);
+    expect(Math.abs((one?.writes ?? 0) - (other?.writes ?? 9))).toBeLessThanOrEqual(1);
+    expect(one?.writes).toBeGreaterThan(0);
+  });
+
   test.each(["write", "writeLater"])("swaps to a store of the user's own with %s", async (method) => {
     const path = join(folder, `${method}.mjs`);
     const [write, read, answer] =

@@ -49,7 +49,7 @@ export type ManagerSettings = Omit<
 export interface CompressedTier {
   /** Frames that it may have at once. They come out of `residentLimit`: what it takes, resident pages have less. */
   readonly limitFrames: number;
-  /** Pages that it can hold; as many as the first store of `swap` if absent. */
+  /** Pages that it can hold; as many as the first store of `swap`, or the first stores if several are first, if absent. */
   readonly slots?: number;
   /** The compressor; vmm's default if absent. */
   readonly compressor?: Compressor;
@@ -160,7 +160,14 @@ export class Stack implements FaultHandler {
     const window = new LedgerWindow(this.tables.windows, this.ledger);
     this.poolFrames = new PoolFrames(frames, (grown) => (this.vmm.core.residentLimit -= grown));
     const stores = settings.swap ?? [];
-    this.pool = compressed === undefined ? null : this.#makePool(compressed, window, stores[0]?.slots);
+    this.pool =
+      compressed === undefined
+        ? null
+        : this.#makePool(
+            compressed,
+            window,
+            stores.length === 0 ? undefined : [stores[0] ?? []].flat().reduce((sum, store) => sum + store.slots, 0),
+          );
     const { tables, control, pool } = this;
     const swap = pool === null ? {} : { swap: [pool, ...stores] };
     const ports = { frames, window, tables, tlb: control, spaceSwitch: control, pressure: reserve, reserve };

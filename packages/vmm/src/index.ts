@@ -125,7 +125,8 @@ export { PlainLargeLeaves, PlainTranslationSystem } from "./tables/plain-system.
 export { FULL_LIMIT, FlushPlan, type PlanTarget } from "./flush-plan.ts";
 export { MemorySwap } from "./swap/memory-swap.ts";
 export { SWAP_BUSY, SWAP_FULL, SwapSpace, TIER_SLOTS } from "./swap/swap-space.ts";
-export { FENCE_AFTER, type SwapTierStats } from "./swap/tier.ts";
+export type { SwapPriority } from "./swap/swap-space.ts";
+export { FENCE_AFTER, READ_TRIES, type SwapTierStats } from "./swap/tier.ts";
 export { ManualClock, SeededRandom } from "./environment.ts";
 export { TRANSFER_UNIT } from "./space/transfer.ts";
 export { BufferObject } from "./objects/buffer-object.ts";

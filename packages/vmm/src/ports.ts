@@ -305,11 +305,6 @@ export interface AsyncBackingStore {
 export interface SwapStore {
   /** Slots, numbered from 0. */
   readonly slots: number;
-  /**
-   * Devices that can fail one without the other, at least 1: slot `s` lies on device `s` mod `members`. One that keeps failing is fenced alone: it is written no more
-   * and its pages are bus errors, the others go on. 1 if absent.
-   */
-  readonly members?: number;
   /** Writes the 4096 bytes of a page. */
   write(slot: number, from: Uint8Array): IoOutcome;
   /** Reads the 4096 bytes of a page. */
@@ -326,8 +321,8 @@ export interface SwapStore {
 }
 
 /**
- * Slots of one page each in a store that answers later: a server, an object store. A promise that is rejected counts as `failed`. Transfers of
- * different slots may overlap in time; of one slot there is one at a time.
+ * Slots of one page each in a store that answers later: a server, an object store. A promise that is rejected says that the store cannot be reached now: what it keeps
+ * may be there later, while `failed` is its answer. Transfers of different slots may overlap in time; of one slot there is one at a time.
  */
 export interface AsyncSwapStore {
   /** Slots, numbered from 0. */

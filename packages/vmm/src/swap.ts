@@ -4,5 +4,4 @@ export { defaultCompressor } from "./swap/compress/default.ts";
 export { Lz4Block } from "./swap/compress/lz4-block.ts";
 export { Wkdm } from "./swap/compress/wkdm.ts";
 export { sameFilledWord } from "./swap/compress/same-filled.ts";
-export { StripedSwap } from "./swap/striped-swap.ts";
 export type { Compressor, FrameSource, FrameWindow, SwapStore } from "./ports.ts";

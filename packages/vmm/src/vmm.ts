@@ -26,7 +26,6 @@ import type { OutOfMemoryChoice, OutOfMemoryPolicy } from "./pressure/out-of-mem
 import type {
   AddressSpaceSwitch,
   AsyncBackingStore,
-  AsyncSwapStore,
   BackingStore,
   Clock as ClockPort,
   FramePressure,
@@ -38,7 +37,6 @@ import type {
   Random,
   ReplacementPolicy,
   SpecialFrames,
-  SwapStore,
   TlbControl,
   TranslationSystem,
 } from "./ports.ts";
@@ -54,7 +52,7 @@ import { AddressSpace } from "./space/space.ts";
 import { RateMeter } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
-import { SwapSpace } from "./swap/swap-space.ts";
+import { SwapSpace, type SwapPriority } from "./swap/swap-space.ts";
 import type { SwapTierStats } from "./swap/tier.ts";
 import { PlainTranslationSystem } from "./tables/plain-system.ts";
 import { TypeLedger } from "./type-ledger.ts";
@@ -85,8 +83,8 @@ export interface VmmOptions {
   readonly policy?: ReplacementPolicy;
   /** Whether groups of spaces compete for frames by their shares, so that none pushes out another's pages; not with `policy`; false by default. */
   readonly fairness?: boolean;
-  /** Stores for pages without a file, preferred ones first. Behind one that answers later, faults may be `pending`. */
-  readonly swap?: readonly (SwapStore | AsyncSwapStore)[];
+  /** Stores for pages without a file, preferred ones first; pages are striped among those in one list. Behind one that answers later, faults may be `pending`. */
+  readonly swap?: readonly SwapPriority[];
   /** Frames that hold pages at most; without a limit by default. */
   readonly residentLimit?: number;
   /** How promises of memory are limited; `unlimited` by default. */

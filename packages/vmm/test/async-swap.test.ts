@@ -5,6 +5,7 @@ import {
   MemorySwap,
   PAGE_SIZE,
   PlainMemory,
+  READ_TRIES,
   SeededRandom,
   SpaceMemory,
   Vmm,
@@ -123,6 +124,57 @@ test("a read that is rejected is a bus error on that page alone", async () => {
   expect(outcomes.filter((outcome, page) => outcome === page + 1).length).toBe(47);
   expect(it.vmm.swapTiers()).toMatchObject([{ failedReads: 1, fenced: false }]);
   expect(it.vmm.stats.ioErrors).toBe(1);
+  it.vmm.check();
+});
+
+test("a remote that is away costs the accesses of that time: when it is back, every page is, and it takes pages again", async () => {
+  const it = world(48);
+  await fill(it, 48);
+  await it.vmm.settled();
+  const inRemote: Set<number> = new Set();
+  it.swap.verdict = () => "lost";
+  for (let round = 0; round < READ_TRIES + 2; round++)
+    for (let page = 0; page < 48; page++) {
+      const outcome = await access(it.space, it.at + page * PAGE_SIZE);
+      if (outcome === "bus") inRemote.add(page);
+      else expect(outcome).toBe(page + 1);
+    }
+  expect(inRemote.size).toBe(48 - FRAMES);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true }]);
+  it.swap.verdict = () => "ok";
+  for (let page = 0; page < 48; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
+  for (let page = 0; page < 48; page++) await access(it.space, it.at + page * PAGE_SIZE, 100 + page);
+  for (let page = 0; page < 48; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(100 + page);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, mismatches: 0 }]);
+  it.vmm.check();
+});
+
+test("a remote that is back without its pages: each is a bus error for good, and the remote stays fenced", async () => {
+  const it = world(48);
+  await fill(it, 48);
+  it.swap.verdict = () => "failed";
+  for (let round = 0; round < READ_TRIES; round++)
+    for (let page = 0; page < 48; page++) await access(it.space, it.at + page * PAGE_SIZE);
+  it.swap.verdict = () => "ok";
+  const { transfers } = it.swap;
+  let lost = 0;
+  for (let page = 0; page < 48; page++) if ((await access(it.space, it.at + page * PAGE_SIZE)) === "bus") lost++;
+  expect([lost, it.swap.transfers]).toEqual([48 - FRAMES, transfers]);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true }]);
+  it.vmm.check();
+});
+
+test("stores that answer later take pages in turn; one that is busy is passed over", async () => {
+  const [slow, quick] = [new LateSwap(64, 1), new LateSwap(64, 8)];
+  const it = world(48, { swap: [[slow, quick]] }, quick);
+  slow.held = true;
+  await fill(it, 24);
+  expect(it.vmm.swapTiers()).toMatchObject([{ underWay: 1 }, { fenced: false }]);
+  slow.open();
+  await fill(it, 48);
+  for (let page = 0; page < 48; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
+  const [one, other] = it.vmm.swapTiers();
+  expect([one?.used, other?.used].every((used) => (used ?? 0) > 5)).toBe(true);
   it.vmm.check();
 });
 

@@ -5,12 +5,15 @@ import {
   MemorySwap,
   PAGE_SIZE,
   PlainMemory,
+  READ_TRIES,
+  SeededRandom,
   SpaceMemory,
   Vmm,
   type AddressSpace,
+  type SwapPriority,
   type SwapStore,
 } from "@pagewright/vmm";
-import { CompressedPool, StripedSwap } from "@pagewright/vmm/swap";
+import { CompressedPool } from "@pagewright/vmm/swap";
 
 import { SwapSpace } from "../src/swap/swap-space.ts";
 import { spaceOf } from "./kit/rig.ts";
@@ -25,7 +28,7 @@ interface World {
   readonly at: number;
 }
 
-function world(...swap: SwapStore[]): World {
+function world(...swap: SwapPriority[]): World {
   const memory = new PlainMemory(64);
   const vmm = new Vmm({ frames: memory, window: memory, residentLimit: FRAMES, swap, readAhead: 0 });
   const space = spaceOf(vmm);
@@ -107,7 +110,7 @@ test("a slot that cannot be written is never used again, and its page goes elsew
   it.vmm.check();
 });
 
-test("read error: a bus error on that page alone, for good", () => {
+test("read error: a bus error on that page alone, and for good once the store has failed it often enough", () => {
   let lost = -1;
   const it = world(
     hooked(64, {
@@ -124,9 +127,22 @@ test("read error: a bus error on that page alone, for good", () => {
       ["right", PAGES - 1],
     ]),
   );
+  for (let round = 0; round < 2 * READ_TRIES; round++) expect(outcomes(it, PAGES).get("bus")).toBe(1);
+  expect(it.vmm.swapTiers()).toMatchObject([{ failedReads: READ_TRIES, fenced: false }]);
+  expect(it.vmm.stats.ioErrors).toBe(READ_TRIES);
+  lost = 64; // The device would have it again, and is not asked any more.
   expect(outcomes(it, PAGES).get("bus")).toBe(1);
-  expect(it.vmm.swapTiers()).toMatchObject([{ failedReads: 1, fenced: false }]);
-  expect(it.vmm.stats.ioErrors).toBe(1);
+  expect(it.space.unmap(it.at, PAGES * PAGE_SIZE)).toBe("ok");
+  expect(it.vmm.swapTiers()).toMatchObject([{ used: 0 }]);
+  it.vmm.check();
+});
+
+test("a read error that passes costs one access: the next one asks again and finds the page", () => {
+  let failures = 0;
+  const it = world(hooked(64, { read: (slot) => slot !== 2 || ++failures >= READ_TRIES }));
+  fill(it);
+  for (let round = 1; round < READ_TRIES; round++) expect(outcomes(it, PAGES).get("bus")).toBe(1);
+  for (let round = 0; round < 3; round++) expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
   it.vmm.check();
 });
 
@@ -176,7 +192,7 @@ test("a device that is gone is fenced: its pages are bus errors, all others stay
 test("one of two striped devices fails: only slots of its own are lost", () => {
   let gone = false;
   const device = hooked(32, { read: () => !gone, write: () => (gone ? "failed" : null) });
-  const it = world(new StripedSwap([new MemorySwap(32), device]), new MemorySwap(64));
+  const it = world([new MemorySwap(32), device], new MemorySwap(64));
   fill(it);
   gone = true;
   const counts = outcomes(it, PAGES);
@@ -196,7 +212,7 @@ test("a striped device that is gone is fenced for itself, however often the othe
       return gone ? "failed" : null;
     },
   });
-  const it = world(new StripedSwap([new MemorySwap(256), device]));
+  const it = world([new MemorySwap(256), device]);
   fill(it);
   gone = true;
   const more = Number(it.space.map({ bytes: 4 * PAGES * PAGE_SIZE }));
@@ -206,30 +222,96 @@ test("a striped device that is gone is fenced for itself, however often the othe
   }
   for (let page = 0; page < 4 * PAGES; page++) expect(it.bytes.load32(more + page * PAGE_SIZE)).toBe(page + 500);
   expect(tried).toBe(FENCE_AFTER);
-  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, fencedMembers: [1], failedWrites: FENCE_AFTER }]);
+  expect(it.vmm.swapTiers()).toMatchObject([
+    { priority: 0, fenced: false, failedWrites: 0 },
+    { priority: 0, fenced: true, failedWrites: FENCE_AFTER },
+  ]);
   const counts = outcomes(it, PAGES);
   expect(counts.get("wrong")).toBeUndefined();
   expect(counts.get("bus")).toBeGreaterThanOrEqual((PAGES - FRAMES) / 2 - 1);
   expect((counts.get("right") ?? 0) + (counts.get("bus") ?? 0)).toBe(PAGES);
-  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, fencedMembers: [1] }]);
   expect(it.space.unmap(it.at, PAGES * PAGE_SIZE)).toBe("ok");
   expect(it.space.unmap(more, 4 * PAGES * PAGE_SIZE)).toBe("ok");
-  expect(it.vmm.swapTiers()).toMatchObject([{ used: 0, bad: 256 }]);
+  expect(it.vmm.swapTiers()).toMatchObject([
+    { used: 0, bad: 0 },
+    { used: 0, bad: FENCE_AFTER },
+  ]);
   it.vmm.check();
 });
 
 test("of a stripe with a fenced device, only copies on the other devices are relied on", () => {
   const gone = hooked(8, { read: () => false });
-  const swap = new SwapSpace([new StripedSwap([new MemorySwap(8), gone])]);
+  const swap = new SwapSpace([[new MemorySwap(8), gone]]);
   const references = [0, 1, 2, 3].map((owner) => swap.write(new Uint8Array(PAGE_SIZE), owner));
+  const [right = 0, wrong = 0] = references;
   const into = new Uint8Array(PAGE_SIZE);
-  for (let failures = 0; failures < FENCE_AFTER; failures++) {
+  for (let failures = 1; failures <= FENCE_AFTER; failures++) {
     expect(references.map((reference) => swap.trusts(reference))).toEqual([true, true, true, true]);
-    expect([swap.read(1, into), swap.read(0, into)]).toEqual(["failed", "ok"]);
+    expect([swap.read(wrong, into), swap.read(right, into)]).toEqual([failures < READ_TRIES ? "failed" : "lost", "ok"]);
   }
   expect(references.map((reference) => swap.trusts(reference))).toEqual([true, false, true, false]);
-  expect([swap.freeSlots, swap.fenced]).toEqual([6, []]);
+  expect([swap.freeSlots, swap.fenced]).toEqual([6, [1]]);
   swap.check();
+});
+
+test("pages are striped over stores of one priority, and those behind are not touched", () => {
+  const it = world([new MemorySwap(64), new MemorySwap(64), new MemorySwap(64)], new MemorySwap(64));
+  fill(it);
+  const used = it.vmm.swapTiers().map((tier) => [tier.priority, tier.used]);
+  expect(used).toEqual([
+    [0, (PAGES - FRAMES) / 3],
+    [0, (PAGES - FRAMES) / 3],
+    [0, (PAGES - FRAMES) / 3],
+    [1, 0],
+  ]);
+  expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
+  it.vmm.check();
+});
+
+test("one striped store that is full leaves the pages to the others, down to their last slot", () => {
+  const full = hooked(64, { write: () => "full" });
+  const it = world([full, new MemorySwap(4), new MemorySwap(PAGES - FRAMES - 4)]);
+  expect(fill(it)).toBe(PAGES);
+  expect(it.vmm.swapTiers().map(({ used, failedWrites }) => [used, failedWrites])).toEqual([
+    [0, 0],
+    [4, 0],
+    [PAGES - FRAMES - 4, 0],
+  ]);
+  expect(outcomes(it, PAGES).get("wrong")).toBeUndefined();
+  it.vmm.check();
+});
+
+test("compressed memory may be one of several stores of a priority: its pages need no waiting, and give way to those behind", () => {
+  const memory = new PlainMemory(64);
+  const pool = new CompressedPool({ frames: memory, window: memory, limitFrames: 4, slots: 64 });
+  const vmm = new Vmm({
+    frames: memory,
+    window: memory,
+    residentLimit: FRAMES,
+    swap: [
+      [pool, new MemorySwap(64)],
+      [new MemorySwap(64), new MemorySwap(64)],
+    ],
+  });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: PAGES * PAGE_SIZE }));
+  const bytes = new SpaceMemory(space);
+  const noise = (page: number): Uint8Array => {
+    const random = new SeededRandom(page + 1);
+    return Uint8Array.from({ length: 2048 }, () => random.uint32() & 255);
+  };
+  for (let page = 0; page < PAGES; page++) expect(bytes.copyIn(at + page * PAGE_SIZE, noise(page))).toBe(2048);
+  const [compressed, beside, behind, last] = vmm.swapTiers();
+  expect(compressed?.movedDown).toBeGreaterThan(3);
+  expect(beside?.used).toBeGreaterThan(3);
+  expect([behind?.used, last?.used].every((used) => (used ?? 0) > 0)).toBe(true);
+  for (let page = 0; page < PAGES; page++) {
+    const into = new Uint8Array(2048);
+    bytes.copyOut(at + page * PAGE_SIZE, into);
+    expect(into).toEqual(noise(page));
+  }
+  vmm.check();
+  pool.check();
 });
 
 test("compressed memory that is full, over a disk that is full: what was stored is all there", () => {

@@ -44,7 +44,7 @@ export function registerReplay(program: Command): void {
     .option(
       "--swap <tiers>",
       "swap tiers by priority: compressed (in front of a file unless another tier follows), compressed-only, file, "
-        + "or the path of a module that makes a store",
+        + "or the path of a module that makes a store; pages are striped over tiers with + between them: file+file",
       "file",
     )
     .option("--swap-folder <folder>", "where the swap file is made (default: the folder for temporary files)")

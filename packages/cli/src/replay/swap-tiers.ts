@@ -1,6 +1,6 @@
 /** Swap tiers by name, as the user asks for them. */
 import { join } from "node:path";
-import type { AsyncSwapStore, SwapStore } from "@pagewright/vmm";
+import type { AsyncSwapStore, SwapPriority, SwapStore } from "@pagewright/vmm";
 import { FileSwap } from "@pagewright/vmm/node";
 import { complaintOf, UsageError } from "../output.ts";
 import { defaultFunctionOf, isPath } from "../user-module.ts";
@@ -11,6 +11,9 @@ const COMPRESSED = "compressed";
 const COMPRESSED_ONLY = "compressed-only";
 /** A file in a folder. */
 const FILE = "file";
+
+/** Between tiers of equal priority: before another file or path. A path may have one in its names. */
+const STRIPED = /\+(?=file(?:\+|$)|\.{0,2}[/\\])/;
 
 /** Most slots that the manager can name in one store. */
 const MOST_SLOTS = 2 ** 27;
@@ -33,7 +36,7 @@ export interface SwapTiers {
   /** Whether compressed memory is the first tier. */
   readonly compressed: boolean;
   /** The stores behind it. */
-  readonly stores: readonly (SwapStore | AsyncSwapStore)[];
+  readonly stores: readonly SwapPriority[];
   /** What a store's disk last complained about, in words; null if it never did. */
   failure(): string | null;
   /** Gives back what the stores have open. */
@@ -43,8 +46,8 @@ export interface SwapTiers {
 /**
  * Makes the tiers that the user named.
  *
- * @param words - `compressed` or `compressed-only` first or not at all; `file` for a file in the folder; or the path of a module whose default export
- * makes a store.
+ * @param words - `compressed` or `compressed-only` first or not at all; `file` for a file in the folder; the path of a module whose default export
+ * makes a store; or several of the latter two, with `+` between them, among which pages are striped.
  * @throws {@link UsageError} for an unknown tier, a module that cannot be used, or a file that cannot be made.
  */
 export async function swapTiersOf(words: readonly string[], setting: SwapStoreSetting): Promise<SwapTiers> {
@@ -54,13 +57,18 @@ export async function swapTiersOf(words: readonly string[], setting: SwapStoreSe
   if (words[0] === COMPRESSED_ONLY && named.length > 0)
     throw new UsageError(`--swap ${words.join(",")}: nothing comes behind ${COMPRESSED_ONLY}`);
   const behind = words[0] === COMPRESSED && named.length === 0 ? [FILE] : named;
-  for (const word of behind) demandTier(words, word);
+  const striped = behind.map((word) => word.split(STRIPED));
+  for (const word of striped.flat()) demandTier(words, word);
   const files: FileSwap[] = [];
   const users: { readonly path: string; readonly store: UserStore }[] = [];
-  const stores: (SwapStore | AsyncSwapStore)[] = [];
-  for (const word of behind) {
-    if (word === FILE) stores.push(added(files, fileSwap(join(setting.folder, `swap-${files.length}`), setting.slots)));
-    else stores.push(added(users, { path: word, store: await userStore(word, setting) }).store);
+  const stores: SwapPriority[] = [];
+  for (const stripe of striped) {
+    const equals: (SwapStore | AsyncSwapStore)[] = [];
+    for (const word of stripe)
+      if (word === FILE)
+        equals.push(added(files, fileSwap(join(setting.folder, `swap-${files.length}`), setting.slots)));
+      else equals.push(added(users, { path: word, store: await userStore(word, setting) }).store);
+    stores.push(equals);
   }
   return {
     names: compressed ? [COMPRESSED, ...behind] : behind,

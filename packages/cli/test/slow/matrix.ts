@@ -8,13 +8,16 @@ import { DEFAULT_MAP } from "../../src/data.ts";
 /** A store that answers later. */
 export const LATE: string = fileURLToPath(new URL("../late-tier.ts", import.meta.url));
 
-/** Every combination of tiers: file, compressed memory in front of it, two files, a store that answers later, the same behind compressed memory. */
+/**
+ * Every combination of tiers: file, compressed memory in front of it, pages striped over two files, a store that answers later, compressed memory in front of a stripe of such a
+ * store and a file.
+ */
 export const TIERS: readonly (readonly string[])[] = [
   ["file"],
   ["compressed"],
-  ["file", "file"],
+  ["file+file"],
   [LATE],
-  ["compressed", LATE],
+  ["compressed", `${LATE}+file`],
 ];
 
 /** Sizes of memory. */
@@ -52,7 +55,7 @@ export function coveringCells(traces: readonly string[]): Cell[] {
 
 /** The cell in words. */
 export function nameOf({ trace, policy, tiers, ram }: Cell): string {
-  const words = tiers.map((tier) => (tier === LATE ? "late" : tier)).join(",");
+  const words = tiers.map((tier) => tier.replace(LATE, "late")).join(",");
   return `${trace.replace(/\.pgt\.gz$/, "")} ${policy ?? "default"} ${words} ${ram}`;
 }
 

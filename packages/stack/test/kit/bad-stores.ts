@@ -8,7 +8,7 @@ export interface Odds {
   readonly write: number;
   /** A write finds no room. */
   readonly full: number;
-  /** A read fails. */
+  /** A read fails: one of two will fail for good, until the slot is written again. */
   readonly read: number;
   /** A read returns other bytes than were written. */
   readonly damage: number;
@@ -16,7 +16,7 @@ export interface Odds {
 
 /** Decides what calls come to. */
 export class Faults {
-  /** Reads that failed or returned other bytes: as many pages may be lost, and no more. */
+  /** Reads that failed or returned other bytes: as many pages may be missed, and no more. */
   spoiledReads = 0;
   /** Writes that failed or found no room. */
   refusedWrites = 0;
@@ -40,10 +40,11 @@ export class Faults {
     return outcome;
   }
 
-  /** Carries a read out, or not, or not well. */
-  read(into: Uint8Array, work: () => IoOutcome): IoOutcome {
-    if (this.#happens(this.#odds.read)) {
+  /** Carries a read of a slot out, or not, or not well. */
+  read(slot: number, broken: Set<number>, into: Uint8Array, work: () => IoOutcome): IoOutcome {
+    if (broken.has(slot) || this.#happens(this.#odds.read)) {
       this.spoiledReads++;
+      if (this.below(2) === 0) broken.add(slot);
       return "failed";
     }
     const outcome = work();
@@ -63,6 +64,8 @@ export class BadSwap implements SwapStore {
   readonly slots: number;
   readonly #faults: Faults;
   readonly #store: MemorySwap;
+  /** Slots that cannot be read. */
+  readonly #broken: Set<number> = new Set();
 
   constructor(slots: number, faults: Faults) {
     this.slots = slots;
@@ -71,11 +74,12 @@ export class BadSwap implements SwapStore {
   }
 
   write(slot: number, from: Uint8Array): IoOutcome {
+    this.#broken.delete(slot);
     return this.#faults.write(() => this.#store.write(slot, from));
   }
 
   read(slot: number, into: Uint8Array): IoOutcome {
-    return this.#faults.read(into, () => this.#store.read(slot, into));
+    return this.#faults.read(slot, this.#broken, into, () => this.#store.read(slot, into));
   }
 
   discard(slot: number): void {
@@ -91,6 +95,8 @@ export class BadLateSwap implements AsyncSwapStore {
   interrupted = 0;
   readonly #faults: Faults;
   readonly #store: MemorySwap;
+  /** Slots that cannot be read. */
+  readonly #broken: Set<number> = new Set();
   readonly #busy: Set<number> = new Set();
   #crashes = 0;
   /** Settles when it is up again; null while it is up. */
@@ -118,11 +124,14 @@ export class BadLateSwap implements AsyncSwapStore {
   }
 
   writeLater(slot: number, from: Uint8Array): Promise<IoOutcome> {
-    return this.#transfer(slot, () => this.#faults.write(() => this.#store.write(slot, from)));
+    return this.#transfer(slot, () => {
+      this.#broken.delete(slot);
+      return this.#faults.write(() => this.#store.write(slot, from));
+    });
   }
 
   readLater(slot: number, into: Uint8Array): Promise<IoOutcome> {
-    return this.#transfer(slot, () => this.#faults.read(into, () => this.#store.read(slot, into)));
+    return this.#transfer(slot, () => this.#faults.read(slot, this.#broken, into, () => this.#store.read(slot, into)));
   }
 
   async discardLater(slot: number): Promise<void> {

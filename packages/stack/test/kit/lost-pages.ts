@@ -4,7 +4,7 @@
  */
 import { physicalMapFromJson } from "@pagewright/machine";
 import type { Cpu } from "@pagewright/machine";
-import { SeededRandom } from "@pagewright/vmm";
+import { READ_TRIES, SeededRandom } from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
 import { expect } from "vitest";
 import { audit, createStack } from "../../src/index.ts";
@@ -21,8 +21,8 @@ const NOISE = Uint8Array.from({ length: 480 }, (_, at) => (at * at * 31 + at * 7
 
 interface ModelPage {
   value: number;
-  /** A bus error was seen on it: there will be nothing else until it is dropped. */
-  lost: boolean;
+  /** A bus error was seen on it. Asked again, its store may have it after all; other bytes it never has. */
+  missed: boolean;
 }
 
 interface World {
@@ -38,6 +38,9 @@ class Run {
   readonly worlds: World[] = [];
   /** Accesses that found no memory: nothing was changed. */
   refused = 0;
+  /** Pages on which a bus error was seen. */
+  missed = 0;
+  /** Of these, pages that were still not there in the end, however often they were asked for. */
   lost = 0;
   readonly #random: SeededRandom;
   readonly #at: number;
@@ -91,7 +94,7 @@ class Run {
   /** Reads every page of every space, and ends them; nothing is left anywhere. */
   async finish(): Promise<void> {
     this.late.start();
-    for (const world of this.worlds) for (let page = 0; page < PAGES; page++) await this.#access(0, world, page, 0);
+    for (const world of this.worlds) for (let page = 0; page < PAGES; page++) await this.#insist(world, page);
     await this.stack.vmm.settled();
     this.stack.check();
     expect(audit(this.stack).problems).toEqual([]);
@@ -102,6 +105,20 @@ class Run {
     expect(this.stack.vmm.swapTiers().map(({ used }) => used)).toEqual(this.stack.vmm.swapTiers().map(() => 0));
   }
 
+  /** Loads a page as often as a store is asked for it. */
+  async #insist(world: World, page: number): Promise<void> {
+    const model = world.pages[page];
+    if (model === undefined) return;
+    for (let tries = 0; tries <= READ_TRIES; tries++) {
+      const { missed } = this;
+      model.missed = false;
+      await this.#access(0, world, page, 0);
+      if (this.missed === missed) return;
+      this.missed = missed;
+    }
+    this.lost++;
+  }
+
   #created(): AddressSpace {
     const space = this.stack.vmm.createSpace();
     if (space === null) throw new Error("no frame for tables");
@@ -109,7 +126,7 @@ class Run {
   }
 
   #add(space: AddressSpace): void {
-    this.worlds.push({ space, pages: Array.from({ length: PAGES }, () => ({ value: 0, lost: false })) });
+    this.worlds.push({ space, pages: Array.from({ length: PAGES }, () => ({ value: 0, missed: false })) });
   }
 
   #pick(bound: number): number {
@@ -151,7 +168,6 @@ class Run {
 
   #store(cpu: Cpu, address: number, value: number, model: ModelPage): boolean {
     if (!cpu.copyIn(address + 4, NOISE) || !cpu.store32(address, value)) return false;
-    expect(model.lost).toBe(false);
     model.value = value;
     return true;
   }
@@ -159,19 +175,19 @@ class Run {
   #load(cpu: Cpu, address: number, model: ModelPage): boolean {
     const value = cpu.load32(address);
     if (value < 0) return false;
-    expect({ value, lost: model.lost }).toEqual({ value: model.value, lost: false });
+    expect(value).toBe(model.value);
     return true;
   }
 
   #bus(model: ModelPage): void {
-    if (!model.lost) this.lost++;
-    model.lost = true;
-    expect(this.lost).toBeLessThanOrEqual(this.faults.spoiledReads * MAX_SPACES);
+    if (!model.missed) this.missed++;
+    model.missed = true;
+    expect(this.missed).toBeLessThanOrEqual(this.faults.spoiledReads * MAX_SPACES);
   }
 
   #drop(number: number, world: World, page: number): void {
     this.stack.as(number, () => world.space.advise(this.#address(page), PAGE, "dont-need"));
-    Object.assign(world.pages[page] ?? {}, { value: 0, lost: false });
+    Object.assign(world.pages[page] ?? {}, { value: 0, missed: false });
   }
 
   #clone(number: number, world: World): void {
@@ -198,11 +214,14 @@ export const CASES: readonly (readonly [string, Odds])[] = [
 ];
 
 /** What happened in runs. */
-export type Totals = Record<"refusedWrites" | "lost" | "interrupted" | "mismatches" | "movedDown" | "fenced", number>;
+export type Totals = Record<
+  "refusedWrites" | "missed" | "lost" | "interrupted" | "mismatches" | "movedDown" | "fenced",
+  number
+>;
 
 /** Nothing has happened yet. */
 export function noTotals(): Totals {
-  return { refusedWrites: 0, lost: 0, interrupted: 0, mismatches: 0, movedDown: 0, fenced: 0 };
+  return { refusedWrites: 0, missed: 0, lost: 0, interrupted: 0, mismatches: 0, movedDown: 0, fenced: 0 };
 }
 
 /** Runs four processors for so many steps each, proves that nothing was lost but what stores spoiled, and adds up what happened. */
@@ -210,9 +229,10 @@ export async function runAll(seed: number, odds: Odds, steps: number, totals: To
   const run = new Run(seed, odds);
   await Promise.all(Array.from({ length: CPUS }, (_, number) => run.steps(number, steps)));
   await run.finish();
-  if (odds.read === 0) expect(run.lost).toBe(0);
+  if (odds.read === 0) expect(run.missed).toBe(0);
   if (odds.write !== 2) expect(run.refused).toBe(0);
   totals.refusedWrites += run.faults.refusedWrites;
+  totals.missed += run.missed;
   totals.lost += run.lost;
   totals.interrupted += run.late.interrupted;
   for (const tier of run.stack.vmm.swapTiers()) {

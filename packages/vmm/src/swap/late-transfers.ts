@@ -5,12 +5,15 @@ import { PAGE_SIZE } from "../units.ts";
 /** Writes under way at once where the store does not say. */
 const DEFAULT_DEPTH = 32;
 
+/** What came of a transfer; `away`: the store threw or rejected, so that nobody knows what it has. */
+export type LateOutcome = IoOutcome | "away";
+
 /** A page on its way in. */
 interface Fetch {
   readonly bytes: Uint8Array;
-  readonly settled: Promise<void>;
+  readonly settled: Promise<LateOutcome>;
   /** What the store said; null while it has not. */
-  outcome: IoOutcome | null;
+  outcome: LateOutcome | null;
 }
 
 /**
@@ -20,7 +23,7 @@ interface Fetch {
 export class LateTransfers {
   readonly #store: AsyncSwapStore;
   readonly #depth: number;
-  readonly #writes: Map<number, Promise<IoOutcome>> = new Map();
+  readonly #writes: Map<number, Promise<LateOutcome>> = new Map();
   readonly #fetches: Map<number, Fetch> = new Map();
   /** Fetches that nobody wants any more and that the store has not answered yet. */
   readonly #forgotten: Set<number> = new Set();
@@ -62,12 +65,12 @@ export class LateTransfers {
   }
 
   /** The answer to the write of a slot that is under way; null: none is. */
-  writing(slot: number): Promise<IoOutcome> | null {
+  writing(slot: number): Promise<LateOutcome> | null {
     return this.#writes.get(slot) ?? null;
   }
 
-  /** Begins to read a slot unless that was begun; null: the bytes have arrived, or the store failed. */
-  fetch(slot: number): Promise<void> | null {
+  /** Begins to read a slot unless that was begun; null: the bytes have arrived, or the store failed, see {@link hasFailed}. */
+  fetch(slot: number): Promise<LateOutcome> | null {
     const known = this.#fetches.get(slot);
     if (known !== undefined) return known.outcome === null ? known.settled : null;
     const bytes = new Uint8Array(PAGE_SIZE);
@@ -75,14 +78,21 @@ export class LateTransfers {
     const settled = answer.then((outcome) => {
       fetch.outcome = outcome;
       this.#forgotten.delete(slot);
+      return outcome;
     });
     const fetch: Fetch = { bytes, settled, outcome: null };
     this.#fetches.set(slot, fetch);
     return settled;
   }
 
+  /** Whether a {@link fetch} has ended without bytes. */
+  hasFailed(slot: number): boolean {
+    const outcome = this.#fetches.get(slot)?.outcome ?? "ok";
+    return outcome !== "ok";
+  }
+
   /** Hands over what {@link fetch} brought. */
-  take(slot: number, into: Uint8Array): IoOutcome {
+  take(slot: number, into: Uint8Array): LateOutcome {
     const fetch = this.#fetches.get(slot);
     if (fetch === undefined || fetch.outcome === null) return "failed";
     this.#fetches.delete(slot);
@@ -111,11 +121,10 @@ export class LateTransfers {
   }
 }
 
-/** What a store answers; a throw or a rejection is `failed`. */
-async function answerOf(transfer: () => Promise<IoOutcome>): Promise<IoOutcome> {
+async function answerOf(transfer: () => Promise<IoOutcome>): Promise<LateOutcome> {
   try {
     return await transfer();
   } catch {
-    return "failed";
+    return "away";
   }
 }

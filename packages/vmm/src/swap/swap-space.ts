@@ -2,16 +2,17 @@
  * Swap space: tiers of stores by priority.
  *
  * ```
- *  reference = tier × 2^27 + slot        write: first tier with room, clusters of 16 free slots within it, so that evictions in a row lie in a row
+ *  reference = tier × 2^27 + slot        write: first priority with room, its tiers in turn, clusters of 16 free slots within a tier, so that
+ *                                        evictions in a row lie in a row
  * ```
- * A slot whose write fails is never used again; a device that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
+ * A slot whose write fails is never used again; a store that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
  * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
  * frame ({@link SwapSpace.whenWritten}); a page is fetched before it can be read ({@link SwapSpace.fetch}).
  */
 import { invariant, VmmError } from "../errors.ts";
-import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
+import type { AsyncSwapStore, SwapStore } from "../ports.ts";
 import { PAGE_SIZE } from "../units.ts";
-import { NO_SLOT, SLOT_BUSY, Tier, type SwapTierStats } from "./tier.ts";
+import { NO_SLOT, SLOT_BUSY, Tier, type ReadOutcome, type SwapTierStats } from "./tier.ts";
 
 /** Slots of one tier. */
 export const TIER_SLOTS = 134217728;
@@ -24,6 +25,16 @@ const MOVED_AT_A_TIME = 8;
 /** How often a write is tried again after pages gave way. */
 const MAX_TRIES = 8;
 
+/** One store; or several of equal priority, among which pages are striped: each takes the next page in its turn, and one that is full, busy or fenced is passed over. */
+export type SwapPriority = SwapStore | AsyncSwapStore | readonly (SwapStore | AsyncSwapStore)[];
+
+/** Tiers of one priority. */
+interface Stripe {
+  readonly numbers: readonly number[];
+  /** Whose turn it is, an index of `numbers`. */
+  turn: number;
+}
+
 /** Told that a page's copy lies at another reference now, or (−1) that it stays where it is. */
 export type MoveEnded = (owner: number, reference: number) => void;
 
@@ -31,7 +42,8 @@ export type MoveEnded = (owner: number, reference: number) => void;
 export class SwapSpace {
   /** Told whenever a page that gave way to another one has reached the next store, or has not. */
   moveEnded: MoveEnded = () => undefined;
-  readonly #tiers: Tier[];
+  readonly #tiers: Tier[] = [];
+  readonly #stripes: Stripe[] = [];
   readonly #slots: number;
   /** Where pages go that are on their way from one tier to another, by where they still are. */
   readonly #moves: Map<number, number> = new Map();
@@ -41,12 +53,14 @@ export class SwapSpace {
   readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
 
   /** Space over stores in order of preference. */
-  constructor(stores: readonly (SwapStore | AsyncSwapStore)[]) {
-    for (const store of stores)
-      if (!Number.isInteger(store.slots) || store.slots < 0 || store.slots > TIER_SLOTS)
-        throw new VmmError("out-of-range", "A swap store has 0 to 2^27 slots.", { slots: store.slots });
-    this.#tiers = stores.map((store) => new Tier(store));
-    this.#slots = stores.reduce((sum, store) => sum + store.slots, 0);
+  constructor(stores: readonly SwapPriority[]) {
+    for (const priority of stores) {
+      const equals = isList(priority) ? priority : [priority];
+      if (equals.length === 0) throw new VmmError("bad-argument", "A stripe has at least one swap store.", {});
+      this.#stripes.push({ numbers: equals.map((_, at) => this.#tiers.length + at), turn: 0 });
+      for (const store of equals) this.#tiers.push(tierOver(store));
+    }
+    this.#slots = stores.flat().reduce((sum, store) => sum + store.slots, 0);
   }
 
   /** Slots in all, bad ones and those of fenced stores included. */
@@ -81,10 +95,9 @@ export class SwapSpace {
    * @param owner 0 … 2^31 − 1, told to {@link moveEnded}
    */
   write(page: Uint8Array, owner: number): number {
-    for (let number = 0; number < this.#tiers.length; number++) {
-      const slot = this.#writeTo(number, page, owner);
-      if (slot >= 0) return number * TIER_SLOTS + slot;
-      if (slot === SLOT_BUSY) return SWAP_BUSY; // It will take the page soon, and is preferred to those behind it.
+    for (const stripe of this.#stripes) {
+      const reference = this.#writeTo(stripe, page, owner);
+      if (reference !== SWAP_FULL) return reference; // A busy one will take the page soon, and is preferred to those behind it.
     }
     return SWAP_FULL;
   }
@@ -102,8 +115,16 @@ export class SwapSpace {
     return this.#tierOf(reference).fetch(reference % TIER_SLOTS);
   }
 
-  /** Reads the page of a reference; `failed` also where the checksum tells that the store returned something else, or where it was not fetched. */
-  read(reference: number, into: Uint8Array): IoOutcome {
+  /** Whether a page was fetched in vain: {@link read} will say how, and no frame is needed for it. */
+  hasFailed(reference: number): boolean {
+    return this.#tierOf(reference).hasFailed(reference % TIER_SLOTS);
+  }
+
+  /**
+   * Reads the page of a reference. `failed`: the store could not be reached or failed, or the checksum tells that it returned something else; it may be asked again.
+   * `lost`: it has failed that page often enough.
+   */
+  read(reference: number, into: Uint8Array): ReadOutcome {
     return this.#tierOf(reference).read(reference % TIER_SLOTS, into);
   }
 
@@ -118,9 +139,9 @@ export class SwapSpace {
     return this.#tierOf(reference).waits(reference % TIER_SLOTS);
   }
 
-  /** Whether a copy can be relied on: its device is not fenced. */
+  /** Whether a copy can be relied on: its store is not fenced. */
   trusts(reference: number): boolean {
-    return this.#tierOf(reference).trusts(reference % TIER_SLOTS);
+    return !this.#tierOf(reference).fenced;
   }
 
   /** Whether the reference names a slot that holds a page. */
@@ -135,7 +156,7 @@ export class SwapSpace {
 
   /** What became of each store, by priority. */
   stats(): SwapTierStats[] {
-    return this.#tiers.map((tier) => tier.stats());
+    return this.#tiers.map((tier, number) => tier.stats(this.#priorityOf(number)));
   }
 
   /** Walks everything; throws with the sentence of the broken invariant. */
@@ -149,7 +170,24 @@ export class SwapSpace {
       });
   }
 
-  #writeTo(number: number, page: Uint8Array, owner: number): number {
+  /** A reference in the first tier of a stripe, from its turn on, that takes the page; SWAP_BUSY if one of them would later; SWAP_FULL. */
+  #writeTo(stripe: Stripe, page: Uint8Array, owner: number): number {
+    const { numbers } = stripe;
+    let outcome = SWAP_FULL;
+    for (let passed = 0; passed < numbers.length; passed++) {
+      const at = (stripe.turn + passed) % numbers.length;
+      const number = numbers[at] ?? 0;
+      const slot = this.#writeIn(number, page, owner);
+      if (slot >= 0) {
+        stripe.turn = at + 1;
+        return number * TIER_SLOTS + slot;
+      }
+      if (slot === SLOT_BUSY) outcome = SWAP_BUSY;
+    }
+    return outcome;
+  }
+
+  #writeIn(number: number, page: Uint8Array, owner: number): number {
     const tier = this.#tiers[number];
     let slot = tier?.write(page, owner) ?? NO_SLOT;
     for (let tries = 0; slot === NO_SLOT && tries < MAX_TRIES && this.#makeRoom(number); tries++)
@@ -173,9 +211,9 @@ export class SwapSpace {
   /** Moves a page to the first tier behind its own that has room, unless that has enough to do; what a reading of it finds damaged stays. */
   #moveDown(number: number, slot: number): "left" | "leaving" | "stays" {
     const from = number * TIER_SLOTS + slot;
-    const next = this.#tiers.findIndex((tier, at) => at > number && tier.room > 0);
+    const next = this.#behind(number);
     const tier = this.#tiers[next];
-    if (tier?.isAtEase !== true || this.#moves.has(from)) return "stays";
+    if (tier === undefined || this.#moves.has(from)) return "stays";
     if (this.read(from, this.#page) !== "ok") return "stays";
     const target = tier.write(this.#page, this.ownerOf(from));
     if (target < 0) return "stays";
@@ -188,6 +226,22 @@ export class SwapSpace {
     if (tier.whenWritten(target, ended)) return "leaving";
     ended(true);
     return "left";
+  }
+
+  /** The tier that takes what gives way in another: of the first priority behind it that has room, the next in turn that has little to do; −1: none now. */
+  #behind(number: number): number {
+    const roomy = (other: number): boolean => (this.#tiers[other]?.room ?? 0) > 0;
+    const stripe = this.#stripes.slice(this.#priorityOf(number) + 1).find(({ numbers }) => numbers.some(roomy));
+    if (stripe === undefined) return -1;
+    const { numbers, turn } = stripe;
+    const inTurn = [...numbers.slice(turn), ...numbers.slice(0, turn)];
+    const next = inTurn.find((other) => roomy(other) && this.#tiers[other]?.isAtEase === true) ?? -1;
+    if (next >= 0) stripe.turn = numbers.indexOf(next) + 1;
+    return next;
+  }
+
+  #priorityOf(number: number): number {
+    return this.#stripes.findIndex(({ numbers }) => numbers.includes(number));
   }
 
   /** The next store has answered; the page may have been given up, or used and stored anew, meanwhile. */
@@ -206,4 +260,14 @@ export class SwapSpace {
     if (tier === undefined) throw new VmmError("invariant", "A swap reference names no tier.", { reference });
     return tier;
   }
+}
+
+function isList(priority: SwapPriority): priority is readonly (SwapStore | AsyncSwapStore)[] {
+  return Array.isArray(priority);
+}
+
+function tierOver(store: SwapStore | AsyncSwapStore): Tier {
+  if (!Number.isInteger(store.slots) || store.slots < 0 || store.slots > TIER_SLOTS)
+    throw new VmmError("out-of-range", "A swap store has 0 to 2^27 slots.", { slots: store.slots });
+  return new Tier(store);
 }

@@ -12,6 +12,7 @@ import type { Core } from "../core.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
 import { SWAP_BUSY, SWAP_FULL, type SwapSpace } from "./swap-space.ts";
+import type { ReadOutcome } from "./tier.ts";
 
 /** Pages that leave for stores that answer later: at most this part of the frames at once. */
 const LEAVING_SHARE = 8;
@@ -65,7 +66,7 @@ export class Swapper {
 
   /**
    * Gives a non-resident page a frame with its content: from swap, or zeroes where no copy exists. Returns the page, SUPPLY_NO_MEMORY, SUPPLY_PENDING
-   * (wait for {@link pending}), or SUPPLY_BUS where the copy cannot be read: then the page is poisoned.
+   * (wait for {@link pending}), or SUPPLY_BUS where the copy cannot be read: the next access asks again, unless the copy is lost: then the page is poisoned.
    */
   bringIn(page: number): number {
     const core = this.#core;
@@ -79,6 +80,7 @@ export class Swapper {
     }
     this.pending = swap.fetch(reference);
     if (this.pending !== null) return SUPPLY_PENDING;
+    if (swap.hasFailed(reference)) return this.#unreadable(page, swap.read(reference, core.buffer));
     const pfn = core.keeper.take();
     if (pfn < 0) return SUPPLY_NO_MEMORY;
     const { buffer } = core;
@@ -88,9 +90,7 @@ export class Swapper {
     core.pressure.stalls.end(isKnown);
     if (outcome !== "ok") {
       core.keeper.giveUnused(pfn);
-      core.pages.mark(page, PAGE_POISONED);
-      core.stats.ioErrors++;
-      return SUPPLY_BUS;
+      return this.#unreadable(page, outcome);
     }
     core.window.write(pfn, 0, buffer);
     core.stats.swapIns++;
@@ -101,6 +101,13 @@ export class Swapper {
       core.dirty(page);
     }
     return page;
+  }
+
+  #unreadable(page: number, outcome: ReadOutcome): number {
+    const { pages, stats } = this.#core;
+    if (outcome === "lost") pages.mark(page, PAGE_POISONED);
+    stats.ioErrors++;
+    return SUPPLY_BUS;
   }
 
   /** Makes sure that the content of an unmapped page that the policy has let go survives the loss of its frame. */

@@ -1,11 +1,13 @@
 import { invariant } from "../errors.ts";
-import type { AsyncSwapStore, IoOutcome, SwapStore } from "../ports.ts";
+import type { AsyncSwapStore, SwapStore } from "../ports.ts";
 import { checksum } from "./checksum.ts";
 import { FreeSlots } from "./free-slots.ts";
-import { LateTransfers } from "./late-transfers.ts";
+import { LateTransfers, type LateOutcome } from "./late-transfers.ts";
 
-/** Failed transfers in a row after which a device takes no more pages. */
+/** Failed transfers in a row after which a store takes no more pages. */
 export const FENCE_AFTER = 8;
+/** Readings of one page that a store may fail, each asked for by another access, before the page is lost. */
+export const READ_TRIES = 3;
 /** {@link Tier.write} took no slot: the store is full, fenced, or refuses. */
 export const NO_SLOT = -1;
 /** {@link Tier.write} took no slot now: as many writes as the store may have are under way. */
@@ -13,15 +15,20 @@ export const SLOT_BUSY = -2;
 
 const FREE = 0;
 const USED = 1;
-/** A write to it failed, or its device is fenced: never used again. */
+/** A write to it failed: never used again. */
 const BAD = 2;
 /** Nobody needs its content any more, but a transfer of it is under way. */
 const ORPHANED = 3;
 /** The asynchronous store was told that nobody needs its content, and has not answered. */
 const DISCARDED = 4;
 
+/** What came of reading a page: its bytes; nothing now, and the next access asks again; nothing, and there is no use in asking. */
+export type ReadOutcome = "ok" | "failed" | "lost";
+
 /** What became of one store of swap space. Counts are since the start unless they say "now". */
 export interface SwapTierStats {
+  /** Its place in the order of stores, from 0; stores among which pages are striped have the same. */
+  readonly priority: number;
   /** Slots, bad ones included. */
   readonly slots: number;
   /** Slots that hold a page now. */
@@ -30,15 +37,13 @@ export interface SwapTierStats {
   readonly bad: number;
   /** Whether the store takes no more pages because transfers failed. What it has can still be asked for. */
   readonly fenced: boolean;
-  /** Devices of a stripe that take no more pages, by number; the slots of theirs that are free count as bad. */
-  readonly fencedMembers: readonly number[];
   /** Transfers under way now; 0 for a synchronous store. */
   readonly underWay: number;
   /** Pages read, those that moved to a store behind this one included. */
   readonly reads: number;
   /** Pages written. */
   readonly writes: number;
-  /** Reads that the store failed. */
+  /** Reads that the store failed, those of a store that could not be reached included. */
   readonly failedReads: number;
   /** Writes that the store failed. */
   readonly failedWrites: number;
@@ -53,10 +58,13 @@ export interface SwapTierStats {
  *
  * ```
  *   FREE ── write ok ──▶ USED ── release ──▶ FREE            (ORPHANED, DISCARDED: an asynchronous store is not through with it)
- *     └── write failed ──▶ BAD                               FENCE_AFTER failures of a device in a row: it is fenced
+ *     └── write failed ──▶ BAD                               FENCE_AFTER failures in a row: the store is fenced
+ *
+ *   read ── rejected: the store is away ────────────────────────▶ failed: the next access asks again, and may find it back
+ *     └── failed, or other bytes than were written, for the 1st, 2nd time ──▶ failed; for the READ_TRIES-th: lost
  * ```
  *
- * The devices of a stripe fail each for itself: a fenced one is passed over and the others go on; the store is fenced when all of its devices are.
+ * A store that was only ever away while it came to be fenced is used again as soon as it answers a reading.
  *
  * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED.
  */
@@ -80,9 +88,12 @@ export class Tier {
   readonly #owners: Int32Array | null;
   #bad: number = 0;
   #waiting: number = 0;
-  /** By device: since its last transfer that succeeded. */
-  readonly #failuresInRow: Uint32Array;
-  readonly #fencedMembers: Set<number> = new Set();
+  /** Since the last transfer that succeeded. */
+  #failuresInRow: number = 0;
+  /** Whether all of these found the store away. */
+  #isAway: boolean = true;
+  /** Failed readings of pages that the store answered, by slot. */
+  readonly #failedTries: Map<number, number> = new Map();
   /** The asynchronous store said `full` and nothing was released since. */
   #full: boolean = false;
   #reads: number = 0;
@@ -98,7 +109,6 @@ export class Tier {
     this.#sums = new Uint32Array(store.slots);
     this.#store = isLate(store) ? null : store;
     this.#late = isLate(store) ? new LateTransfers(store) : null;
-    this.#failuresInRow = new Uint32Array(this.#store?.members ?? 1);
     this.#owners = this.#store?.giveWay === undefined ? null : new Int32Array(store.slots);
   }
 
@@ -143,21 +153,34 @@ export class Tier {
   /** Has the page of a slot fetched; settles when {@link read} can tell. Null: it can now. */
   fetch(slot: number): Promise<void> | null {
     const fetching = this.#late?.fetch(slot) ?? null;
-    return fetching === null ? null : fetching.then(() => this.#settleOrphan(slot));
+    if (fetching === null) return null;
+    return fetching.then((outcome) => {
+      if (this.#isAway && outcome !== "away") this.#succeeded();
+      this.#settleOrphan(slot);
+    });
   }
 
-  /** Reads the page of a slot; `failed` also where the checksum tells that the store returned something else. */
-  read(slot: number, into: Uint8Array): IoOutcome {
+  /** Whether the page of a slot was fetched in vain: {@link read} will say how. */
+  hasFailed(slot: number): boolean {
+    return this.#late?.hasFailed(slot) === true;
+  }
+
+  /** Reads the page of a slot; `failed` or `lost` also where the checksum tells that the store returned something else. */
+  read(slot: number, into: Uint8Array): ReadOutcome {
     const outcome = this.#late === null ? this.#store?.read(slot, into) : this.#late.take(slot, into);
-    if (outcome !== "ok") this.#failedReads++;
-    else if (checksum(into) !== this.#sums[slot]) this.#mismatches++;
-    else {
+    if (outcome === "ok" && checksum(into) === this.#sums[slot]) {
       this.#reads++;
-      this.#succeeded(slot);
+      this.#failedTries.delete(slot);
+      this.#succeeded();
       return "ok";
     }
-    this.#failed(slot);
-    return "failed";
+    if (outcome === "ok") this.#mismatches++;
+    else this.#failedReads++;
+    this.#failed(outcome === "away");
+    if (outcome === "away") return "failed";
+    const tries = (this.#failedTries.get(slot) ?? 0) + 1;
+    this.#failedTries.set(slot, tries);
+    return tries < READ_TRIES ? "failed" : "lost";
   }
 
   /** Whether reading a slot waits for a device. */
@@ -170,16 +193,12 @@ export class Tier {
     invariant(this.#state[slot] === USED, "A swap slot that is not used was freed.", { slot });
     this.used--;
     this.#full = false;
+    this.#failedTries.delete(slot);
     if (this.#late !== null && this.#late.isBusy(slot)) {
       this.#late.forget(slot);
       this.#state[slot] = ORPHANED;
       this.#waiting++;
     } else this.#discard(slot);
-  }
-
-  /** Whether what a slot holds can be relied on: its device is not fenced. */
-  trusts(slot: number): boolean {
-    return !this.#fencedMembers.has(this.#memberOf(slot));
   }
 
   /** Whether a slot holds a page, or is about to. */
@@ -188,13 +207,13 @@ export class Tier {
   }
 
   /** Counts now and since the start. */
-  stats(): SwapTierStats {
+  stats(priority: number): SwapTierStats {
     return {
+      priority,
       slots: this.#slots,
       used: this.used,
       bad: this.#bad,
       fenced: this.fenced,
-      fencedMembers: [...this.#fencedMembers].sort((a, b) => a - b),
       underWay: this.#late?.underWay ?? 0,
       reads: this.#reads,
       writes: this.#writes,
@@ -229,10 +248,10 @@ export class Tier {
       this.#claim(slot, page);
       if (outcome === "ok") {
         this.#writes++;
-        this.#succeeded(slot);
+        this.#succeeded();
         return slot;
       }
-      this.#spoil(slot);
+      this.#spoil(slot, false);
       if (this.fenced) return NO_SLOT;
     }
   }
@@ -247,10 +266,10 @@ export class Tier {
   }
 
   /** A write of an asynchronous store is settled; returns whether the page is kept. */
-  #written(slot: number, outcome: IoOutcome): boolean {
+  #written(slot: number, outcome: LateOutcome): boolean {
     if (outcome === "ok") {
       this.#writes++;
-      this.#succeeded(slot);
+      this.#succeeded();
       this.#settleOrphan(slot);
       return true;
     }
@@ -262,7 +281,7 @@ export class Tier {
       this.#full = true;
       this.used--;
       this.#setFree(slot);
-    } else this.#spoil(slot);
+    } else this.#spoil(slot, outcome === "away");
     return false;
   }
 
@@ -273,39 +292,25 @@ export class Tier {
     this.used++;
   }
 
-  /** A claimed slot cannot be written. */
-  #spoil(slot: number): void {
+  /** A claimed slot cannot be written; where the store was away, it may yet come to write it, whenever that is. */
+  #spoil(slot: number, away: boolean): void {
     this.#setBad(slot);
     this.used--;
     this.#failedWrites++;
-    this.#failed(slot);
+    this.#failed(away);
   }
 
-  #memberOf(slot: number): number {
-    return slot % this.#failuresInRow.length;
+  #succeeded(): void {
+    if (this.fenced && !this.#isAway) return;
+    this.fenced = false;
+    this.#failuresInRow = 0;
+    this.#isAway = true;
   }
 
-  #succeeded(slot: number): void {
-    this.#failuresInRow[this.#memberOf(slot)] = 0;
-  }
-
-  #failed(slot: number): void {
-    const member = this.#memberOf(slot);
-    const failures = this.#failuresInRow[member]! + 1;
-    this.#failuresInRow[member] = failures;
-    if (failures < FENCE_AFTER || this.#fencedMembers.has(member)) return;
-    this.#fencedMembers.add(member);
-    this.fenced = this.#fencedMembers.size === this.#failuresInRow.length;
-    if (!this.fenced) this.#passOver(member);
-  }
-
-  /** Takes a device's free slots out of use; the others follow as they are released. O(slots), once for each device. */
-  #passOver(member: number): void {
-    for (let slot = member; slot < this.#slots; slot += this.#failuresInRow.length) {
-      if (this.#state[slot] !== FREE) continue;
-      this.#free.withdraw(slot);
-      this.#setBad(slot);
-    }
+  #failed(away: boolean): void {
+    this.#isAway &&= away;
+    this.#failuresInRow++;
+    if (this.#failuresInRow >= FENCE_AFTER) this.fenced = true;
   }
 
   #setBad(slot: number): void {
@@ -329,8 +334,7 @@ export class Tier {
     this.#store?.discard?.(slot);
     const discarding = this.#late?.discard(slot) ?? null;
     if (discarding === null) {
-      if (this.fenced || this.trusts(slot)) this.#setFree(slot);
-      else this.#setBad(slot);
+      this.#setFree(slot);
       return;
     }
     this.#state[slot] = DISCARDED;
