@@ -1,8 +1,7 @@
-import { HeapError } from "./errors.ts";
+import { HeapError, NO_ADDRESS } from "./errors.ts";
 import type { BlockMemory, RangeSource } from "./ports.ts";
 
-/** What allocate and resize return where there is no memory left. */
-export const NO_ADDRESS = -1;
+export { NO_ADDRESS };
 
 /** What is said about the block that is asked for, as bits; an allocator may ignore it. */
 export const Hint = {
