@@ -1,9 +1,11 @@
 /**
  * TLB misses of real programs in 4K pages and in 2M pages, on the TLBs of several processors; memory has room for all pages of either size.
+ * Traces: those named, else the `window` ones of PAGEWRIGHT_INPUTS, else the one shipped with the command.
  *
  *   node --conditions=@pagewright/source --import tsx bench/large-pages.bench.ts [TRACE…] [--json]
  */
 import { spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { DEFAULT_TRACE } from "../src/data.ts";
 import { TLB_NAMES } from "../src/replay/page-size.ts";
@@ -11,8 +13,17 @@ import type { ReplayReport } from "../src/replay/report.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const words = process.argv.slice(2).filter((word) => word !== "--json");
-const traces = words.length === 0 ? [DEFAULT_TRACE] : words;
+const traces = words.length === 0 ? recorded() : words;
 const asJson = process.argv.includes("--json");
+
+function recorded(): string[] {
+  const inputs = process.env["PAGEWRIGHT_INPUTS"];
+  if (inputs === undefined) return [DEFAULT_TRACE];
+  const folder = `${inputs}/page-traces`;
+  return readdirSync(folder)
+    .filter((name) => name.includes(".window."))
+    .map((name) => `${folder}/${name}`);
+}
 
 function replayed(trace: string, tlb: string, pages: string): ReplayReport {
   const args = ["--conditions=@pagewright/source", "--import", "tsx", MAIN];
