@@ -143,3 +143,21 @@ test("pages of a late file are written by age", async () => {
   expect(file.bytes[0]).toBe(77);
   vmm.check();
 });
+
+test("a dirty page that has to leave stays until the store has it, and may leave then", async () => {
+  const memory = new PlainMemory(16);
+  const vmm = new Vmm({ frames: memory, window: memory, readAhead: 0 });
+  const file = new LateFile(new Uint8Array(4 * PAGE_SIZE));
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  await space.populate(at, 4 * PAGE_SIZE, READ);
+  for (let page = 0; page < 4; page++) new SpaceMemory(space).store8(at + page * PAGE_SIZE, 50 + page);
+  expect(vmm.reclaim(8)).toBe(0);
+  vmm.check();
+  expect(vmm.residentPages).toBe(4);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  vmm.check();
+  expect(vmm.reclaim(8)).toBe(4);
+  vmm.check();
+  expect([0, 1, 2, 3].map((page) => file.bytes[page * PAGE_SIZE])).toEqual([50, 51, 52, 53]);
+});

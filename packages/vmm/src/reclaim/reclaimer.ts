@@ -195,7 +195,7 @@ export class Reclaimer {
     const outcome = inFile ? this.#saveInFile(object, page) : core.swapper.save(page);
     if (outcome === "leaving") return false;
     if (outcome !== "saved") {
-      core.policy.insert(page);
+      if (pages.holds[page] === 0) core.policy.insert(page); // A file that answers later holds the page until it has.
       return false;
     }
     this.#release(page, plan);
