@@ -1,7 +1,8 @@
 /** What is in frames: populating ranges, the guide's `makeUsable`, and the query. */
 import { VmmError } from "../errors.ts";
-import type { FaultOutcome, Outcome } from "../outcome.ts";
+import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
 import { isResolved } from "../outcome.ts";
+import { NO_PAGE } from "../pages/pages.ts";
 import { EXECUTE, READ, USER, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { mapRegion, unmapRange } from "./mapping.ts";
@@ -9,22 +10,23 @@ import { coverOf } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
-/** Faults on one page that others undo, before it is left as it is. */
+/** Faults on one page that others undo, before the operation is given up. */
 const MAX_TRIES = 8;
 
-/** Faults in every page of `[start, end)` that an access would fault on. Pages done before a failure stay. */
+/**
+ * Faults in every page of `[start, end)` that an access would fault on: all of them are in frames together when it ends as `ok`. All or nothing: where one cannot be
+ * had, frames that were filled with zeroes for the others are free again. Pages that came from a store stay, and so do copies for a writer.
+ */
 export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access: number): Outcome {
-  const { faults } = space.vmm;
-  const needed = (access & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);
-  for (let vpn = start; vpn < end; vpn++) {
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const state = space.tables.query(vpn);
-      if (state !== 0 && (needed & ~state) === 0) break;
-      const outcome = faults.fault(space, vpn * PAGE_SIZE, needed);
-      if (!isResolved(outcome)) return refusalOf(outcome);
-    }
+  const { core } = space.vmm;
+  const made: Vpn[] = [];
+  const outcome = faultIn(space, start, end, access, made);
+  if (outcome === "ok") return outcome;
+  for (const vpn of made) {
+    const page = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? NO_PAGE;
+    if (page >= 0 && core.pages.isResident(page) && core.pages.holds[page] === 0) core.reclaimer.evictPage(page);
   }
-  return "ok";
+  return outcome;
 }
 
 /**
@@ -34,10 +36,47 @@ export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access:
 export function populateRegions(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
   for (const region of space.regions.within(start, end)) {
     const access = !region.shared && (region.rights & WRITE) !== 0 ? WRITE : READ;
-    const outcome = populateRange(space, Math.max(start, region.start), Math.min(end, region.end), access);
+    const outcome = faultIn(space, Math.max(start, region.start), Math.min(end, region.end), access, []);
     if (outcome !== "ok") return outcome;
   }
   return "ok";
+}
+
+/** Faults in page by page, and pins what it has until the last one is there, so that none leaves for another. Notes which pages were filled with zeroes. */
+function faultIn(space: AddressSpace, start: Vpn, end: Vpn, access: number, made: Vpn[]): Outcome {
+  const { core } = space.vmm;
+  const needed = (access & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);
+  const pinned: number[] = [];
+  let outcome: Outcome = "ok";
+  for (let vpn = start; vpn < end && outcome === "ok"; vpn++) {
+    outcome = faultInOne(space, vpn, needed, made);
+    const page = outcome === "ok" ? core.frameMap.pageAt(space.tables.frame) : NO_PAGE;
+    if (page < 0) continue; // The frame of zeroes, or a device's.
+    core.pin(page);
+    pinned.push(page);
+  }
+  const change = core.begin(space);
+  for (const page of pinned) core.releasePinned(page, change.plan);
+  core.end(change);
+  return outcome;
+}
+
+/** `ok`: the page has the translation that was the last to be looked at. */
+function faultInOne(space: AddressSpace, vpn: Vpn, needed: number, made: Vpn[]): Outcome {
+  const { core, faults } = space.vmm;
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const state = space.tables.query(vpn);
+    if (state !== 0 && (needed & ~state) === 0) return "ok";
+    const region = space.regions.find(vpn);
+    const wasThere = region !== null && isPageResident(space, region, vpn);
+    const outcome = faults.fault(space, vpn * PAGE_SIZE, needed);
+    if (!isResolved(outcome)) return refusalOf(outcome);
+    if (wasThere || outcome === "major") continue;
+    const pages = core.tables.large?.pagesAt(space.tables, vpn) ?? 1;
+    const base = Math.floor(vpn / pages) * pages;
+    for (let at = 0; at < pages; at++) made.push(base + at);
+  }
+  return "busy";
 }
 
 /** Pages that {@link populateLater} asks for before it waits: as many requests are on their way at once. */
@@ -69,7 +108,7 @@ export async function populateLater(space: AddressSpace, start: Vpn, end: Vpn, a
 }
 
 /** The refusal that a failed fault means for an operation on a range. */
-export function refusalOf(outcome: FaultOutcome): Outcome {
+export function refusalOf(outcome: FaultOutcome): Refusal {
   if (outcome === "unmapped") return "unmapped";
   if (outcome === "no-memory") return "no-memory";
   if (outcome === "pending" || outcome === "busy") return outcome;
@@ -77,11 +116,15 @@ export function refusalOf(outcome: FaultOutcome): Outcome {
 }
 
 /**
- * Makes every page of `[start, end)` present with a frame of its own: fills the holes between regions, then faults in what is missing. All or nothing as
- * far as regions go; frames that were given stay where a later one fails for lack of memory, and calling again goes on from there.
+ * Makes every page of `[start, end)` present: fills the holes between regions, then faults in what is missing. All or nothing, as {@link populateRange} is: where a page
+ * cannot be had, the holes are there again.
  */
 export function makeUsable(space: AddressSpace, start: Vpn, end: Vpn, rights: number): Outcome {
-  const made: Vpn[] = [];
+  const made: [Vpn, Vpn][] = [];
+  const undone = (outcome: Refusal): Refusal => {
+    for (const [from, to] of made) unmapRange(space, from, to);
+    return outcome;
+  };
   for (const [from, to] of holesOf(space, start, end)) {
     const mapped = mapRegion(space, {
       address: from * PAGE_SIZE,
@@ -90,13 +133,11 @@ export function makeUsable(space: AddressSpace, start: Vpn, end: Vpn, rights: nu
       rights,
       populate: false,
     });
-    if (typeof mapped === "string") {
-      for (let at = 0; at < made.length; at += 2) unmapRange(space, made[at] ?? 0, made[at + 1] ?? 0);
-      return mapped;
-    }
-    made.push(from, to);
+    if (typeof mapped === "string") return undone(mapped);
+    made.push([from, to]);
   }
-  return populateRange(space, start, end, (rights & WRITE) !== 0 ? WRITE : READ);
+  const outcome = populateRange(space, start, end, (rights & WRITE) !== 0 ? WRITE : READ);
+  return outcome === "ok" ? outcome : undone(outcome);
 }
 
 /** No page of `[start, end)` is mapped afterwards. */
