@@ -1,6 +1,6 @@
 /**
  * The default policy inside the real manager, on real page tables with real accessed bits: its faults with all fetching ahead off, beside exact LRU and exact CLOCK on
- * the same records; and with everything on, the faults that wait for a store and the pages moved. Traces: all of PAGEWRIGHT_INPUTS, else the one shipped with the command;
+ * the same records; and with prefetch and fault-around, and 2M pages too, the faults that wait for a store and the pages moved. Traces: all of PAGEWRIGHT_INPUTS, else the one shipped with the command;
  * 10, 25, 50 and 75 % of their pages.
  *
  *   node --conditions=@pagewright/source --import tsx bench/default-policy.bench.ts [part of a trace's name] [--json]
@@ -15,6 +15,7 @@ import type { RamSize } from "../src/ram-size.ts";
 import { isClean } from "../src/replay/report.ts";
 import type { ReplayReport } from "../src/replay/report.ts";
 import { replay } from "../src/replay/replay.ts";
+import type { ReplayRequest } from "../src/replay/set-up.ts";
 import { removeTemporaryFolders } from "../src/temporary.ts";
 
 /** Below this many frames a cell is reported apart: one page more or less is a per cent or two. */
@@ -32,9 +33,13 @@ function traces(): string[] {
     .map((name) => `${folder}/${name}`);
 }
 
-async function replayed(trace: string, ram: RamSize, prefetch: boolean): Promise<ReplayReport> {
+async function replayed(
+  trace: string,
+  ram: RamSize,
+  how: Pick<ReplayRequest, "prefetch" | "pages">,
+): Promise<ReplayReport> {
   const request = { traces: [trace], map: DEFAULT_MAP, ram, policy: null, swap: ["file"], swapFolder: null, cpus: 1 };
-  const report = await replay({ ...request, prefetch });
+  const report = await replay({ ...request, ...how });
   removeTemporaryFolders();
   if (!isClean(report)) throw new Error(`the replay failed: ${trace} ${ram.text}`);
   return report;
@@ -51,6 +56,8 @@ const toClock: number[] = [];
 const toClockOfFew: number[] = [];
 const waits: number[] = [];
 const moved: number[] = [];
+const waitsInLarge: number[] = [];
+const movedInLarge: number[] = [];
 for (const path of traces()) {
   const { records, vpns } = decodePageTrace(readInput(path), path);
   const requests = records.map((record) => (record >>> 2) * 2);
@@ -58,15 +65,20 @@ for (const path of traces()) {
     const frames = framesOf(ram, vpns.length);
     const exact = (name: "lru" | "clock"): number =>
       simulate(policies[name]({ slots: vpns.length, frames, requests }), requests, vpns.length, frames).faults;
-    const [off, on] = [await replayed(path, ram, false), await replayed(path, ram, true)];
+    const off = await replayed(path, ram, { prefetch: false });
+    const on = await replayed(path, ram, { prefetch: true });
+    const large = await replayed(path, ram, { prefetch: true, pages: "2M" });
     toLru.push(off.faults.total / exact("lru"));
     (frames < FEW_FRAMES ? toClockOfFew : toClock).push(off.faults.total / exact("clock"));
     waits.push(on.faults.major / off.faults.major);
     moved.push(movedBy(on) / movedBy(off));
+    waitsInLarge.push(large.faults.major / off.faults.major);
+    movedInLarge.push(movedBy(large) / movedBy(off));
     if (!asJson)
       console.log(
         `${off.trace.padEnd(20)} ${ram.text.padStart(4)}: ${off.faults.total} faults, ${(toLru.at(-1) ?? 0).toFixed(3)} × LRU; `
-          + `with everything on ${off.faults.major} → ${on.faults.major} waits, ${movedBy(off)} → ${movedBy(on)} pages moved`,
+          + `waits ${off.faults.major} → ${on.faults.major} with prefetch → ${large.faults.major} with 2M pages, `
+          + `pages moved ${movedBy(off)} → ${movedBy(on)} → ${movedBy(large)}`,
       );
   }
 }
@@ -76,8 +88,10 @@ const figures: readonly (readonly [metric: string, ratio: number, ratioTo: strin
   ...(toClockOfFew.length > 0
     ? [[`faults, worst cell of fewer frames`, Math.max(...toClockOfFew), "exact CLOCK"] as const]
     : []),
-  ["everything on: faults that wait for a store", meanOf(waits), "prefetch and fault-around off"],
-  ["everything on: pages moved", meanOf(moved), "prefetch and fault-around off"],
+  ["prefetch and fault-around: faults that wait for a store", meanOf(waits), "both off"],
+  ["prefetch and fault-around: pages moved", meanOf(moved), "both off"],
+  ["2M pages too: faults that wait for a store", meanOf(waitsInLarge), "all off"],
+  ["2M pages too: pages moved", meanOf(movedInLarge), "all off"],
 ];
 for (const [metric, ratio, ratioTo] of figures)
   if (asJson)
