@@ -1,2 +1,2 @@
 /** `@pagewright/vmm/node`: files of Node as backing stores and as swap. */
-export { FileBacking, FileSwap, type FileStoreOptions } from "./node/file-store.ts";
+export { FileBacking, FileSwap, type FileStoreOptions, type FileSwapOptions } from "./node/file-store.ts";
