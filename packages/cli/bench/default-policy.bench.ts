@@ -6,7 +6,8 @@
  *   node --conditions=@pagewright/source --import tsx bench/default-policy.bench.ts [part of a trace's name] [--json]
  */
 import { readdirSync } from "node:fs";
-import { policies, simulate } from "@pagewright/vmm/policies";
+import { Clock, Lru, simulate } from "@pagewright/vmm/policies";
+import type { SimulatedPolicy } from "@pagewright/vmm/policies";
 import { DEFAULT_MAP, DEFAULT_TRACE } from "../src/data.ts";
 import { readInput } from "../src/files.ts";
 import { decodePageTrace } from "../src/page-trace.ts";
@@ -63,13 +64,12 @@ for (const path of traces()) {
   const requests = records.map((record) => (record >>> 2) * 2);
   for (const ram of parseRamSizes("10%,25%,50%,75%")) {
     const frames = framesOf(ram, vpns.length);
-    const exact = (name: "lru" | "clock"): number =>
-      simulate(policies[name]({ slots: vpns.length, frames, requests }), requests, vpns.length, frames).faults;
+    const exact = (policy: SimulatedPolicy): number => simulate(policy, requests, vpns.length, frames).faults;
     const off = await replayed(path, ram, { prefetch: false });
     const on = await replayed(path, ram, { prefetch: true });
     const large = await replayed(path, ram, { prefetch: true, pages: "2M" });
-    toLru.push(off.faults.total / exact("lru"));
-    (frames < FEW_FRAMES ? toClockOfFew : toClock).push(off.faults.total / exact("clock"));
+    toLru.push(off.faults.total / exact(new Lru(vpns.length)));
+    (frames < FEW_FRAMES ? toClockOfFew : toClock).push(off.faults.total / exact(new Clock(vpns.length, 1)));
     waits.push(on.faults.major / off.faults.major);
     moved.push(movedBy(on) / movedBy(off));
     waitsInLarge.push(large.faults.major / off.faults.major);
