@@ -112,10 +112,11 @@ export class BoundaryTags {
     const { granule, shift, state, tags } = this;
     const words = granules << shift;
     const aligned = (alignment / granule) << shift;
-    // The first block of the size's own bin may do, or of the next one that is not empty; one with this much slack does.
-    for (let attempt = 0; attempt < 3; attempt++) {
+    // The first block of the size's own bin may do, or of the next one that is not empty; then the same with the most slack that may be
+    // needed: of that bin, where the heap has just grown by so much, and of the next, which does.
+    for (let attempt = 0; attempt < 4; attempt++) {
       let bin = binOf(attempt < 2 ? words : words + aligned + MIN_WORDS);
-      if (attempt > 0) bin = nextBin(state, bin + 1);
+      if ((attempt & 1) !== 0) bin = nextBin(state, bin + 1);
       const block = bin < 0 ? 0 : state[HEADS + bin]!;
       if (block === 0) continue;
       let start = block + (((-this.addressOf(block >>> shift) & (alignment - 1)) / granule) << shift);

@@ -40,4 +40,22 @@ describe("TLSF", () => {
       heap.check();
     }
   });
+
+  test.each(["in-band", "parallel"] as const)(
+    "aligns a block far beyond what is free, tags %s: it takes the memory for it",
+    (tags) => {
+      for (const [before, alignment] of [
+        [2 ** 12, 2 ** 20],
+        [2 ** 16, 2 ** 22],
+        [2 ** 21, 2 ** 24],
+      ] as const) {
+        const heap = new Tlsf(new BufferMemory(new ArrayBuffer(2 ** 26)), { tags });
+        heap.allocate(100, before);
+        const block = heap.allocate(10, alignment);
+        expect(block).toBeGreaterThanOrEqual(0);
+        expect(block % alignment).toBe(0);
+        heap.check();
+      }
+    },
+  );
 });
