@@ -9,6 +9,9 @@ const PURGED = 2;
 /** What an owner finds when it holds its range again. */
 export type PurgeOutcome = "intact" | "purged";
 
+/** A range could not be dropped now, and is as it was: it stays volatile. */
+export const NOT_DROPPED = -1;
+
 /**
  * Purgeable memory: ranges whose content can be made again (decoded images, caches of computations). While nobody holds
  * one it is volatile; under pressure it is dropped without being written anywhere, and the next who holds it is told.
@@ -32,7 +35,7 @@ export class PurgeableRanges {
   #purgedPages: number = 0;
 
   /**
-   * @param drop drops the content of a range, without writing it; returns the pages that this set free
+   * @param drop drops the content of a range, without writing it; returns the pages that this set free, or {@link NOT_DROPPED}
    */
   constructor(drop: (range: number) => number) {
     this.#drop = drop;
@@ -88,16 +91,22 @@ export class PurgeableRanges {
 
   /** Drops ranges, those volatile for longest first, until `pages` pages are free; returns how many are. */
   purge(pages: number): number {
+    const kept: number[] = [];
     let freed = 0;
     while (freed < pages) {
       const range = this.#volatile.popTail(0);
       if (range < 0) break;
-      this.#state.set(range, PURGED);
       const dropped = this.#drop(range);
+      if (dropped === NOT_DROPPED) {
+        kept.push(range);
+        continue;
+      }
+      this.#state.set(range, PURGED);
       this.#purgedRanges++;
       this.#purgedPages += dropped;
       freed += dropped;
     }
+    for (const range of kept.reverse()) this.#volatile.pushTail(0, range);
     return freed;
   }
 

@@ -1,5 +1,5 @@
 /** Ranges of spaces that their owners can make again: dropped under pressure, before anything is written to swap. */
-import { PurgeableRanges, type PurgeOutcome } from "../pressure/purgeable.ts";
+import { NOT_DROPPED, PurgeableRanges, type PurgeOutcome } from "../pressure/purgeable.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { pagesFor, type VirtAddr } from "../units.ts";
 
@@ -48,6 +48,6 @@ export class Purgeable {
     const { core } = place.space.vmm;
     const before = core.resident;
     const outcome = place.space.discard(place.address, place.bytes);
-    return outcome === "ok" ? Math.min(before - core.resident, pagesFor(place.bytes)) : 0;
+    return outcome === "ok" ? Math.min(before - core.resident, pagesFor(place.bytes)) : NOT_DROPPED;
   }
 }

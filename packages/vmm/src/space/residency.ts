@@ -180,6 +180,7 @@ export function isPageResident(space: AddressSpace, region: Region, vpn: Vpn): b
   if (anon >= 0) return pages.isResident(anon);
   const { object } = region;
   if (object === null) return space.tables.query(vpn) !== 0;
+  if (object.kind === "device") return region.indexOf(vpn) < object.pageCount;
   const page = object.pages.get(region.indexOf(vpn));
   return page >= 0 && pages.isResident(page);
 }

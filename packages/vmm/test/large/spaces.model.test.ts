@@ -7,8 +7,8 @@ for (const [name, odds] of [
   ["ports that work", 2 ** 30],
   ["one port call in 15 fails", 15],
 ] as const)
-  test(`random operations with 2M pages agree with a Map of pages: ${name}`, () => {
-    const { faults, splits } = runLarge([1, 2], odds, 160);
+  test(`random operations with 2M pages agree with a Map of pages: ${name}`, async () => {
+    const { faults, splits } = await runLarge([1, 2], odds, 160);
     expect(faults).toBeGreaterThan(3);
     expect(splits).toBeGreaterThan(1);
   });

@@ -2,11 +2,15 @@
 import {
   MemoryBacking,
   MemorySwap,
-  type PlainMemory,
+  type AsyncBackingStore,
   type FrameHints,
   type FrameSource,
   type IoOutcome,
   type Pfn,
+  type PlainMemory,
+  type SpecialFrames,
+  type SpecialOutcome,
+  type SpecialRequest,
   type SwapStore,
 } from "@pagewright/vmm";
 
@@ -29,8 +33,8 @@ export class Coin {
   }
 }
 
-/** A frame source that says no now and then. */
-export class FlakyFrames implements FrameSource {
+/** A frame source that says no now and then, to requests for single frames, for many, and for runs. */
+export class FlakyFrames implements FrameSource, SpecialFrames {
   readonly memory: PlainMemory;
   readonly #coin: Coin;
 
@@ -43,9 +47,9 @@ export class FlakyFrames implements FrameSource {
     return this.#coin.fails() ? -1 : this.memory.take(hints);
   }
 
-  give(pfn: Pfn, order?: number): void {
-    // Whoever still reaches the frame sees this instead of what was there.
-    this.memory.write(pfn, 0, POISON);
+  give(pfn: Pfn, order = 0): void {
+    // Whoever still reaches the frames sees this instead of what was there.
+    for (let frame = pfn; frame < pfn + 2 ** order; frame++) this.memory.write(frame, 0, POISON);
     this.memory.give(pfn, order);
   }
 
@@ -54,17 +58,25 @@ export class FlakyFrames implements FrameSource {
   }
 
   takeMany(into: Float64Array, count: number): number {
-    return this.memory.takeMany(into, count);
+    return this.memory.takeMany(into, this.#coin.fails() ? Math.floor(count / 2) : count);
   }
 
   giveMany(frames: Float64Array, count: number): void {
     for (let at = 0; at < count; at++) this.give(frames[at]!);
   }
+
+  request(request: SpecialRequest): SpecialOutcome {
+    return this.#coin.fails() ? { ok: false, reason: "the coin" } : this.memory.request(request);
+  }
+
+  release(start: Pfn, frames: number): void {
+    for (let pfn = start; pfn < start + frames; pfn++) this.give(pfn);
+  }
 }
 
 const POISON = new Uint8Array(4096).fill(0xbd);
 
-/** A swap store whose writes fail now and then. */
+/** A swap store whose transfers fail now and then. */
 export class FlakySwap implements SwapStore {
   readonly slots: number;
   readonly #store: MemorySwap;
@@ -81,7 +93,7 @@ export class FlakySwap implements SwapStore {
   }
 
   read(slot: number, into: Uint8Array): IoOutcome {
-    return this.#store.read(slot, into);
+    return this.#coin.fails() ? "failed" : this.#store.read(slot, into);
   }
 
   discard(slot: number): void {
@@ -89,7 +101,7 @@ export class FlakySwap implements SwapStore {
   }
 }
 
-/** A file whose writes fail now and then. */
+/** A file whose transfers and changes of size fail now and then. */
 export class FlakyBacking extends MemoryBacking {
   readonly #coin: Coin;
 
@@ -98,7 +110,49 @@ export class FlakyBacking extends MemoryBacking {
     this.#coin = coin;
   }
 
+  override read(offset: number, into: Uint8Array): IoOutcome {
+    return this.#coin.fails() ? "failed" : super.read(offset, into);
+  }
+
   override write(offset: number, from: Uint8Array): IoOutcome {
     return this.#coin.fails() ? "failed" : super.write(offset, from);
+  }
+
+  override sync(): IoOutcome {
+    return this.#coin.fails() ? "failed" : super.sync();
+  }
+
+  override resize(bytes: number): IoOutcome {
+    return this.#coin.fails() ? "failed" : super.resize(bytes);
+  }
+}
+
+/** A file that answers later, and rejects now and then. */
+export class LateBacking implements AsyncBackingStore {
+  /** What has been written and acknowledged, and nothing else. */
+  readonly file: MemoryBacking;
+  readonly #coin: Coin;
+
+  constructor(bytes: number, coin: Coin) {
+    this.file = new MemoryBacking(bytes);
+    this.#coin = coin;
+  }
+
+  size(): number {
+    return this.file.size();
+  }
+
+  async readLater(offset: number, into: Uint8Array): Promise<void> {
+    const fails = this.#coin.fails();
+    await Promise.resolve();
+    if (fails) throw new Error("the coin");
+    this.file.read(offset, into);
+  }
+
+  async writeLater(offset: number, from: Uint8Array): Promise<void> {
+    const fails = this.#coin.fails();
+    for (let turn = 0; turn < 3; turn++) await Promise.resolve();
+    if (fails) throw new Error("the coin");
+    this.file.write(offset, from);
   }
 }

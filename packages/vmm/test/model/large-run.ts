@@ -1,26 +1,21 @@
-/** Random operations in a world with 2M pages, checked after every step and compared page by page now and then. */
+/** Random operations in worlds with 2M pages, compared in full after every step. */
 import { expect } from "vitest";
 
-import { LARGE, World } from "./world.ts";
+import { run } from "./run.ts";
+import { LARGE } from "./world.ts";
 
 /** Runs worlds of these seeds to their ends; what became of their 2M pages together. */
-export function runLarge(
+export async function runLarge(
   seeds: readonly number[],
   odds: number,
   steps: number,
-): Record<"faults" | "splits" | "assembled", number> {
+): Promise<Record<"faults" | "splits" | "assembled", number>> {
   const sums = { faults: 0, splits: 0, assembled: 0 };
   for (const seed of seeds) {
-    const world = new World(seed + odds, odds, { largePages: "always", collapseMissing: 300 }, LARGE);
-    for (let step = 0; step < steps; step++) {
-      world.step();
-      if (step % 40 === 0) world.compare();
-      else world.vmm.check();
-    }
-    world.compare();
+    const options = { largePages: "always", collapseMissing: 300 } as const;
+    const world = await run({ seed: seed + odds, odds, steps, options, shape: LARGE, loads: 80 });
     const { faults, splits, mappedWhole, collapses } = world.vmm.large.stats();
     expect(world.coin.failures > 0).toBe(odds < 1000);
-    world.close();
     sums.faults += faults;
     sums.splits += splits;
     sums.assembled += mappedWhole + collapses;

@@ -128,6 +128,25 @@ describe("subscribers", () => {
     expect(new SpaceMemory(space).load32(at)).toBe(0);
     vmm.check();
   });
+
+  test("purgeable memory whose space is in the middle of an operation is left alone, and dropped the next time", () => {
+    const memory = new PlainMemory(400);
+    const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 32 });
+    const space = spaceOf(vmm);
+    const at = filled(space, 16);
+    const images = vmm.makePurgeable(space, at, 16 * PAGE_SIZE);
+    images.release();
+    const more = Number(space.map({ bytes: 24 * PAGE_SIZE }));
+    expect(space.lock(more, 24 * PAGE_SIZE)).toBe("ok"); // Frames run short while the space is locking.
+    expect(images.hold()).toBe("intact");
+    const bytes = new SpaceMemory(space);
+    for (let page = 0; page < 16; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
+    images.release();
+    filled(spaceOf(vmm), 8);
+    expect(images.hold()).toBe("purged");
+    for (let page = 0; page < 16; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(0);
+    vmm.check();
+  });
 });
 
 describe("when nothing can leave", () => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { isVmmError } from "../../src/errors.ts";
 import { chooseVictim, type OutOfMemoryCandidate } from "../../src/pressure/out-of-memory.ts";
 import { PressureGauge } from "../../src/pressure/pressure-gauge.ts";
-import { PurgeableRanges } from "../../src/pressure/purgeable.ts";
+import { NOT_DROPPED, PurgeableRanges } from "../../src/pressure/purgeable.ts";
 import { Shrinkers } from "../../src/pressure/shrinkers.ts";
 
 function codeOf(action: () => unknown): unknown {
@@ -85,6 +85,22 @@ describe("shrinkers", () => {
 });
 
 describe("purgeable ranges", () => {
+  test("that cannot be dropped now stay volatile, in their order, and count as intact", () => {
+    let isRefused = true;
+    const dropped: number[] = [];
+    const ranges = new PurgeableRanges((range) => (isRefused && range < 3 ? NOT_DROPPED : (dropped.push(range), 10)));
+    for (const range of [1, 2, 3]) ranges.add(range);
+    for (const range of [1, 2, 3]) ranges.release(range);
+    expect(ranges.purge(15)).toBe(10);
+    expect([ranges.purgedRanges, ranges.purgedPages]).toEqual([1, 10]);
+    ranges.check();
+    expect(ranges.hold(2)).toBe("intact");
+    ranges.release(2);
+    isRefused = false;
+    expect(ranges.purge(15)).toBe(20);
+    expect(dropped).toEqual([3, 1, 2]);
+  });
+
   test("are dropped volatile-longest first, and their owner is told once", () => {
     const dropped: number[] = [];
     const ranges = new PurgeableRanges((range) => (dropped.push(range), 10));

@@ -9,8 +9,8 @@ for (const [name, odds] of [
   ["one port call in 15 fails", 15],
   ["one port call in 4 fails", 4],
 ] as const)
-  test(`long random runs with 2M pages agree with a Map of pages: ${name}`, { timeout: 600_000 }, () => {
-    const { faults, splits, assembled } = runLarge([1, 2, 3, 4, 5, 6, 7, 8], odds, 500);
+  test(`long random runs with 2M pages agree with a Map of pages: ${name}`, { timeout: 600_000 }, async () => {
+    const { faults, splits, assembled } = await runLarge([1, 2, 3, 4, 5, 6, 7, 8], odds, 500);
     expect(faults).toBeGreaterThan(30);
     expect(splits).toBeGreaterThan(20);
     expect(assembled).toBeGreaterThan(3);
