@@ -76,6 +76,8 @@ export class Walker {
   declare private words: Uint32Array;
   /** Rights accumulated by {@link tableOf}. */
   private rights = 0;
+  /** Level of the table in which the last quick walk began. */
+  private from = 0;
   /** Pages that are canonical and that these walks serve are at least −limit and less than limit. */
   private limit = 0;
   /** Whether {@link walkQuickly} is of use. */
@@ -149,52 +151,69 @@ export class Walker {
   private walkQuickly(vpn: Vpn, access: number, fetch: boolean): Pfn {
     const { words, structures, state } = this;
     const { asid } = this.mmu;
-    const level = structures.find(vpn, asid);
-    let table = structures.table;
-    this.rights = structures.rights;
-    if (level !== 1) table = this.tableOf(vpn, level, !structures.absent && !structures.isVoid(vpn, asid));
-    const place = this.memory.place(table);
+    let table: Pfn;
+    if (structures.findDirectory(vpn, asid)) {
+      table = structures.pd.table;
+      this.rights = structures.pd.rights;
+      this.from = 1;
+    } else table = this.tableOf(vpn, !structures.absent && !structures.isVoid(vpn, asid));
+    const place = this.memory.placeOfTable(table);
     if (place <= 0) return ODD;
     const at = place - 1 + (vpn & 511) * 2;
     const low = words[at]! | 0;
     const high = words[at + 1]! | 0;
-    if ((low & 1) === 0) return level === 0 ? ABSENT : UNSURE;
+    if ((low & 1) === 0) return this.from === 4 ? ABSENT : UNSURE;
     if ((high & this.oddHigh) !== 0) return ODD;
     const marked = low | ACCESSED | ((access & 1) * DIRTY);
     const flags = this.flagsOf(marked, high, this.rights & rightsOf(low, high));
     if (!allowsAccess(state, flags, access)) return ODD;
     if (marked !== low && !this.mark(words, at, low, marked)) return ODD;
-    this.counts.walkReads += level === 0 ? 4 : level;
+    this.counts.walkReads += this.from;
     const pfn = ((high & 0x7ff) << 20) | (low >>> 12);
     this.tlb.fillPage(vpn, asid, pfn, flags, fetch);
     return pfn;
   }
 
   /**
-   * The frame of the page table for `vpn`, from the table of `level` that the caches have found or from the root (0), and the rights down
-   * to it; −1 where an entry is odd. With `keeps` the caches take in what is read.
+   * The frame of the page table for `vpn`, of whose PD entry the caches know nothing, and the rights down to it; −1 where an entry is odd. With
+   * `keeps` the walk begins at the lowest cached entry, and the caches take in what is read; without it begins at the root.
    */
-  private tableOf(vpn: Vpn, level: number, keeps: boolean): Pfn {
-    const { structures } = this;
+  private tableOf(vpn: Vpn, keeps: boolean): Pfn {
+    const { pd, pdpt } = this.structures;
     const { asid } = this.mmu;
-    let table = structures.table;
-    if (level === 0) {
-      this.rights = 31;
-      table = this.below(this.state.root, Math.floor(vpn * 2 ** -27));
-      if (keeps) structures.fill(4, vpn, asid, table, this.rights);
-    }
-    if (level !== 2) {
-      table = this.below(table, vpn >>> 18);
-      if (keeps) structures.fill(3, vpn, asid, table, this.rights);
+    let table: Pfn;
+    if (keeps && pdpt.look(vpn, asid)) {
+      this.from = 2;
+      table = pdpt.table;
+      this.rights = pdpt.rights;
+    } else {
+      table = this.below(this.pointersOf(vpn, keeps), vpn >>> 18);
+      if (keeps && table >= 0) pdpt.fill(vpn, asid, table, this.rights);
     }
     table = this.below(table, vpn >>> 9);
-    if (keeps) structures.fill(2, vpn, asid, table, this.rights);
+    if (keeps && table >= 0) pd.fill(vpn, asid, table, this.rights);
+    return table;
+  }
+
+  /** The frame of the page-directory-pointer table for `vpn`, as {@link tableOf} that of the page table. */
+  private pointersOf(vpn: Vpn, keeps: boolean): Pfn {
+    const { pml4 } = this.structures;
+    const { asid } = this.mmu;
+    if (keeps && pml4.look(vpn, asid)) {
+      this.from = 3;
+      this.rights = pml4.rights;
+      return pml4.table;
+    }
+    this.from = 4;
+    this.rights = 31;
+    const table = this.below(this.state.root, Math.floor(vpn * 2 ** -27));
+    if (keeps && table >= 0) pml4.fill(vpn, asid, table, this.rights);
     return table;
   }
 
   /** The frame that entry `index` mod 512 of a table refers to, −1 where it is odd; takes the rights that it denies. */
   private below(table: Pfn, index: number): Pfn {
-    const place = this.memory.place(table);
+    const place = this.memory.placeOfTable(table);
     if (place <= 0) return -1;
     const { words } = this;
     const at = place - 1 + (index & 511) * 2;
@@ -218,7 +237,7 @@ export class Walker {
    */
   private isAbsent(vpn: Vpn): boolean {
     if (this.state.unrolled !== 4) return false;
-    const place = this.memory.place(this.tableOf(vpn, 0, false));
+    const place = this.memory.placeOfTable(this.tableOf(vpn, false));
     return place > 0 && (this.words[place - 1 + (vpn & 511) * 2]! & 1) === 0;
   }
 
@@ -235,7 +254,7 @@ export class Walker {
     }
     for (;;) {
       const index = Math.floor(vpn * INDEX_SCALE[level]!) & 511;
-      const place = this.memory.place(table);
+      const place = this.memory.placeOfTable(table);
       if (place <= 0) return -1;
       const words = this.words;
       const at = place - 1 + index * 2;

@@ -54,6 +54,8 @@ export class MemoryFrames {
   private readonly codes = new SparseTable();
   /** A frame number and its code, at a place that the frame number gives. Where none is at hand, it is frame −1, which is a hole. */
   private readonly recent: Int32Array = new Int32Array(2 * RECENT);
+  /** The same for the frames of page tables, which walks ask for: so pages do not drive out the tables that lead to them. */
+  private readonly recentTables: Int32Array = new Int32Array(2 * RECENT);
   private readonly slots = new SparseTable();
   readonly #store: FrameStore | null;
   /** Non-volatile frames as the store had them when they were first touched. */
@@ -95,23 +97,25 @@ export class MemoryFrames {
   /** Returns the frame's code (see the top of this file), resolving it on first use. */
   protected code(pfn: Pfn): number {
     const at = recentPlace(pfn);
-    return this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, at);
+    return this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, this.recent, at);
   }
 
-  private lookUp(pfn: Pfn, at: number): number {
+  private lookUp(pfn: Pfn, recent: Int32Array, at: number): number {
     const known = this.codes.get(pfn);
     const code = known === 0 ? this.resolve(pfn) : known;
     if (pfn >= 0 && pfn < 2 ** 31) {
-      this.recent[at] = pfn;
-      this.recent[at + 1] = code;
+      recent[at] = pfn;
+      recent[at + 1] = code;
     }
     return code;
   }
 
   private forgetCodes(): void {
     this.codes.clear();
-    this.recent.fill(NONE);
-    this.recent[PLACE_OF_NONE + 1] = HOLE;
+    for (const recent of [this.recent, this.recentTables]) {
+      recent.fill(NONE);
+      recent[PLACE_OF_NONE + 1] = HOLE;
+    }
   }
 
   private resolve(pfn: Pfn): number {
@@ -173,9 +177,16 @@ export class MemoryFrames {
    * negative where only loads may, 0 where no plain memory answers.
    */
   place(pfn: Pfn): number {
-    // What `code` does, written out: walks call this once a level, and it is small enough to become part of them.
+    // What `code` does, written out: small enough to become part of its callers.
     const at = recentPlace(pfn);
-    const code = this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, at);
+    const code = this.recent[at]! === pfn ? this.recent[at + 1]! : this.lookUp(pfn, this.recent, at);
+    return code > -0x7ffffffc ? code : 0;
+  }
+
+  /** {@link place} of a frame that holds a page table: for walks. */
+  placeOfTable(pfn: Pfn): number {
+    const at = recentPlace(pfn);
+    const code = this.recentTables[at]! === pfn ? this.recentTables[at + 1]! : this.lookUp(pfn, this.recentTables, at);
     return code > -0x7ffffffc ? code : 0;
   }
 
