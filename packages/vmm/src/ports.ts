@@ -402,7 +402,7 @@ export interface Interleaving {
 /** What a pager did about a page: filled it, or gave it up. */
 export type PagerAnswer = "filled" | "poison";
 
-/** Supplies pages of an object on demand, in the manner of userfaultfd. */
+/** Supplies pages of an object on demand, in the manner of userfaultfd. To throw or reject is to fail: the access is a bus error, and the next one asks again. */
 export interface Pager {
   /**
    * A page of the object is needed: fill `into` (4096 bytes, zero before) and return `filled`; `poison` makes the access a bus error; a promise

@@ -161,3 +161,34 @@ test("a dirty page that has to leave stays until the store has it, and may leave
   vmm.check();
   expect([0, 1, 2, 3].map((page) => file.bytes[page * PAGE_SIZE])).toEqual([50, 51, 52, 53]);
 });
+
+test("what is dirty when the last handle and mapping go is written", async () => {
+  const { file, vmm } = rig(4);
+  const object = vmm.openAsyncFile(file);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object, shared: true, rights: READ + WRITE }));
+  expect(await space.run((memory) => memory.store32(at + 8, 77))).toMatchObject({ value: true });
+  space.destroy();
+  object.close();
+  expect(object.isDestroyed).toBe(true);
+  for (let turns = 0; turns < 4; turns++) await Promise.resolve();
+  expect(new DataView(file.bytes.buffer).getUint32(8, true)).toBe(77);
+  vmm.check();
+});
+
+test("a dirty page whose frame failed is told once as a failed write, and never written", async () => {
+  const { file, vmm } = rig(4);
+  const object = vmm.openAsyncFile(file);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object, shared: true, rights: READ + WRITE }));
+  expect(await space.run((memory) => memory.store32(at + 8, 77))).toMatchObject({ value: true });
+  const frame = vmm.core.pages.frameOf(object.pages.get(0));
+  expect(vmm.migrator.discard(frame)).toBe("lost");
+  expect(space.sync(at, 4 * PAGE_SIZE)).toBe("failed");
+  expect(space.sync(at, 4 * PAGE_SIZE)).toBe("ok");
+  expect(new SpaceMemory(space).load32(at + 8)).toBe(-1);
+  object.close();
+  space.destroy();
+  expect(file.bytes[8]).toBe(1);
+  vmm.check();
+});

@@ -103,6 +103,22 @@ export class AsyncFileObject extends MemoryObject {
     for (const page of this.#dirty) if (pages.dirtied[page]! < moment) void this.#write(page);
   }
 
+  /** See {@link MemoryObject.lost}: an error like that of a failed write, told at the next sync. */
+  override lost(page: number): void {
+    this.#dirty.delete(page);
+    this.#errors++;
+  }
+
+  /** Begins to write what is dirty. The pages go now, their bytes are on their way; a write that fails is counted, and nobody is left to be told. */
+  protected override closing(): void {
+    for (const writing of this.#writeRange(0, this.pageCount)) void writing;
+  }
+
+  protected override dropPages(start: number, end: number): void {
+    this.pages.forEach(start, end, (page) => this.#dirty.delete(page));
+    super.dropPages(start, end);
+  }
+
   #writeRange(start: number, end: number): Promise<boolean>[] {
     const { index } = this.core.pages;
     this.harvestDirty(start, end);

@@ -6,6 +6,8 @@
  *  access ─ page there? ── yes ─► mapped (write-protected: the pager is asked before a store)
  *             └─ no ─► pager.request ─ filled ─► page      poison ─► bus error      promise ─► pending, then filled or poison
  * ```
+ * A pager that throws or rejects has failed: that access is a bus error, the next one asks again, and {@link PagerObject.lastError} is what it threw.
+ *
  * Pages that must leave their frames: with `again`, clean ones are dropped and asked for anew; all others go to swap.
  */
 import type { Core } from "../core.ts";
@@ -29,6 +31,8 @@ export class PagerObject extends MemoryObject {
   readonly kind = "pager";
   /** Bytes of the object. */
   readonly size: number;
+  /** What the pager last threw or rejected with, null if it never did. */
+  lastError: unknown = null;
   readonly #pager: Pager;
   readonly #again: boolean;
   /** Requests that have not been answered, by page. */
@@ -60,16 +64,13 @@ export class PagerObject extends MemoryObject {
     const waiting = this.#inFlight.get(index);
     if (waiting !== undefined) return this.#wait(waiting);
     const into = new Uint8Array(PAGE_SIZE);
-    const answer = this.#pager.request(index, into);
+    const answer = this.#attempt(() => this.#pager.request(index, into), "poison");
     if (answer === "poison") return SUPPLY_BUS;
     this.supplyRead = true;
     if (answer === "filled") return this.#fill(index, into);
     const arrival = answer
-      .then(
-        (late) => late === "filled",
-        () => false,
-      )
-      .then((filled) => this.#arrived(index, into, filled));
+      .catch((error: unknown) => this.#noted(error))
+      .then((late) => this.#arrived(index, into, late === "filled"));
     this.#inFlight.set(index, arrival);
     return this.#wait(arrival);
   }
@@ -108,7 +109,7 @@ export class PagerObject extends MemoryObject {
   /** See {@link MemoryObject.writeFault}. */
   override writeFault(index: number, vpn: Vpn): "allow" | "deny" {
     if (!this.#protected.has(index)) return "allow";
-    const answer = this.#pager.writeFault?.(index, addressOf(vpn)) ?? "deny";
+    const answer = this.#attempt(() => this.#pager.writeFault?.(index, addressOf(vpn)) ?? "deny", "deny");
     if (answer === "allow") this.#protected.delete(index);
     return answer;
   }
@@ -117,6 +118,21 @@ export class PagerObject extends MemoryObject {
   override hasStoreFor(page: number): boolean {
     const { pages } = this.core;
     return this.#again && !pages.has(page, PAGE_DIRTY) && pages.swap[page] === -1;
+  }
+
+  /** Asks the pager; `failed` where it throws. */
+  #attempt<T>(ask: () => T, failed: T): T {
+    try {
+      return ask();
+    } catch (error) {
+      this.#noted(error);
+      return failed;
+    }
+  }
+
+  #noted(error: unknown): void {
+    this.lastError = error;
+    this.core.stats.ioErrors++;
   }
 
   #fill(index: number, content: Uint8Array): number {
