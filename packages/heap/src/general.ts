@@ -1,8 +1,7 @@
 import { NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { HeapSource } from "./allocator.ts";
-import { OWNED_SIZE } from "./boundary-tags.ts";
-import { HeapError } from "./errors.ts";
-import type { HeapErrorCode } from "./errors.ts";
+import { give, isUsed, OWNED_SIZE, sizeOf, take } from "./boundary-tags.ts";
+import type { Chunk } from "./chunks.ts";
 import { CLASS_OF_UNITS, classFor, CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
 import { bitsWordOf, GRANULE, MAGAZINE_WORDS, slabAt, Slabs, SLAB_WORDS, slotSizeOf } from "./slabs.ts";
 import { TaggedHeap } from "./tagged-heap.ts";
@@ -38,36 +37,35 @@ const LARGEST = 2 ** 32 - 2 ** 16;
  */
 export class GeneralHeap extends TaggedHeap {
   readonly #slabs: Slabs;
-  #tags: Int32Array;
 
   constructor(source: HeapSource, options: GeneralOptions = {}) {
-    super(source, options, { granule: GRANULE, shift: 0, chunkUnit: SLAB_BYTES, ownWords: OWN_WORDS });
-    this.#tags = this.core.tags;
+    super(source, options, GRANULE, 0, SLAB_BYTES, OWN_WORDS);
     const ranges = {
       takeSlab: (): number => this.#takeSlab(),
       // Merged at once: its header is below 0 and reads as a size that is not held back.
-      giveSlab: (slab: number): number => this.core.give(slab),
+      giveSlab: (slab: number): number => give(this.tags, this.state, 0, slab),
     };
-    this.#slabs = new Slabs(ranges, this.#tags, this.#tags, new Int32Array(LISTS));
+    this.#slabs = new Slabs(ranges, this.tags, this.tags, new Int32Array(LISTS));
     this.#fillSizeTable();
   }
 
   #fillSizeTable(): void {
-    CLASS_OF_UNITS.forEach((list, units) => (this.#tags[SIZE_TABLE + units] = list * MAGAZINE_WORDS));
+    CLASS_OF_UNITS.forEach((list, units) => (this.tags[SIZE_TABLE + units] = list * MAGAZINE_WORDS));
   }
 
-  protected override onTags(tags: Int32Array): void {
-    this.#tags = this.#slabs.tags = this.#slabs.magazines = tags;
+  protected override number(chunk: Chunk, isNew: boolean): void {
+    super.number(chunk, isNew);
+    this.#slabs.tags = this.#slabs.magazines = this.tags;
   }
 
   /** Small: the top of a stack and one bit. Larger: one that was held back, or one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
-    return size > 1024 ? this.#allocateLarge(size, 0) : this.#allocateSmall(this.#tags[(size + (9216 * 8 + 7)) >>> 3]!);
+    return size > 1024 ? this.#allocateLarge(size, 0) : this.#allocateSmall(this.tags[(size + (9216 * 8 + 7)) >>> 3]!);
   }
 
   #allocateSmall(magazine: number): number {
-    const tags = this.#tags;
+    const tags = this.tags;
     const count = tags[magazine]!;
     if (count === 0) return this.#refill(magazine);
     tags[magazine] = count - 1;
@@ -75,16 +73,16 @@ export class GeneralHeap extends TaggedHeap {
     const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
     tags[word] = tags[word]! | (1 << unit);
     const offset = unit * 8;
-    return offset < this.limit ? this.base + offset : this.#addressOf(offset);
+    return offset < this.limit ? this.base + offset : this.#addressAt(offset);
   }
 
-  #addressOf(offset: number): number {
-    return this.core.addressOf(Math.floor(offset / GRANULE)) + (offset % GRANULE);
+  #addressAt(offset: number): number {
+    return this.addressOf(Math.floor(offset / GRANULE)) + (offset % GRANULE);
   }
 
   #takeSlab(): number {
-    const slab = this.core.takeAligned(SLAB_WORDS, SLAB_BYTES);
-    if (slab !== 0) this.#tags[slab + OWNED_SIZE] = this.core.sizeOf(slab);
+    const slab = this.takeAligned(SLAB_WORDS, SLAB_BYTES);
+    if (slab !== 0) this.tags[slab + OWNED_SIZE] = sizeOf(this.tags, 0, slab);
     return slab;
   }
 
@@ -103,10 +101,10 @@ export class GeneralHeap extends TaggedHeap {
   #allocateLarge(size: number, alignment: number): number {
     if (size > LARGEST) return NO_ADDRESS;
     const words = Math.max((size + 127) >>> 7, 4);
-    const block = (alignment <= 128 && this.core.take(words)) || this.takeSlowly(words, alignment);
+    const block = (alignment <= 128 && take(this.tags, this.state, 0, words)) || this.takeSlowly(words, alignment);
     if (block === 0) return NO_ADDRESS;
     const offset = block * 128;
-    return offset < this.limit ? this.base + offset : this.core.addressOf(block);
+    return offset < this.limit ? this.base + offset : this.addressOf(block);
   }
 
   /** With an alignment, a hint, or an argument out of range. */
@@ -119,13 +117,13 @@ export class GeneralHeap extends TaggedHeap {
   /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
     const offset = this.#offsetOf(address);
-    const header = this.#tags[(offset >>> 12) << 5]!;
+    const header = this.tags[(offset >>> 12) << 5]!;
     if (header < 0) this.#freeSmall(address, offset, header);
     else this.#freeLarge(address, offset);
   }
 
   #freeSmall(address: number, offset: number, header: number): void {
-    const tags = this.#tags;
+    const tags = this.tags;
     const unit = offset >>> 3;
     const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
     const bits = tags[word]!;
@@ -142,22 +140,16 @@ export class GeneralHeap extends TaggedHeap {
   }
 
   #freeLarge(address: number, offset: number): void {
-    const words = (offset & 127) === 0 ? this.core.give(offset >>> 7) : 0;
+    const words = (offset & 127) === 0 ? give(this.tags, this.state, 0, offset >>> 7) : 0;
     if (words === 0) this.#throwMisuse(address);
     if (words >= this.surplus) this.giveSurplus();
   }
 
   /** Slow, for the message. */
   #throwMisuse(address: number): never {
-    const at = this.#offsetOf(address);
-    let code: HeapErrorCode = "wild-free";
-    this.core.walk((block, words, isUsed) => {
-      const within = at - block * GRANULE;
-      const header = this.#tags[block]!;
-      if (within >= 0 && within < words * GRANULE && (!isUsed || (header < 0 && within % slotSizeOf(header) === 0)))
-        code = "double-free";
-    });
-    throw new HeapError(code, address);
+    const offset = this.#offsetOf(address);
+    const header = this.tags[slabAt(offset)]!;
+    this.throwMisuse(address, offset > 0 && (header >= 0 || (offset % SLAB_BYTES) % slotSizeOf(header) === 0));
   }
 
   /** In place within its class or into free neighbours, else by moving. */
@@ -177,8 +169,8 @@ export class GeneralHeap extends TaggedHeap {
   usableSize(address: number): number {
     const offset = this.#offsetOf(address);
     if (!this.#isLive(offset)) this.#throwMisuse(address);
-    const header = this.#tags[slabAt(offset)]!;
-    return header < 0 ? slotSizeOf(header) : this.core.sizeOf(offset >>> 7) * GRANULE;
+    const header = this.tags[slabAt(offset)]!;
+    return header < 0 ? slotSizeOf(header) : sizeOf(this.tags, 0, offset >>> 7) * GRANULE;
   }
 
   /** Exact. */
@@ -187,8 +179,8 @@ export class GeneralHeap extends TaggedHeap {
   }
 
   #isLive(offset: number): boolean {
-    if (this.#tags[slabAt(offset)]! >= 0) return (offset & 127) === 0 && this.core.isUsed(offset >>> 7);
-    return (offset & 7) === 0 && (this.#tags[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
+    if (this.tags[slabAt(offset)]! >= 0) return (offset & 127) === 0 && isUsed(this.state, offset >>> 7);
+    return (offset & 7) === 0 && (this.tags[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
   }
 
   /** The offset of an address that lies in a chunk and is whole, or 0, where nothing is live. */
@@ -200,26 +192,26 @@ export class GeneralHeap extends TaggedHeap {
   /** Beyond the first chunk, or beyond 2 GiB. */
   #farOffsetOf(address: number): number {
     const within = ((address % GRANULE) + GRANULE) % GRANULE;
-    const block = within % 1 === 0 ? this.core.granuleAt(address - within) : -1;
+    const block = within % 1 === 0 ? this.granuleAt(address - within) : -1;
     return block < 0 ? 0 : block * GRANULE + within;
   }
 
   /** Lets go of the ranges held back and of the slabs kept unused. */
   protected override letGo(): boolean {
     const slabs = this.#slabs.giveIdle();
-    return this.core.letGo() || slabs;
+    return super.letGo() || slabs;
   }
 
-  protected override get ownBytes(): number {
-    return LISTS * 4;
+  protected override get ownWords(): number {
+    return super.ownWords + LISTS;
   }
 
   /** Walks ranges, slabs and lists. */
   override check(): void {
     super.check();
     let listed = 0;
-    this.core.walk((block, _words, isUsed) => {
-      if (!isUsed || this.#tags[block]! >= 0) return;
+    this.walkAll((block, _words, isUsed) => {
+      if (!isUsed || this.tags[block]! >= 0) return;
       requireInvariant(block % SLAB_WORDS === 0, block, "a slab is aligned to its size");
       if (this.#slabs.checkSlab(block)) listed++;
     });
@@ -228,18 +220,18 @@ export class GeneralHeap extends TaggedHeap {
 
   /** In address order within each chunk. */
   walk(visit: (address: number, bytes: number) => void): void {
-    this.core.walk((block, words, isUsed) => {
+    this.walkAll((block, words, isUsed) => {
       const end = (block + words) * GRANULE;
-      const header = this.#tags[block]!;
+      const header = this.tags[block]!;
       const bytes = header < 0 ? slotSizeOf(header) : words * GRANULE;
       for (let offset = block * GRANULE; isUsed && offset + bytes <= end; offset += bytes)
-        if (this.#isLive(offset)) visit(this.#addressOf(offset), bytes);
+        if (this.#isLive(offset)) visit(this.#addressAt(offset), bytes);
     });
   }
 
   /** Every chunk becomes one free block. */
   override reset(): void {
-    this.#tags.fill(0);
+    this.tags.fill(0);
     this.#fillSizeTable();
     this.#slabs.reset();
     super.reset();

@@ -1,29 +1,33 @@
 import { endUse, measure, moveBlock } from "./allocator.ts";
 import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
 import { checkTags } from "./boundary-tags-check.ts";
-import { BoundaryTags, MAX_WORDS, MIN_WORDS } from "./boundary-tags.ts";
+import {
+  binAfter,
+  binOf,
+  BINS,
+  carve,
+  close,
+  HEADS,
+  letGo,
+  markUsed,
+  MAX_WORDS,
+  MIN_WORDS,
+  open,
+  PREVIOUS_FREE,
+  resize,
+  sizeOf,
+  STARTS,
+  take,
+  walk,
+} from "./boundary-tags.ts";
 import { Chunks } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
-import type { WordMemory } from "./ports.ts";
+import { HeapError } from "./errors.ts";
 
 /** How a heap with boundary tags is built. */
 export interface TaggedOptions extends GrowthPolicy {
   /** Makes the allocator's own arrays, zeroed; by default `new Int32Array(words)`. */
   readonly wordsFor?: (words: number) => Int32Array;
-}
-
-/** What kind of heap with boundary tags it is. */
-export interface TaggedKind {
-  /** Bytes of a granule, the unit of addresses and sizes; a power of two. */
-  readonly granule: number;
-  /** log2 of the words of tags for each granule. */
-  readonly shift: number;
-  /** The memory that the tags are in, one word before each block; absent where they are in parallel. */
-  readonly inBand?: WordMemory | undefined;
-  /** What is taken from the source is a multiple of this, and aligned to it; a granule by default. */
-  readonly chunkUnit?: number;
-  /** How many of the first words in parallel are the heap's own. */
-  readonly ownWords?: number;
 }
 
 /** Chunks in parallel start at multiples of so many words, so that granule 0 is never a block and slabs are aligned. */
@@ -33,35 +37,53 @@ const MOST_WORDS: number = Math.floor((MAX_WORDS / 9) * 8);
 const PAGE = 4096;
 
 /**
- * What the heaps with boundary tags share: memory from the source and back, addresses, the state in common.
- *
- * In band a block's header is the word before its address: granule n is at (n + 1) × granule, and the tags are the memory's words but for the first few. So the first granule of
- * a chunk holds the header of its first block. In parallel each chunk has granules, and an origin, of its own.
+ * What the heaps with boundary tags share: memory from the source and back, addresses, the state in common. The tags are in parallel, unless a subclass
+ * says otherwise: each chunk has granules, and an origin, of its own.
  */
 export abstract class TaggedHeap implements Allocator {
-  protected readonly core: BoundaryTags;
+  /** The words with the blocks' tags. */
+  protected tags: Int32Array;
+  /** Bins, magazines, bitmap. */
+  protected state: Int32Array;
+  /** Bytes of a granule, the unit of addresses and sizes. */
   protected readonly granule: number;
+  /** log2 of the words of tags for each granule. */
+  protected readonly shift: number;
   /** The address of granule 0 as the first chunk counts, and from which distance on an address is not in it. */
-  protected base: number;
-  protected limit: number;
+  protected base = 0;
+  protected limit = 0;
   /** Free blocks of so many granules may be worth giving back: asks the policy. */
   protected readonly surplus: number;
+  protected readonly chunks: Chunks;
+  protected readonly wordsFor: (words: number) => Int32Array;
   readonly #source: HeapSource;
-  readonly #chunks: Chunks;
-  readonly #kind: TaggedKind;
+  readonly #unit: number;
+  /** Of the tags, the first that is no word of the heap's own. */
+  readonly #firstWord: number;
 
-  protected constructor(source: HeapSource, options: TaggedOptions, kind: TaggedKind) {
-    this.#source = source;
-    const { granule, shift, inBand, ownWords = 0 } = kind;
+  /**
+   * @param unit what is taken from the source is a multiple of this, and aligned to it.
+   * @param ownWords how many of the first words of tags are the heap's own.
+   */
+  protected constructor(
+    source: HeapSource,
+    options: TaggedOptions,
+    granule: number,
+    shift: number,
+    unit: number,
+    ownWords: number,
+  ) {
     const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
+    this.#source = source;
     this.granule = granule;
-    this.#kind = kind;
-    this.#chunks = new Chunks(source, options);
-    const tags = inBand === undefined ? wordsFor(ownWords + START_WORDS) : this.#inBand(inBand);
-    this.core = new BoundaryTags(tags, this.#chunks.list, granule, shift, wordsFor);
+    this.shift = shift;
+    this.#unit = unit;
+    this.#firstWord = ownWords;
+    this.wordsFor = wordsFor;
+    this.chunks = new Chunks(source, options);
+    this.tags = wordsFor(ownWords);
+    this.state = wordsFor(STARTS);
     this.surplus = clock === undefined ? 2 ** 30 : Math.ceil(retainBytes / granule);
-    this.base = inBand === undefined ? 0 : granule;
-    this.limit = inBand === undefined ? 0 : 2 ** 31 - 1;
   }
 
   abstract allocate(size: number, alignment?: number, hint?: number): number;
@@ -71,32 +93,83 @@ export abstract class TaggedHeap implements Allocator {
   abstract owns(address: number): boolean;
   abstract walk(visit: (address: number, bytes: number) => void): void;
 
-  /** Moves a block that can hold `usable` to one of `size`. */
-  protected move(address: number, usable: number, size: number): number {
-    return moveBlock(this, this.#source, address, usable, size);
+  /** Numbers the granules of a chunk, new or longer, and makes sure that there are tags for all of them, and for what follows. */
+  protected number(chunk: Chunk, isNew: boolean): void {
+    const { shift, tags } = this;
+    if (isNew) {
+      const before = this.chunks.list.at(-2);
+      const end = before === undefined ? this.#firstWord : this.endOf(before) << shift;
+      chunk.start = chunk.first = ((end | (START_WORDS - 1)) + 1) >>> shift;
+    }
+    const words = ((this.endOf(chunk) << shift) | (START_WORDS - 1)) + 1;
+    if (words > tags.length) {
+      this.tags = this.wordsFor(words);
+      this.tags.set(tags);
+    }
   }
 
-  /** The words of the memory from the first that can be the header of granule 0. */
-  #inBand({ words }: WordMemory): Int32Array {
-    return words.subarray(this.granule / 4 - 1);
+  /** Words of the heap's own. */
+  protected get ownWords(): number {
+    return this.state.length + this.tags.length;
+  }
+
+  /** The granule after a chunk. */
+  protected endOf({ start, bytes }: Chunk): number {
+    return start + bytes / this.granule;
+  }
+
+  /** The address of a granule. */
+  protected addressOf(granule: number): number {
+    for (const { address, bytes, start } of this.chunks.list) {
+      const offset = (granule - start) * this.granule;
+      if (offset < bytes) return address + offset;
+    }
+    return -1;
+  }
+
+  /** The granule of an address, or −1. */
+  protected granuleAt(address: number): number {
+    for (const chunk of this.chunks.list) {
+      const granule = chunk.start + (address - chunk.address) / this.granule;
+      if (granule >= chunk.start && granule < this.endOf(chunk) && granule % 1 === 0) return granule;
+    }
+    return -1;
   }
 
   /** Lets go of what is held back for speed. @returns whether there was anything. */
   protected letGo(): boolean {
-    return this.core.letGo();
+    return letGo(this.tags, this.state, this.shift);
   }
 
-  /** Is told when the words are replaced. */
-  protected onTags(_tags: Int32Array): void {}
+  /** Takes a block whose address is a multiple of `alignment`. @returns its first granule, or 0. */
+  protected takeAligned(granules: number, alignment: number): number {
+    const { granule, shift, state, tags } = this;
+    const words = granules << shift;
+    const aligned = (alignment / granule) << shift;
+    const own = binOf(words);
+    const slack = Math.min(binOf(words + aligned + MIN_WORDS), BINS);
+    // The first block of the size's own bin may do, or of the next one that is not empty; then the same with the most slack that may be
+    // needed: of that bin, where the heap has just grown by so much, and of the next, which does.
+    for (const bin of [own, binAfter(state, own), slack, binAfter(state, slack)]) {
+      const block = state[HEADS + bin]!;
+      let start = block + (((-this.addressOf(block >>> shift) & (alignment - 1)) / granule) << shift);
+      while (start !== block && start - block < MIN_WORDS) start += aligned;
+      if (block === 0 || start + words > block + (tags[block]! >>> 2)) continue;
+      carve(tags, state, block, start, words);
+      markUsed(state, start >> shift);
+      return start >> shift;
+    }
+    return 0;
+  }
 
   /** A block when there was none: out of what was held back, else of new memory. Alignments up to a granule need none. @returns its granule, or 0. */
   protected takeSlowly(granules: number, alignment: number): number {
-    const { core, granule } = this;
-    const slack = alignment > granule ? alignment / granule + MIN_WORDS : 0;
+    const slack = alignment > this.granule ? alignment / this.granule + MIN_WORDS : 0;
     for (let attempt = 0; attempt < 3; attempt++) {
       if (attempt === 1 && !this.letGo()) continue;
       if (attempt === 2) this.grow(granules + slack);
-      const taken = slack > 0 ? core.takeAligned(granules, alignment) : core.take(granules);
+      const taken =
+        slack > 0 ? this.takeAligned(granules, alignment) : take(this.tags, this.state, this.shift, granules);
       if (taken !== 0) return taken;
     }
     return 0;
@@ -104,133 +177,142 @@ export abstract class TaggedHeap implements Allocator {
 
   /** Makes a block `granules` long where it is, growing the heap if the block is its last. @returns whether that was possible. */
   protected resizeInPlace(granule: number, granules: number): boolean {
-    const { core } = this;
-    if (core.resize(granule, granules)) return true;
-    const last = this.#chunks.list.at(-1);
-    const size = core.sizeOf(granule);
-    if (last === undefined || granule + size + core.freeTail(last) !== core.endOf(last)) return false;
+    const { tags, shift } = this;
+    if (resize(tags, this.state, shift, granule, granules)) return true;
+    const last = this.chunks.list.at(-1);
+    const size = sizeOf(tags, shift, granule);
+    if (last === undefined || granule + size + this.#tailOf(last) !== this.endOf(last)) return false;
     this.grow(granules - size);
-    return core.resize(granule, granules);
+    return resize(this.tags, this.state, shift, granule, granules);
   }
 
   /** Takes memory from the source so that a block of `granules` fits, as far as there is any. */
   protected grow(granules: number): void {
     // A new chunk in band needs a granule for the header of its first block, at address 0 another.
-    const whole = granules + (this.#kind.inBand === undefined ? 0 : 2);
-    const tail = this.#tail();
+    const whole = granules + 2;
+    const last = this.chunks.list.at(-1);
     // First what the free end lacks; where that does not follow it, all. (An end that is large enough was not the first of its bin: more makes it so.)
-    this.#extend(tail < 0 || tail >= granules ? whole : granules - tail);
-    if (this.#tail() < granules) this.#extend(whole);
-  }
-
-  /** Granules that are free at the end of the last chunk, or −1 where there is none. */
-  #tail(): number {
-    const last = this.#chunks.list.at(-1);
-    return last === undefined ? -1 : this.core.freeTail(last);
+    this.#extend(last === undefined ? whole : Math.max(granules - this.#tailOf(last), MIN_WORDS + 2));
+    const now = this.chunks.list.at(-1);
+    if (now !== undefined && this.#tailOf(now) < granules) this.#extend(whole);
   }
 
   #extend(granules: number): void {
-    const { core, granule } = this;
-    const { inBand, shift, chunkUnit = granule, ownWords = 0 } = this.#kind;
-    const { list } = this.#chunks;
+    const { granule, shift } = this;
+    const { list } = this.chunks;
     const before = list.at(-1);
-    const end = before === undefined ? ownWords >>> shift : core.endOf(before);
+    const end = before === undefined ? 0 : this.endOf(before);
     // Written so that nonsense, out of tags that were written over, ends here too.
-    if (!(end + granules <= MOST_WORDS >>> shift)) return;
-    const added = this.#chunks.grow(granules * granule, chunkUnit, chunkUnit);
-    const chunk = list.at(-1);
-    if (added === 0 || chunk === undefined) return;
-    const isNew = chunk !== before;
-    if (inBand !== undefined) {
-      core.tags = this.#inBand(inBand);
-      chunk.start = chunk.address / granule - 1;
-      chunk.first = Math.max(chunk.start, 0) + 1;
-    } else if (isNew) chunk.start = chunk.first = (((end << shift) | (START_WORDS - 1)) + 1) >>> shift;
-    const newEnd = core.endOf(chunk);
-    if (isNew && (newEnd - chunk.first) << shift < MIN_WORDS) {
-      this.#chunks.shrink(chunk, chunk.bytes);
+    if (!(end + granules <= MOST_WORDS >>> shift) || this.chunks.grow(granules * granule, this.#unit, this.#unit) === 0)
       return;
+    const chunk = list.at(-1);
+    if (chunk === undefined) return;
+    this.number(chunk, chunk !== before);
+    if (chunk !== before) this.tags[chunk.first << shift] = 0;
+    this.#open(chunk, chunk === before ? end : chunk.first);
+  }
+
+  /** Makes a chunk free from a granule on. */
+  #open(chunk: Chunk, from: number): void {
+    const end = this.endOf(chunk);
+    const { state } = this;
+    const needed = STARTS + (end >>> 5) + 1;
+    if (needed > state.length) {
+      this.state = this.wordsFor(needed + ((needed - STARTS) >>> 3));
+      this.state.set(state);
     }
-    if (inBand === undefined) this.#reach(((newEnd << shift) | (START_WORDS - 1)) + 1);
-    core.grow(isNew ? chunk.first : end, newEnd, isNew);
+    open(this.tags, this.state, this.shift, from << this.shift, end << this.shift);
     this.#findFirst();
   }
 
-  /** Makes the tags in parallel at least so many words. */
-  #reach(words: number): void {
-    if (words <= this.core.tags.length) return;
-    const tags = this.core.wordsFor(words);
-    tags.set(this.core.tags);
-    this.core.tags = tags;
-    this.onTags(tags);
+  #findFirst(): void {
+    const [first] = this.chunks.list;
+    this.limit = 0;
+    if (first === undefined) return;
+    this.base = first.address - first.start * this.granule;
+    this.limit = Math.min(this.endOf(first) * this.granule, 2 ** 31 - 1);
   }
 
-  #findFirst(): void {
-    const [first] = this.#chunks.list;
-    if (this.#kind.inBand !== undefined) return;
-    this.base = first === undefined ? 0 : first.address - first.start * this.granule;
-    this.limit = first === undefined ? 0 : Math.min(this.core.endOf(first) * this.granule, 2 ** 31 - 1);
+  /** Granules that are free at the end of a chunk. */
+  #tailOf(chunk: Chunk): number {
+    const end = this.endOf(chunk) << this.shift;
+    return (this.tags[end]! & PREVIOUS_FREE) === 0 ? 0 : this.tags[end - 1]! >>> this.shift;
   }
 
   /** Gives free memory at the end of the heap back as far as the policy says so. */
   protected giveSurplus(): void {
-    const last = this.#chunks.list.at(-1);
-    if (last !== undefined) this.#cut(last, this.#chunks.surplus(this.core.freeTail(last) * this.granule));
+    const last = this.chunks.list.at(-1);
+    if (last !== undefined) this.#cut(last, this.chunks.surplus(this.#tailOf(last) * this.granule));
   }
 
   /** Gives up to `most` free bytes at the end of a chunk back. */
   #cut(chunk: Chunk, most: number): void {
-    const { core, granule } = this;
-    const tail = core.freeTail(chunk);
+    const { granule, shift } = this;
+    const tail = this.#tailOf(chunk);
+    const end = this.endOf(chunk);
     let granules = Math.min(tail, Math.floor(most / granule));
     if (granules < tail && tail - granules < MIN_WORDS) granules -= MIN_WORDS;
     if (granules <= 0) return;
-    core.cut(chunk, granules);
+    close(this.tags, this.state, end << shift, granules << shift);
     // In band a chunk's first granule holds the header of its first block, and goes with the last of them.
-    const isLast = core.endOf(chunk) - granules === chunk.first;
-    this.#chunks.shrink(chunk, isLast ? chunk.bytes : granules * granule);
+    this.chunks.shrink(chunk, end - granules === chunk.first ? chunk.bytes : granules * granule);
     this.#findFirst();
   }
 
   /** Gives free memory at the ends of the chunks back to the source, and discards the pages of large free blocks. */
   trim(): void {
-    const { core, granule } = this;
     this.letGo();
-    for (const chunk of [...this.#chunks.list].reverse()) this.#cut(chunk, Infinity);
-    core.walk((at, granules, isUsed) => {
+    for (const chunk of [...this.chunks.list].reverse()) this.#cut(chunk, Infinity);
+    this.walkAll((at, granules, isUsed) => {
       // The tags of a free block in band stay: its first three words and its last.
-      const address = core.addressOf(at);
+      const address = this.addressOf(at);
       const from = Math.ceil((address + 16) / PAGE) * PAGE;
-      const to = Math.floor((address + granules * granule - 16) / PAGE) * PAGE;
-      if (!isUsed && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
+      const to = Math.floor((address + granules * this.granule - 16) / PAGE) * PAGE;
+      if (!isUsed && to - from >= 8 * PAGE) this.chunks.discard(from, to - from);
     });
   }
 
-  /** Own state besides the tags, in bytes. */
-  protected get ownBytes(): number {
-    return 0;
+  /** Moves a block that can hold `usable` to one of `size`. */
+  protected move(address: number, usable: number, size: number): number {
+    return moveBlock(this, this.#source, address, usable, size);
+  }
+
+  /** Says what is wrong with an address where no block starts. Slow: what is in no live block was freed before. */
+  protected throwMisuse(address: number, isWithin: boolean): never {
+    let isDouble = isWithin;
+    this.walk((start, bytes) => (isDouble &&= address < start || address >= start + bytes));
+    throw new HeapError(isDouble ? "double-free" : "wild-free", address);
+  }
+
+  /** Visits the blocks of all chunks. */
+  protected walkAll(visit: (granule: number, granules: number, isUsed: boolean) => void): void {
+    for (const chunk of this.chunks.list)
+      walk(this.tags, this.state, this.shift, chunk.first, this.endOf(chunk), visit);
   }
 
   /** A snapshot, by walking the heap. */
   stats(): HeapStats {
-    const { state, tags } = this.core;
-    const words = state.length + (this.#kind.inBand === undefined ? tags.length : 0);
-    return measure(this, this.#chunks.bytes, words * 4 + this.ownBytes, this.#chunks.calls);
+    return measure(this, this.chunks.bytes, this.ownWords * 4, this.chunks.calls);
   }
 
   /** Walks blocks, bins and bitmaps. */
   check(): void {
-    checkTags(this.core);
+    const chunks = this.chunks.list.map((chunk) => [chunk.first, this.endOf(chunk)] as const);
+    checkTags(this.tags, this.state, this.shift, chunks);
   }
 
   /** Every chunk becomes one free block. */
   reset(): void {
-    this.core.reset();
+    this.state.fill(0);
+    for (const chunk of this.chunks.list) {
+      this.tags[chunk.first << this.shift] = 0;
+      this.#open(chunk, chunk.first);
+    }
   }
 
   /** Gives every chunk back. */
   destroy(): void {
-    this.#chunks.releaseAll();
+    this.chunks.releaseAll();
     this.reset();
     this.#findFirst();
     endUse(this);

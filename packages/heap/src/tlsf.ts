@@ -1,8 +1,8 @@
 import { NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { HeapSource } from "./allocator.ts";
-import { MAX_WORDS, MIN_WORDS } from "./boundary-tags.ts";
+import { give, isUsed, MAX_WORDS, MIN_WORDS, sizeOf, take } from "./boundary-tags.ts";
+import type { Chunk } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
-import type { HeapErrorCode } from "./errors.ts";
 import type { WordMemory } from "./ports.ts";
 import { TaggedHeap } from "./tagged-heap.ts";
 import type { TaggedOptions } from "./tagged-heap.ts";
@@ -28,6 +28,11 @@ export interface TlsfOptions extends TaggedOptions {
  * A heap holds up to 1.7 GiB in band, below 2 GiB; up to 2^26 granules in parallel.
  */
 export class Tlsf extends TaggedHeap {
+  /**
+   * The memory that the tags are in: the word before a block's address is its header, granule n is at (n + 1) × granule, and the tags are the memory's
+   * words but for the first few. So the first granule of a chunk holds the header of its first block.
+   */
+  readonly #memory: WordMemory | undefined;
   readonly #granuleShift: number;
   /** Bytes of a block's granules that its header takes: 4 in band. */
   readonly #header: number;
@@ -41,19 +46,15 @@ export class Tlsf extends TaggedHeap {
 
   /** @throws HeapError `bad-option` for a granule that does not fit, or tags in band where no words can be reached. */
   constructor(source: HeapSource & Partial<WordMemory>, options: TlsfOptions = {}) {
-    const { words } = source;
-    const { tags = words === undefined ? "parallel" : "in-band" } = options;
+    const { tags = source.words === undefined ? "parallel" : "in-band" } = options;
     const isInBand = tags === "in-band";
     const { granule = isInBand ? 8 : 16 } = options;
     const log = 31 - Math.clz32(granule);
-    if (granule !== 2 ** log || (isInBand ? words === undefined || (granule !== 8 && granule !== 16) : granule < 4))
-      throw new HeapError(
-        "bad-option",
-        granule,
-        "a granule is a power of two, 8 or 16 in band, where words can be reached",
-      );
+    if (granule !== 2 ** log || granule < 4 || (isInBand && (source.words === undefined || (granule & 24) === 0)))
+      throw new HeapError("bad-option", granule);
     const shift = isInBand ? log - 2 : 2;
-    super(source, options, { granule, shift, inBand: isInBand ? (source as WordMemory) : undefined });
+    super(source, options, granule, shift, granule, 0);
+    this.#memory = isInBand ? (source as WordMemory) : undefined;
     this.#granuleShift = log;
     this.#header = isInBand ? 4 : 0;
     this.#extra = granule - 1 + this.#header;
@@ -62,22 +63,38 @@ export class Tlsf extends TaggedHeap {
     this.#quick = Math.min(this.#largest, 2 ** 30) | 0;
   }
 
+  protected override number(chunk: Chunk, isNew: boolean): void {
+    const { granule } = this;
+    if (this.#memory === undefined) {
+      super.number(chunk, isNew);
+      return;
+    }
+    this.tags = this.#memory.words.subarray(granule / 4 - 1);
+    chunk.start = chunk.address / granule - 1;
+    chunk.first = Math.max(chunk.start, 0) + 1;
+  }
+
+  protected override get ownWords(): number {
+    return this.#memory === undefined ? super.ownWords : this.state.length;
+  }
+
   /** O(1): a look into a bitmap, one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0): number {
     const bytes = size | 0;
     if (bytes !== size || bytes < 0 || alignment !== 0 || bytes > this.#quick)
       return this.#allocateSlowly(size, alignment);
-    const granule = this.core.take((Math.max(bytes, this.#least) + this.#extra) >> this.#granuleShift);
+    const granules = (Math.max(bytes, this.#least) + this.#extra) >> this.#granuleShift;
+    const granule = take(this.tags, this.state, this.shift, granules);
     if (granule === 0) return this.#allocateSlowly(size, 0);
     const offset = granule * this.granule;
-    return offset < this.limit ? this.base + offset : this.core.addressOf(granule);
+    return offset < this.limit ? this.base + offset : this.addressOf(granule);
   }
 
   /** Aligned, out of range, or when nothing free is large enough. */
   #allocateSlowly(size: number, alignment: number): number {
     requireRequest(size, alignment);
     const granule = size > this.#largest ? 0 : this.takeSlowly(this.#granulesFor(size), alignment);
-    return granule === 0 ? NO_ADDRESS : this.core.addressOf(granule);
+    return granule === 0 ? NO_ADDRESS : this.addressOf(granule);
   }
 
   #granulesFor(size: number): number {
@@ -86,8 +103,8 @@ export class Tlsf extends TaggedHeap {
 
   /** O(1): held back, or merged with both neighbours. */
   free(address: number): void {
-    const granules = this.core.give(this.#granuleAt(address));
-    if (granules === 0) this.#throwMisuse(address);
+    const granules = give(this.tags, this.state, this.shift, this.#granuleAt(address));
+    if (granules === 0) this.throwMisuse(address, this.granuleAt(address) >= 0);
     if (granules >= this.surplus) this.giveSurplus();
   }
 
@@ -95,17 +112,7 @@ export class Tlsf extends TaggedHeap {
     const offset = address - this.base;
     const granule = offset >> this.#granuleShift;
     const isNear = granule << this.#granuleShift === offset && offset < this.limit && offset >= 0;
-    return isNear ? granule : this.core.granuleAt(address);
-  }
-
-  /** Slow, for the message: a free block that holds the address means that it was freed before. */
-  #throwMisuse(address: number): never {
-    let code: HeapErrorCode = "wild-free";
-    this.core.walk((granule, granules, isUsed) => {
-      const within = address - this.core.addressOf(granule);
-      if (!isUsed && within >= 0 && within < granules * this.granule) code = "double-free";
-    });
-    throw new HeapError(code, address);
+    return isNear ? granule : this.granuleAt(address);
   }
 
   /** In place where the block's tail can be returned or the block after it is free, else by moving. */
@@ -120,19 +127,20 @@ export class Tlsf extends TaggedHeap {
 
   /** Granules of the block less its header. */
   usableSize(address: number): number {
-    if (!this.owns(address)) this.#throwMisuse(address);
-    return this.core.sizeOf(this.#granuleAt(address)) * this.granule - this.#header;
+    const granule = this.#granuleAt(address);
+    if (!isUsed(this.state, granule)) this.throwMisuse(address, this.granuleAt(address) >= 0);
+    return sizeOf(this.tags, this.shift, granule) * this.granule - this.#header;
   }
 
   /** Exact: asks the bitmap. */
   owns(address: number): boolean {
-    return this.core.isUsed(this.#granuleAt(address));
+    return isUsed(this.state, this.#granuleAt(address));
   }
 
   /** In address order within each chunk. */
   walk(visit: (address: number, bytes: number) => void): void {
-    this.core.walk((granule, granules, isUsed) => {
-      if (isUsed) visit(this.core.addressOf(granule), granules * this.granule - this.#header);
+    this.walkAll((granule, granules, isUsed) => {
+      if (isUsed) visit(this.addressOf(granule), granules * this.granule - this.#header);
     });
   }
 }
