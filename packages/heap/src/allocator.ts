@@ -45,7 +45,7 @@ export interface Allocator {
    */
   free(address: number): void;
   /**
-   * Changes a block's size, in place or by moving its contents.
+   * Changes a block's size, in place or by moving its contents; where it moves, to an address that is aligned as without an alignment asked for.
    *
    * @returns the block's address from now on, or {@link NO_ADDRESS}: then the block is as it was. Without reachable bytes
    * (a plain range of numbers) a block is never moved.
@@ -64,7 +64,9 @@ export interface Allocator {
   walk(visit: (address: number, bytes: number) => void): void;
   /** Ends the life of all blocks at once and keeps the memory. */
   reset(): void;
-  /** Ends the life of all blocks at once and gives all memory back. Any later use throws `destroyed`. */
+  /**
+   * Ends the life of all blocks at once and gives all memory back, once. Any later allocation throws `destroyed`; other calls do too, or find no live block.
+   */
   destroy(): void;
 }
 
@@ -95,7 +97,7 @@ export function moveBlock(
   usable: number,
   size: number,
 ): number {
-  const to = memory.copy === undefined ? NO_ADDRESS : heap.allocate(size);
+  const to = memory.copy ? heap.allocate(size) : NO_ADDRESS;
   if (to !== NO_ADDRESS) {
     memory.copy?.(address, to, Math.min(usable, size));
     heap.free(address);

@@ -4,7 +4,7 @@ import { HeapError } from "./errors.ts";
 
 /** How an arena takes memory. */
 export interface ArenaOptions {
-  /** Smallest range that is taken from the source at once; 65536 by default. */
+  /** Smallest range that is taken from the source at once; 65536 by default. Larger arenas take an eighth of what they have. */
   readonly chunkBytes?: number;
 }
 
@@ -42,6 +42,8 @@ export class Arena implements Allocator {
   #newest = NO_ADDRESS;
   #blocks = 0;
   #calls = 0;
+  /** Bytes held. */
+  #bytes = 0;
 
   constructor(source: HeapSource, { chunkBytes = 65536 }: ArenaOptions = {}) {
     this.#source = source;
@@ -63,12 +65,13 @@ export class Arena implements Allocator {
   }
 
   /** Takes a range of the source, or just the block's bytes where there is no more, and allocates. */
-  #grow(size: number, unit: number, bytes: number = Math.max(this.#chunkBytes, size)): number {
+  #grow(size: number, unit: number, bytes: number = Math.max(this.#chunkBytes, size, (this.#bytes >>> 6) * 8)): number {
     this.#calls++;
-    const start = this.#source.reserve(bytes, Math.max(unit, 8));
+    const start = this.#source.reserve(bytes, unit);
     if (start === NO_ADDRESS) return bytes > size ? this.#grow(size, unit, size) : NO_ADDRESS;
     if (this.#chunk.end !== start) this.#chunks.push((this.#chunk = { start, end: start, top: start }));
     this.#chunk.end += bytes;
+    this.#bytes += bytes;
     return this.allocate(size, unit);
   }
 
@@ -91,32 +94,29 @@ export class Arena implements Allocator {
     return address;
   }
 
-  #find(address: number): Chunk | undefined {
-    return this.#chunks.find(({ start, top }) => address >= start && address < top);
-  }
-
   /** The bytes up to the newest end in the block's chunk. */
   usableSize(address: number): number {
-    const top = this.#find(address)?.top;
-    if (top === undefined) throw new HeapError("wild-free", address);
-    return top - address;
+    for (const { start, top } of this.#chunks) if (address >= start && address < top) return top - address;
+    throw new HeapError("wild-free", address);
   }
 
   /** Whether the address lies in what was bumped. */
   owns(address: number): boolean {
-    return this.#find(address) !== undefined;
+    return this.#chunks.some(({ start, top }) => address >= start && address < top);
   }
 
-  /** A place to rewind to. */
+  /** A place to rewind to. What was allocated before it is neither taken back nor made longer in place any more. */
   mark(): ArenaMark {
+    this.#newest = NO_ADDRESS;
     return { chunks: this.#chunks.length, top: this.#chunk.top, blocks: this.#blocks };
   }
 
-  /** Ends the life of everything allocated since the mark. @throws HeapError `bad-option` for a mark that was rewound over. */
+  /** Ends the life of everything allocated since the mark. @throws HeapError `bad-option` for a mark above what is allocated, because it was rewound over. */
   rewind({ chunks, top, blocks }: ArenaMark): void {
-    if (chunks > this.#chunks.length || blocks > this.#blocks) throw new HeapError("bad-option", top);
+    const { start, top: end } = this.#chunks[chunks - 1] ?? NOTHING;
+    if (top < start || top > end || blocks > this.#blocks) throw new HeapError("bad-option", top);
     this.#keep(chunks || 1);
-    this.#chunk.top = chunks === 0 ? this.#chunk.start : top;
+    this.#chunk.top = chunks ? top : this.#chunk.start;
     this.#blocks = blocks;
   }
 
@@ -124,6 +124,7 @@ export class Arena implements Allocator {
   #keep(count: number): void {
     for (const { start, end } of this.#chunks.splice(count)) {
       this.#calls++;
+      this.#bytes -= end - start;
       this.#source.release(start, end - start);
     }
     this.#chunk = this.#chunks.at(-1) ?? NOTHING;
@@ -143,15 +144,11 @@ export class Arena implements Allocator {
   /** A snapshot; `liveBytes` counts padding and blocks freed but not rewound. */
   stats(): HeapStats {
     let liveBytes = 0;
-    let reservedBytes = 0;
-    for (const { start, end, top } of this.#chunks) {
-      liveBytes += top - start;
-      reservedBytes += end - start;
-    }
+    this.walk((_address, bytes) => (liveBytes += bytes));
     return {
       liveBlocks: this.#blocks,
       liveBytes,
-      reservedBytes,
+      reservedBytes: this.#bytes,
       metadataBytes: this.#chunks.length * 24,
       sourceCalls: this.#calls,
     };
@@ -160,7 +157,7 @@ export class Arena implements Allocator {
   /** A chunk's top lies in it. */
   check(): void {
     for (const { start, end, top } of this.#chunks)
-      if (top < start || top > end) throw new HeapError("corrupt", top, "a chunk's top lies in it");
+      if (top < start || top > end) throw new HeapError("corrupt", top, "tops are in chunks");
   }
 
   /** Visits the used part of every chunk: blocks leave no trace. */

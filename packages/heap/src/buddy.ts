@@ -37,6 +37,7 @@ export class Buddy implements Allocator {
   readonly #starts: Int32Array;
   /** Word 0, bit k: there is a free block of order k. Word 1: how many smallest blocks there are up to the last that ever was in a live block. */
   readonly #state: Int32Array;
+  #isDestroyed = false;
 
   /** @throws HeapError `bad-option` where a size is no power of two or the source has no such range. */
   constructor(source: HeapSource, options: BuddyOptions) {
@@ -165,7 +166,7 @@ export class Buddy implements Allocator {
   /** A snapshot, by walking. Of the bytes those count that can ever have been written to: beyond the last live block, one for each order. */
   stats(): HeapStats {
     const metadata = this.#free.reduce((sum, { bytes }) => sum + bytes + 1, this.#state[1]! + 8);
-    return measure(this, this.#bytes, metadata, 1);
+    return measure(this, this.#isDestroyed ? 0 : this.#bytes, metadata, this.#isDestroyed ? 2 : 1);
   }
 
   /** Free and live blocks together are the whole range, each byte once, and no two free buddies stand side by side. */
@@ -223,7 +224,8 @@ export class Buddy implements Allocator {
 
   /** Gives the range back. */
   destroy(): void {
-    this.#source.release(this.#base, this.#bytes);
+    if (!this.#isDestroyed) this.#source.release(this.#base, this.#bytes);
+    this.#isDestroyed = true;
     this.reset();
     endUse(this);
   }

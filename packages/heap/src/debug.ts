@@ -297,4 +297,11 @@ export class DebugHeap extends Wrapper {
     this.inner.reset();
     this.#resets++;
   }
+
+  /** Looks at everything in quarantine, then gives all memory back. */
+  override destroy(): void {
+    this.#emptyQuarantine();
+    this.inner.destroy();
+    this.#resets++;
+  }
 }

@@ -39,7 +39,7 @@ export class SamplingGuard extends Wrapper {
   readonly #every: number;
   readonly #random: () => number;
   readonly #page: number;
-  readonly #slots: number;
+  #slots: number;
   readonly #base: number;
   /** Free slots, the longest free first. */
   readonly #free: number[];
@@ -186,8 +186,11 @@ export class SamplingGuard extends Wrapper {
 
   /** Gives the guarded slots back, accessible again. */
   override destroy(): void {
+    this.inner.destroy();
+    if (this.#slots === 0) return;
     this.#guard.protect(this.#base, this.#bytes, "read-write");
     this.#source.release(this.#base, this.#bytes);
-    this.inner.destroy();
+    this.#slots = this.#free.length = 0;
+    this.#sizes.fill(-1);
   }
 }

@@ -9,7 +9,7 @@ export interface RangeSource {
    * @returns its address, or −1 where there is none. A range that directly follows an earlier one lets allocators merge the two.
    */
   reserve(bytes: number, alignment: number): number;
-  /** Gives back a range: one that `reserve` returned, or the tail of one. */
+  /** Gives back a range: one that `reserve` returned, or the tail of one; where ranges follow each other they count as one. */
   release(address: number, bytes: number): void;
   /** Says that the contents of a range, which stays reserved, are not needed: its memory may be taken away and read as zero. */
   discard?(address: number, bytes: number): void;

@@ -60,6 +60,12 @@ export class Quota extends Wrapper {
     this.#used = 0;
   }
 
+  /** Gives all memory back. */
+  override destroy(): void {
+    this.inner.destroy();
+    this.#used = 0;
+  }
+
   /** Checks the allocator behind, and the count. */
   override check(): void {
     this.inner.check();

@@ -275,6 +275,21 @@ export const allocatorSuite: readonly ConformanceCase<AllocatorFixture>[] = [
         throwsCode(() => void allocator.allocate(size), ["destroyed"]),
         "a destroyed heap refuses use",
       );
+      // Anything else finds no live block, or says that the heap is destroyed.
+      for (const use of [
+        (): boolean => (allocator.destroy(), true),
+        (): boolean => (allocator.check(), true),
+        (): boolean => !allocator.owns(address),
+        (): boolean => allocator.stats().liveBlocks === 0,
+      ]) {
+        let isEmpty = true;
+        const isRefused = throwsCode(() => void (isEmpty = use()), ["destroyed"]);
+        claim(isRefused || isEmpty, "nothing is live in a destroyed heap");
+      }
+      claim(
+        !records || throwsCode(() => allocator.free(address), ["double-free", "wild-free", "destroyed"]),
+        "a block of a destroyed heap cannot be freed",
+      );
     },
   },
 ];
