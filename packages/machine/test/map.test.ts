@@ -112,6 +112,9 @@ describe("sanitising", () => {
     expect(refused([])).toThrow(/map: is not an object/);
     expect(refused({})).toThrow(/entries: is missing/);
     expect(refused({ entries: [{ base: "x", type: 1 }] })).toThrow(/entries\[0\]\.base/);
+    expect(refused({ entries: [{ base: "0x10000000000000000", length: "0x1", type: 1 }] })).toThrow(
+      /0x10000000000000000/,
+    );
     expect(refused({ entries: [{ base: "0x0", length: "0x0", type: 1 }] })).toThrow(/no entry with any bytes/);
   });
 });
@@ -220,4 +223,17 @@ memmap=16M$0x1c000000`;
   ]);
   for (const node of nodes) map.remove(node);
   expect(map.frameRanges().every(({ faulty }) => faulty.length === 0)).toBe(true);
+});
+
+test("overlapping entries are listed pair by pair, in a made-up map of thousands as many as a reader can use", () => {
+  const few = [entry(0x5000, 0x2000), entry(0, 0x10000), entry(0x20000, 0x1000), entry(0x6000, 0), entry(0x6000, 1)];
+  expect(summariseMap(firmwareMapOf(few)).overlaps).toEqual([
+    [0, 1],
+    [0, 3],
+    [0, 4],
+    [1, 3],
+    [1, 4],
+  ]);
+  const many = Array.from({ length: 20_000 }, () => entry(0, 0x1000));
+  expect(summariseMap(firmwareMapOf(many)).overlaps).toHaveLength(10_000);
 });

@@ -56,7 +56,7 @@ function smallOf(value: unknown, where: string): number {
 function rawEntry(value: unknown, where: string): RawEntry {
   const fields = fieldsOf(value, where);
   const base = wordOf(fields["base"], `${where}.base`);
-  if (base >= 1n << 64n) refuse(`${where}.base`, "is beyond 64 bits");
+  if (base >= 1n << 64n) refuse(`${where}.base`, `0x${base.toString(16)} is beyond 64 bits`);
   const type = smallOf(fields["type"], `${where}.type`);
   if (fields["length"] !== undefined) return { base, length: wordOf(fields["length"], `${where}.length`), type };
   const end = wordOf(fields["end"], `${where}.end`);

@@ -30,7 +30,7 @@ export interface MapSummary {
   readonly entries: number;
   /** Whether they were found in ascending order. */
   readonly sorted: boolean;
-  /** Pairs of entries, by number, that overlap. */
+  /** Pairs of entries, by number, that overlap; at most 10,000. */
   readonly overlaps: readonly (readonly [number, number])[];
   /** Entries that do not start and end at a frame boundary. */
   readonly unalignedEntries: number;
@@ -163,17 +163,26 @@ function affinityFigures(map: FirmwareMap, usable: readonly Span[]): Partial<Map
   };
 }
 
+/** As many pairs of overlapping entries are listed: beyond, the map is made up. */
+const MOST_OVERLAPS = 10_000;
+
+/** Pairs of entries as found that overlap, ascending; of more than {@link MOST_OVERLAPS} those at the lowest addresses. */
 function rawOverlaps(map: FirmwareMap): (readonly [number, number])[] {
+  const byBase = map.raw
+    .map(({ base, length }, at) => ({ base, end: base + length, at }))
+    .sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : a.at - b.at));
   const out: (readonly [number, number])[] = [];
-  map.raw.forEach((a, i) => {
-    map.raw.slice(i + 1).forEach((b, j) => {
-      if (a.base < b.base + b.length && b.base < a.base + a.length) out.push([i, i + 1 + j]);
-    });
+  byBase.forEach((a, place) => {
+    for (let next = place + 1; out.length < MOST_OVERLAPS; next++) {
+      const b = byBase[next];
+      if (b === undefined || b.base >= a.end) break;
+      if (a.base < b.end) out.push([Math.min(a.at, b.at), Math.max(a.at, b.at)]);
+    }
   });
-  return out;
+  return out.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
 }
 
-/** Returns the figures of a firmware map. Cost: O(n²) in the entries as found, for the overlaps. */
+/** Returns the figures of a firmware map. Cost: O(n log n + overlaps) in the entries as found. */
 export function summariseMap(map: FirmwareMap): MapSummary {
   const { entries, raw } = map;
   const usable = usableSpans(entries);

@@ -123,6 +123,8 @@ function shrunk(base: PhysAddr, length: number, first: PhysAddr, last: PhysAddr)
 class Search {
   readonly #needs: readonly TypeNeed[];
   readonly #rules: SynthesisRules;
+  /** What was found out, by block and type around it: each block of types that lie in each other is asked for from all of those around it. */
+  readonly #known: Map<string, Best> = new Map();
 
   constructor(needs: readonly TypeNeed[], rules: SynthesisRules) {
     this.#needs = needs;
@@ -153,17 +155,19 @@ class Search {
       const block = shrunk(base, length, wrong.base, wrong.end);
       return this.#register(block, only);
     }
+    const key = `${around ?? "none"} ${base} ${length}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
     let least = both(
       this.best(base, length / 2, around, first, last),
       this.best(base + length / 2, length / 2, around, first, last),
     );
+    const block = shrunk(base, length, wrong.base, wrong.end);
     for (const type of this.#over(around)) {
-      const right = this.#extent(first, last, (one) => one !== given, base, end);
-      if (right === null) continue;
       const within = this.best(base, length, type, first, last);
-      if (1 + within.count >= least.count) continue;
-      least = both(this.#register(shrunk(base, length, right.base, right.end), type), within);
+      if (1 + within.count < least.count) least = both(this.#register(block, type), within);
     }
+    this.#known.set(key, least);
     return least;
   }
 
