@@ -63,28 +63,49 @@ export abstract class Translator extends WiredControl {
 
   /**
    * Translates page `vpn` for `access` (ACCESS_READ, ACCESS_WRITE or ACCESS_FETCH, plus ACCESS_IMPLICIT) at this CPU's
-   * privilege, handling faults: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2.
+   * privilege: returns the frame, or −1 with `fault` set. `offset` is the byte within the page, for CR2. Page faults are delivered, and
+   * the page is translated again as often as the operating system says that it has seen to it.
+   *
+   * All of it is one function on purpose: of more than 460 bytecodes, it is never made part of those that call it, so that a load or
+   * store, with what it does after a miss, stays short enough to become part of any loop (2 times a bare loop instead of 4).
    */
   translate(vpn: Vpn, offset: number, access: number): Pfn {
-    const pfn = this.mmu.translate(vpn, access + this.accessBits);
-    return pfn >= 0 ? this.found(vpn, pfn, access) : this.translateAgain(vpn, offset, access);
-  }
-
-  private found(vpn: Vpn, pfn: Pfn, access: number): Pfn {
+    const { mmu } = this;
+    const full = access + this.accessBits;
+    let pfn = mmu.translate(vpn, full);
+    for (let attempt = 0; pfn < 0; attempt++) {
+      const code = mmu.faultCode;
+      const va = vpn * FRAME_BYTES + offset;
+      if (Mmu.isNonCanonical(code)) {
+        this.protectionFaults++;
+        if (this.trace !== null) this.trace({ kind: "protection-fault", va });
+        this.fault.set("protection", va, 0);
+        return -1;
+      }
+      this.pageFaults++;
+      if (this.meter !== null) this.meter.pageFault();
+      if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
+      this.setCr2(vpn, offset);
+      const cpu = this.self();
+      let seenTo = false;
+      if (this.deliver(cpu, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
+        const before = this.enterKernel();
+        try {
+          seenTo = this.faultHandler.pageFault(cpu, va, code);
+        } finally {
+          this.leaveKernel(before);
+        }
+      }
+      if (!seenTo) {
+        this.fault.set(this.outcome === "running" ? "page" : this.outcome, va, code);
+        return -1;
+      }
+      pfn = mmu.translate(vpn, full);
+    }
     const place = this.memory.place(pfn);
     this.place = place;
     if (place !== 0 && this.open) this.openShortcut(vpn, place, access);
     return pfn;
-  }
-
-  /** {@link translate} after a fault: as often as the operating system says that it has seen to it. */
-  private translateAgain(vpn: Vpn, offset: number, access: number): Pfn {
-    const full = access + this.accessBits;
-    for (let attempt = 0; ; attempt++) {
-      if (!this.raise(vpn, offset, this.mmu.faultCode, attempt)) return -1;
-      const pfn = this.mmu.translate(vpn, full);
-      if (pfn >= 0) return this.found(vpn, pfn, access);
-    }
   }
 
   /**
@@ -143,33 +164,6 @@ export abstract class Translator extends WiredControl {
       // Whoever may store may load.
       if (access === 1 && place > 0) view.tags[at + 1] = page;
     }
-  }
-
-  /** Delivers a fault; returns whether the access is to be tried again. */
-  private raise(vpn: Vpn, offset: number, code: number, attempt: number): boolean {
-    const va = vpn * FRAME_BYTES + offset;
-    if (Mmu.isNonCanonical(code)) {
-      this.protectionFaults++;
-      if (this.trace !== null) this.trace({ kind: "protection-fault", va });
-      this.fault.set("protection", va, 0);
-      return false;
-    }
-    this.pageFaults++;
-    if (this.meter !== null) this.meter.pageFault();
-    if (this.trace !== null) this.trace({ kind: "page-fault", va, error: code });
-    this.setCr2(vpn, offset);
-    const cpu = this.self();
-    if (this.deliver(cpu, va, code) && this.faultHandler !== null && attempt < MOST_RETRIES) {
-      const before = this.enterKernel();
-      try {
-        if (this.faultHandler.pageFault(cpu, va, code)) return true;
-      } finally {
-        this.leaveKernel(before);
-      }
-    }
-    if (this.outcome === "running") this.fault.set("page", va, code);
-    else this.fault.set(this.outcome, va, code);
-    return false;
   }
 
   /** Takes an interrupt: calls the handler in supervisor mode with interrupts disabled. The scheduler does this. */
