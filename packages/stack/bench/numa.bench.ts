@@ -12,9 +12,9 @@ import type { AddressSpace } from "@pagewright/vmm";
 
 const PAGE = 4096;
 const PAGES = 512;
-/** Rounds of a workload; after each, one step of balancing. */
+/** Rounds of a workload; after each, one step of background work. */
 const ROUNDS = 120;
-/** Pages that a step of balancing may sample. */
+/** Budget of a step. */
 const BUDGET = 64;
 
 interface Outcome {
@@ -50,7 +50,7 @@ function measure({ stack }: { stack: Stack }, balanced: boolean, round: (number:
   const [remote, time] = [sum("remoteAccesses"), sum("nanoseconds")];
   for (let number = 0; number < ROUNDS; number++) {
     round(number);
-    if (balanced) stack.as(2, () => stack.vmm.balance(BUDGET));
+    if (balanced) stack.as(2, () => stack.vmm.background(BUDGET));
   }
   const moved = stack.vmm.balancing()?.moved ?? 0;
   return { remote: sum("remoteAccesses") - remote, microseconds: (sum("nanoseconds") - time) / 1000, moved };

@@ -85,6 +85,54 @@ test("a step samples no more than it may, and bound pages never", () => {
   expect(stack.vmm.stats.migrations).toBe(0);
 });
 
+/** Accesses of the other node's memory so far. */
+function remoteAccesses(stack: Stack): number {
+  return stack.machine.meters.reduce((sum, meter) => sum + meter.stats().remoteAccesses, 0);
+}
+
+test("background work moves the pages of a program that moved, and then lets them be", () => {
+  const { stack, space } = twoNodes({ policy: "local" });
+  const at = Number(space.map({ bytes: 256 * PAGE }));
+  const first = stack.enter(space, 0);
+  for (let page = 0; page < 256; page++) first.store32(at + page * PAGE, page);
+  const round = (): number => {
+    const before = remoteAccesses(stack);
+    const cpu = stack.enter(space, 2);
+    for (let page = 0; page < 256; page++)
+      for (let line = 0; line < 64; line++) cpu.load32(at + page * PAGE + line * 64);
+    return remoteAccesses(stack) - before;
+  };
+  const still = round();
+  expect(still).toBeGreaterThan(10_000);
+  for (let step = 0; step < 40; step++) {
+    stack.as(2, () => stack.vmm.background(64));
+    round();
+  }
+  expect(nodesOf(space, at, 256)).toEqual(new Array<number>(256).fill(1));
+  expect(round()).toBeLessThan(still / 100);
+  const { sampled = 0, moved = 0 } = stack.vmm.balancing() ?? {};
+  expect(moved).toBe(256);
+  for (let step = 0; step < 400; step++) {
+    stack.as(2, () => stack.vmm.background(64));
+    touch(stack, space, 2, at, 256);
+  }
+  const after = stack.vmm.balancing();
+  expect([after?.moved, (after?.sampled ?? 0) - sampled < 256 * 16]).toEqual([256, true]);
+  for (let page = 0; page < 256; page++) expect(stack.enter(space, 2).load32(at + page * PAGE)).toBe(page);
+  expect(audit(stack).problems).toEqual([]);
+});
+
+test("background work samples nothing while everything is on one node, and nothing beyond its budget", () => {
+  const { stack, space } = twoNodes({ policy: "local" });
+  const at = Number(space.map({ bytes: 100 * PAGE }));
+  const cpu = stack.enter(space, 0);
+  for (let page = 0; page < 100; page++) cpu.store32(at + page * PAGE, page);
+  for (let step = 0; step < 20; step++) expect(stack.as(1, () => stack.vmm.background(32))).toBe(0);
+  expect(stack.vmm.balancing()?.sampled).toBe(0);
+  stack.as(3, () => stack.vmm.background(32));
+  expect(stack.vmm.balancing()?.sampled).toBe(32);
+});
+
 test("a page that two nodes use in turn moves ever more seldom", () => {
   const { stack, space } = twoNodes({ policy: "local" });
   const at = Number(space.map({ bytes: PAGE }));

@@ -295,17 +295,20 @@ export class Vmm {
   /**
    * One bounded step of background work: releases quarantined frames, evicts up to `budget` pages while the frame source is below its high watermark or fewer
    * than a sixteenth of the resident limit is free. Where frames are plenty, and no store was used since the last step, pages that left last come back from swap,
-   * until an eighth of the limit is free; then small pages are made 2M pages. Returns how many pages left, came, or are under new leaves; 0: nothing to do now.
+   * until an eighth of the limit is free; then small pages are made 2M pages. What that leaves of the budget is for NUMA balancing, where there are several nodes: see
+   * {@link balance}. Returns how many pages left, came, or are under new leaves; 0: nothing to do now.
    */
   background(budget: number): number {
     const { core } = this;
-    let freed = this.#background.step(budget);
-    if (freed === 0) freed = core.prefetcher.refill(budget, 2 * this.#background.spare);
-    return freed > 0 ? freed : this.collapser.step(budget);
+    let done = this.#background.step(budget);
+    if (done === 0) done = core.prefetcher.refill(budget, 2 * this.#background.spare);
+    if (done === 0) done = this.collapser.step(budget);
+    core.balancer?.turn(budget - done);
+    return done;
   }
 
   /**
-   * One bounded step of NUMA balancing: unmaps up to `budget` pages, so that their next uses show which node uses them; pages that another node keeps using
+   * One bounded step of NUMA balancing, whether it is worth it or not ({@link background} does it where it is): unmaps up to `budget` pages, so that their next uses show which node uses them; pages that another node keeps using
    * move there as it does. Returns how many were sampled; 0 without the options `currentNode` and `nodeOf`.
    */
   balance(budget: number): number {

@@ -155,7 +155,63 @@ describe("pages that come back from swap", () => {
   });
 });
 
+test("the clone's copy of a page that a device writes lies where the region is bound to", () => {
+  const where = world();
+  const vpn = mapped(where.space, { bytes: 4 * PAGE_SIZE, frames: BOUND });
+  touch(where.space, vpn, 4);
+  const transfer = where.vmm.beginTransfer(where.space, vpn * PAGE_SIZE, 4 * PAGE_SIZE, "from-device");
+  if (typeof transfer === "string") throw new Error(transfer);
+  const clone = where.space.clone();
+  if (clone === null) throw new Error("no clone");
+  const copies = framesAt({ ...where, space: clone }, vpn, 4);
+  expect(copies.map(nodeOf)).toEqual([1, 1, 1, 1]);
+  expect(copies).not.toEqual(framesAt(where, vpn, 4));
+  transfer.complete();
+  where.vmm.check();
+});
+
+test("a page of an object comes back where a region of it is bound to, though who mapped it last is gone", () => {
+  const where = world();
+  const { space, vmm } = where;
+  const object = vmm.createAnonymous(64 * PAGE_SIZE);
+  mapped(space, { bytes: 64 * PAGE_SIZE, object, shared: true, frames: BOUND });
+  const other = spaceOf(vmm);
+  const there = Number(other.map({ bytes: 64 * PAGE_SIZE, object, shared: true }));
+  touch(other, there / PAGE_SIZE, 64);
+  other.advise(there, 64 * PAGE_SIZE, "page-out");
+  other.destroy();
+  for (let step = 0; step < 20; step++) vmm.core.prefetcher.refill(16, 0);
+  const nodes = Array.from({ length: 64 }, (_, at) => nodeOf(vmm.core.pages.frameOf(object.pages.get(at))));
+  expect(nodes.filter((node) => node !== 1)).toEqual([]);
+  vmm.check();
+});
+
 describe("2M pages", () => {
+  test("without a wish are assembled where their pages lie, and not at all where these lie on both nodes", () => {
+    for (const [far, placement] of [
+      [512, null],
+      [460, null],
+      [512, { policy: "local" }],
+      [300, null],
+      [300, { policy: "local" }],
+    ] as const) {
+      const where = world();
+      const { space, vmm } = where;
+      const vpn = mapped(space, { bytes: PAGE_2M });
+      // As balancing leaves them: the first pages on the node that uses them.
+      for (let at = 511; at >= 0; at--) {
+        space.placement = { policy: "bind", nodes: [at < far ? 1 : 0] };
+        touch(space, vpn + at, 1);
+      }
+      space.placement = placement;
+      space.advise(vpn * PAGE_SIZE, PAGE_2M, "large");
+      for (let step = 0; step < 100; step++) vmm.collapser.step(64);
+      const expected = far === 300 ? [0, 212, 300] : [1, 0, 512];
+      expect([far, vmm.large.stats().collapses, ...spread(where, vpn, 512)]).toEqual([far, ...expected]);
+      vmm.check();
+    }
+  });
+
   test("are assembled on the node that their region is bound to, or not at all", () => {
     for (const isFull of [false, true]) {
       const where = world();

@@ -91,7 +91,8 @@ export class Collapser {
     const found = this.#candidate(space, base);
     if (found === null || !hasRoom(core, TABLE_PAGES - found.sheet.used)) return false;
     if (this.#isInRow(found.sheet)) return this.#assemble(space, found.region, found.sheet, base, NO_FRAME);
-    const block = this.#block(blockWishesAt(space, found.region, found.sheet, base));
+    const wishes = blockWishesAt(space, found.region, found.sheet, base);
+    const block = wishes === "spread" ? NO_FRAME : this.#block(wishes);
     if (block === NO_FRAME) return false;
     const still = this.#candidate(space, base); // Moving frames out of the way takes time.
     if (still !== null && this.#assemble(space, still.region, still.sheet, base, block)) return true;

@@ -11,6 +11,9 @@
  * A page that moves rests for some scans, each time for four times as many, so that one which two nodes use in turn stays where it is. It is forgiven a move when
  * its own node is seen to use it long after it might have moved again.
  *
+ * As background work it samples nothing while all frames and processors that it has seen are of one node, and lets the more turns pass the longer no page had to
+ * move.
+ *
  * Source: Linux, kernel/sched/fair.c, should_numa_migrate_memory (two-stage filter), task_numa_work; admin-guide, numa_balancing.
  */
 import type { Core } from "../core.ts";
@@ -51,6 +54,11 @@ const REST_FACTOR = 4;
 /** The longest rest. */
 const LONGEST_REST = 128;
 
+/** Turns of background work that pass at most between two scans in which no other node was seen. */
+const LONGEST_PAUSE = 64;
+/** And between two in which one was, though no page moved: two nodes use the same pages. */
+const SHORT_PAUSE = 8;
+
 /** Balances the pages of one manager. */
 export class Balancer {
   readonly #core: Core;
@@ -68,6 +76,16 @@ export class Balancer {
   #asid = 0;
   #vpn: Vpn = 0;
   #scan = 0;
+  /** Nodes of frames and processors seen so far. */
+  readonly #nodes: Set<number> = new Set();
+  /** Where the search for a second node goes on. */
+  #lookAt = 0;
+  /** Turns that pass after a scan, and that have still to pass. */
+  #pause = 0;
+  #resting = 0;
+  /** Remote faults, and moves, when the last scan ended. */
+  #remoteBefore = 0;
+  #movedBefore = 0;
   readonly #stats = { sampled: 0, localFaults: 0, remoteFaults: 0, moved: 0, damped: 0 };
 
   /** A balancer of a core's pages. */
@@ -80,6 +98,42 @@ export class Balancer {
   /** What balancing did so far. */
   stats(): BalancerStats {
     return { ...this.#stats };
+  }
+
+  /** {@link step} as background work does it, see above. */
+  turn(budget: number): number {
+    if (budget <= 0 || !this.#hasSeveralNodes(budget)) return 0;
+    if (this.#resting > 0) {
+      this.#resting--;
+      return 0;
+    }
+    const scan = this.#scan;
+    const sampled = this.step(budget);
+    if (this.#scan === scan) return sampled;
+    this.#resting = this.#pause = this.#pauseAfter();
+    return sampled;
+  }
+
+  /** None after a scan since whose beginning pages have moved; a short one after one that saw other nodes use pages; else a long one, each longer than the last. */
+  #pauseAfter(): number {
+    const { remoteFaults, moved } = this.#stats;
+    const [remote, moves] = [remoteFaults - this.#remoteBefore, moved - this.#movedBefore];
+    this.#remoteBefore = remoteFaults;
+    this.#movedBefore = moved;
+    if (moves > 0) return 0;
+    return Math.min(remote > 0 ? SHORT_PAUSE : LONGEST_PAUSE, 2 * this.#pause + 1);
+  }
+
+  /** Whether there is anything to balance; looks at up to `budget` pages and who runs until there is. */
+  #hasSeveralNodes(budget: number): boolean {
+    if (this.#nodes.size > 1) return true;
+    const { pages } = this.#core;
+    this.#nodes.add(this.#topology.currentNode());
+    for (let looked = 0; looked < budget && this.#nodes.size < 2; looked++) {
+      this.#lookAt = this.#lookAt + 1 < pages.capacity ? this.#lookAt + 1 : 0;
+      if (pages.isResident(this.#lookAt)) this.#nodes.add(this.#topology.nodeOf(pages.frameOf(this.#lookAt)));
+    }
+    return this.#nodes.size > 1;
   }
 
   /** Samples up to `budget` pages, with one invalidation for all of them; returns how many. Each costs a fault at its next use. */

@@ -11,6 +11,7 @@ import { TABLE_PAGES } from "../units.ts";
 import { addRegion } from "./mapping.ts";
 import { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
+import { wishesOf } from "./wishes.ts";
 
 /** Fills an empty space with a copy of another. False: the commit limit or memory for pinned pages; the clone is to be destroyed. */
 export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
@@ -80,10 +81,10 @@ function copySheet(from: AddressSpace, sheet: Sheet, copy: Sheet, first: number,
   return true;
 }
 
-/** A page in the middle of a transfer is copied at once: the device goes on writing the original. */
+/** A page in the middle of a transfer is copied at once, to where its region wishes: the device goes on writing the original. */
 function copyPinned(from: AddressSpace, page: number): number {
   const { core } = from.vmm;
-  const pfn = core.keeper.take();
+  const pfn = core.keeper.wishing(wishesOf(core, page), () => core.keeper.take());
   if (pfn < 0) return -1;
   core.window.copy(core.pages.pfn[page]!, pfn);
   const own = core.pages.create();

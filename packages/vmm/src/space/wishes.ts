@@ -7,10 +7,10 @@
  * ```
  */
 import type { Core } from "../core.ts";
-import { NO_PAGE } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_OBJECT } from "../pages/pages.ts";
 import type { FrameHints } from "../ports.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
-import { hintsFor } from "./frame-placement.ts";
+import { hintsFor, type StrictHints } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
 import type { Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
@@ -24,27 +24,56 @@ export function wishesAt(space: AddressSpace, region: Region, vpn: Vpn, localNod
   return placement === null ? null : hintsFor(placement, vpn, localNode ?? space.vmm.faults.currentNode());
 }
 
-/** The wishes for another frame of a page that may be mapped nowhere now. `local` means the node that it lies on, any where it is in no frame. */
+/**
+ * The wishes for another frame of a page that may be mapped nowhere now: of where it was mapped last, else of a region that maps its object. `local` means the node that
+ * it lies on, any where it is in no frame.
+ */
 export function wishesOf(core: Core, page: number): Wishes {
   const { mappings, pages, sheets } = core;
+  const localNode = pages.isResident(page) ? core.nodeOf(pages.frameOf(page)) : -1;
   const sheet = sheets.find(mappings.lastSheetOf(page));
-  if (sheet === null) return null;
-  const { space } = sheet;
-  const vpn = sheet.base + mappings.lastEntryOf(page);
-  const region = space.regions.find(vpn);
-  if (region === null || pageAt(space, region, vpn) !== page) return null;
-  return wishesAt(space, region, vpn, pages.isResident(page) ? core.nodeOf(pages.frameOf(page)) : -1);
+  if (sheet !== null) {
+    const { space } = sheet;
+    const vpn = sheet.base + mappings.lastEntryOf(page);
+    const region = space.regions.find(vpn);
+    if (region !== null && pageAt(space, region, vpn) === page) return wishesAt(space, region, vpn, localNode);
+  }
+  const object = pages.has(page, PAGE_OBJECT) ? core.objects.get(pages.owner[page]!) : undefined;
+  for (const [region, space] of object?.regions ?? []) {
+    const vpn = region.start + pages.index[page]! - region.offset;
+    if (vpn >= region.start && vpn < region.end) return wishesAt(space, region, vpn, localNode);
+  }
+  return null;
 }
 
+/** Of the pages of a 2M unit without a placement, those that lie on one node where they are put together: seven eighths. The others moved to who uses them. */
+const TOGETHER = 7 / 8;
+
 /**
- * The wishes for a block for the 2M unit of a region at `base`, which has pages already. `interleave` counts units, `local` means the node of the first page, and no
- * wish falls back to another node: small pages on the right one are better.
+ * The wishes for a block for the 2M unit of a region at `base`, which has pages already. `interleave` counts units; `local`, and no placement at all, means the node that the
+ * pages lie on, `spread` where they lie on several. No wish falls back to another node: small pages on the right one are better.
  */
-export function blockWishesAt(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn): Wishes {
-  const { nodeOf, pages } = space.vmm.core;
-  const first = sheet.anons.find((page) => page >= 0);
-  const wishes = wishesAt(space, region, base / TABLE_PAGES, first === undefined ? -1 : nodeOf(pages.frameOf(first)));
-  return wishes?.map((wish) => ({ ...wish, strict: wish.node >= 0 })) ?? null;
+export function blockWishesAt(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn): Wishes | "spread" {
+  const placement = region.placement ?? space.placement;
+  const isByPages = placement === null || placement.policy === "local";
+  const home = isByPages ? homeOf(space.vmm.core, sheet) : -1;
+  if (home === null) return "spread";
+  if (placement === null)
+    return home < 0 ? null : [{ order: 0, node: home, colour: -1, movable: 1, strict: true } as StrictHints];
+  return hintsFor(placement, base / TABLE_PAGES, home).map((wish) => ({ ...wish, strict: wish.node >= 0 }));
+}
+
+/** The node on which nearly all pages of a sheet lie, −1 where nobody knows nodes; null: there is none. */
+function homeOf(core: Core, sheet: Sheet): number | null {
+  const counts = new Map<number, number>();
+  let most = -1;
+  for (const page of sheet.anons) {
+    if (page < 0) continue;
+    const node = core.nodeOf(core.pages.frameOf(page));
+    counts.set(node, (counts.get(node) ?? 0) + 1);
+    if ((counts.get(node) ?? 0) > (counts.get(most) ?? 0)) most = node;
+  }
+  return (counts.get(most) ?? 0) >= TOGETHER * sheet.used ? most : null;
 }
 
 /** The page that a region has at a place; NO_PAGE or GUARD_PAGE where there is none. */
