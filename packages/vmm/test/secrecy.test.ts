@@ -94,7 +94,11 @@ describe("frames of an owner who is gone show nothing", () => {
   test("as pages of a file, its tail and what it grows by included", () => {
     const { vmm } = afterOwner();
     const space = spaceOf(vmm);
-    const object = vmm.openFile(new MemoryBacking(2 * P + 100));
+    const first = vmm.openFile(new MemoryBacking(new Uint8Array(P).fill(SECRET)));
+    expect(leaked(space, Number(space.map({ bytes: P, object: first, shared: true })), 1)).toBe(P); // It came the same way.
+    const object = vmm.openFile(new MemoryBacking(100));
+    expect(leaked(space, Number(space.map({ bytes: P, object, shared: true })), 1)).toBe(0);
+    object.resize(2 * P + 100);
     expect(leaked(space, Number(space.map({ bytes: 3 * P, object, shared: true })), 3)).toBe(0);
     object.resize(6 * P + 10);
     const at = Number(space.map({ bytes: 7 * P, object, shared: true }));
@@ -216,6 +220,7 @@ describe("what a file's pages showed", () => {
     const object = vmm.openFile(backing);
     const at = Number(space.map({ bytes: 20 * P, object, shared: true }));
     fill(space, at, 20);
+    fill(space, at + 3 * P, 1); // In a frame when the file is cut.
     expect(object.resize(3 * P + 100)).toBe("ok");
     expect(leaked(space, at, 4)).toBe(3 * P + 100);
     expect(object.resize(20 * P)).toBe("ok");
