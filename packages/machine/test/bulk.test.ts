@@ -1,6 +1,7 @@
 import { Framebuffer, LAYER, MIB, PAT_LINUX, traitsOf } from "@pagewright/machine";
 import type { Cpu, Machine, MachineOptions } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
+import { firstDifference } from "../src/cpu/difference.ts";
 import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
 /** A CPU with pages at 0x10000 whose frames lie neither in a row nor in order. */
@@ -26,6 +27,44 @@ function makeScreen(options: Partial<MachineOptions> = {}): { screen: Framebuffe
 }
 
 describe("comparing", () => {
+  test.each([
+    ["by the host's comparison", undefined],
+    ["in words, where the host has none", null],
+  ] as const)("%s: every length and alignment gives the first place that differs", (_, compare) => {
+    const bytes = Uint8Array.from({ length: 9000 }, (_value, at) => at * 13);
+    for (const [from, start] of [
+      [0, 0],
+      [1, 0],
+      [2, 3],
+      [5, 1],
+    ] as const)
+      for (const count of [0, 1, 7, 64, 127, 128, 129, 4096, 8990]) {
+        const left = new Uint8Array(from + count + 5).fill(1);
+        left.set(bytes.subarray(start, start + count), from);
+        expect(firstDifference(left, from, bytes, start, count, compare)).toBe(-1);
+        for (const place of [0, 3, 63, 64, 127, 4095, 4096, 8191, count - 1].filter((one) => one >= 0 && one < count)) {
+          left[from + place] = left[from + place]! ^ 0x80;
+          if (place > 0) left[from + count - 1] = left[from + count - 1]! ^ (place === count - 1 ? 0 : 1);
+          expect(firstDifference(left, from, bytes, start, count, compare), `${from} ${count} ${place}`).toBe(place);
+          left.set(bytes.subarray(start, start + count), from);
+        }
+      }
+  });
+
+  test("pages that lie in a row are compared together, others one by one: the place is the same", () => {
+    const { cpu, tables } = make();
+    for (let page = 0; page < 6; page++) tables.map(0x50000 + page * 4096, page < 4 ? 300 + page : 400 - page);
+    const bytes = Uint8Array.from({ length: 6 * 4096 - 300 }, (_, at) => at * 11);
+    cpu.copyIn(0x50000 + 100, bytes);
+    expect(cpu.bulk.compare(0x50000 + 100, bytes)).toBe(-1);
+    expect(cpu.progress).toBe(bytes.length);
+    for (const place of [0, 3995, 3996, 9000, 4 * 4096 - 101, 4 * 4096 - 100, 5 * 4096, bytes.length - 1]) {
+      bytes[place] = bytes[place]! ^ 1;
+      expect(cpu.bulk.compare(0x50000 + 100, bytes)).toBe(place);
+      bytes[place] = bytes[place] ^ 1;
+    }
+  });
+
   test("every length, alignment and place of the first difference", () => {
     const { cpu } = make();
     const bytes = Uint8Array.from({ length: 600 }, (_, i) => i * 7);

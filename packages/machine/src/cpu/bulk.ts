@@ -157,18 +157,23 @@ export class Bulk {
   /** Compares memory at `va` with `bytes`: −1 when equal, the first differing place otherwise, −2 when it faulted. */
   compare(va: VirtAddr, bytes: Uint8Array): number {
     const cpu = this.cpu;
+    let known = -1;
     for (let done = 0; done < bytes.length;) {
       const at = va + done;
-      const count = Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
-      const first = this.hostOf(at, ACCESS_READ, count);
+      const first = known >= 0 ? known : this.hostOf(at, ACCESS_READ, bytes.length - done);
       cpu.progress = done;
-      if (this.pfn < 0) return -2;
+      if (first < 0 && this.pfn < 0) return -2;
+      const count =
+        first >= 0
+          ? this.run(at, first, bytes.length - done, ACCESS_READ)
+          : Math.min(bytes.length - done, FRAME_BYTES - (at & 0xfff));
       const difference =
         first >= 0
           ? firstDifference(cpu.bytes, first, bytes, done, count)
           : firstDifference(this.loaded(at, count), 0, bytes, done, count);
       if (difference >= 0) return done + difference;
       done += count;
+      known = first >= 0 ? this.next : -1;
     }
     cpu.progress = bytes.length;
     return -1;
