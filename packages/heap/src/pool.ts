@@ -41,7 +41,7 @@ export class Pool implements Allocator {
     const odd = slotBytes >>> this.#shift;
     let inverse = odd;
     // Newton: an odd number is its own inverse modulo 8, and each step doubles the bits that are right.
-    for (let bits = 3; bits < 32; bits *= 2) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
+    while (Math.imul(odd, inverse) !== 1) inverse = Math.imul(inverse, 2 - Math.imul(odd, inverse));
     this.#inverse = inverse;
   }
 
@@ -98,13 +98,8 @@ export class Pool implements Allocator {
     this.#chunks.push([start, slots, first]);
     if (first === 1) this.#base = start - this.slotBytes;
     if (first === this.#near && start === this.#base + first * this.slotBytes) this.#near += slots;
-    const words = new Int32Array(first + slots);
-    words.set(this.#words);
-    this.#words = words;
-    for (let slot = words.length - 1; slot >= first; slot--) {
-      words[slot] = words[0]!;
-      words[0] = slot;
-    }
+    const end = first + slots;
+    this.#words = new Int32Array(end).map((_, slot) => (slot < 1 ? first : slot < first ? LIVE : (slot + 1) % end));
     return this.allocate();
   }
 
