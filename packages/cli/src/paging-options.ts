@@ -175,5 +175,17 @@ export function stateFor(choice: PagingChoice, image: Image): PagingState {
   const state = stateOfRegisters(choice.registers, image, choice.mode);
   if (state.mode.depth === 0)
     throw new UsageError("CR0.PG is 0: paging is off, there are no tables (give --levels to read them all the same)");
-  return state;
+  return withRoot(state, image, "--cr3", choice.registers.cr3);
+}
+
+/**
+ * Returns the state whose root table is in the image.
+ *
+ * @throws {@link UsageError} naming the option and its value where the image holds no byte of it: the tables would read as empty.
+ */
+export function withRoot(state: PagingState, image: Image, option: string, cr3: bigint | number): PagingState {
+  if (image.has(state.root)) return state;
+  throw new UsageError(
+    `${option} ${hex(cr3)}: the image has no memory at ${hex(BigInt(state.root) * 4096n)}, where the root table would be`,
+  );
 }

@@ -218,6 +218,21 @@ describe("bad input is one line and exit code 2", () => {
   const cases: readonly (readonly [string, () => readonly string[], RegExp])[] = [
     ["an image that is not there", () => ["dump", file("none"), "--cr3", "1"], /no such file/],
     ["no CR3", () => ["dump", file("raw.img")], /--cr3 is missing/],
+    [
+      "a root table outside the image",
+      () => ["dump", file("raw.img"), "--cr3", "0x7fff000"],
+      /--cr3 0x7fff000: .* no memory/,
+    ],
+    [
+      "a root table outside the image to compare with",
+      () => ["dump", file("raw.img"), "--cr3", "0x10000", "--against", file("raw.img"), "--against-cr3", "0x7fff000"],
+      /--against-cr3 0x7fff000/,
+    ],
+    [
+      "the root table of another space outside the image",
+      () => ["lint", file("raw.img"), "--cr3", "0x10000", "--also", "0x7fff000"],
+      /--also 0x7fff000/,
+    ],
     ["a bad number", () => ["walk", file("raw.img"), "zz", "--cr3", "0x1000"], /zz/],
     [
       "a truncated gzip image",

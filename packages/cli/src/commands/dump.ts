@@ -18,7 +18,7 @@ import { writeAll } from "../dump/write.ts";
 import type { Image } from "../image/image.ts";
 import { openImage } from "../image/image.ts";
 import { print, UsageError } from "../output.ts";
-import { addPagingOptions, choosePaging, hex, numberOf, stateFor } from "../paging-options.ts";
+import { addPagingOptions, choosePaging, hex, numberOf, stateFor, withRoot } from "../paging-options.ts";
 import type { PagingChoice, PagingCommandOptions } from "../paging-options.ts";
 import { readSymbols } from "../symbols.ts";
 import type { Symbols } from "../symbols.ts";
@@ -112,7 +112,8 @@ function documentOf(opened: Opened, choice: PagingChoice): unknown {
 async function compare(before: Opened, choice: PagingChoice, path: string, options: DumpOptions): Promise<void> {
   const other = await openImage(path, options.image);
   const cr3 = options.againstCr3 === undefined ? choice.registers.cr3 : numberOf("--against-cr3", options.againstCr3);
-  const state = stateOfRegisters({ ...choice.registers, cr3 }, other, choice.mode);
+  const option = options.againstCr3 === undefined ? "--against-cr3 (as --cr3)" : "--against-cr3";
+  const state = withRoot(stateOfRegisters({ ...choice.registers, cr3 }, other, choice.mode), other, option, cr3);
   const { mode } = state;
   const found = differences(before, state, other);
   if (options.json === true || options.format === "json") {

@@ -3,7 +3,7 @@ import type { LintFinding, LintOptions, StackSpan } from "@pagewright/x86-paging
 import type { Command } from "commander";
 import { openImage } from "../image/image.ts";
 import { failCheck, print, UsageError } from "../output.ts";
-import { addPagingOptions, choosePaging, hex, numberOf, stateFor } from "../paging-options.ts";
+import { addPagingOptions, choosePaging, hex, numberOf, stateFor, withRoot } from "../paging-options.ts";
 import type { PagingCommandOptions } from "../paging-options.ts";
 import { rangeOf } from "../page-range.ts";
 import { readSymbols } from "../symbols.ts";
@@ -41,9 +41,10 @@ export function registerLint(program: Command): void {
     const image = await openImage(path, options.image);
     const choice = choosePaging(options, image);
     const state = stateFor(choice, image);
-    const others = (options.also ?? []).map((text) =>
-      stateOfRegisters({ ...choice.registers, cr3: numberOf("--also", text) }, image, choice.mode),
-    );
+    const others = (options.also ?? []).map((text) => {
+      const cr3 = numberOf("--also", text);
+      return withRoot(stateOfRegisters({ ...choice.registers, cr3 }, image, choice.mode), image, "--also", cr3);
+    });
     const ram =
       options.ram === undefined
         ? image.segments.map(({ start, end }) => ({ start: Math.ceil(start / 4096), end: Math.floor(end / 4096) }))
