@@ -37,6 +37,7 @@ export { TraceOp, decodeHeapTrace, encodeHeapTrace } from "./trace.ts";
 export type { HeapTrace } from "./trace.ts";
 export { SharedHeap } from "./shared.ts";
 export type { SharedOptions } from "./shared.ts";
+export type { SharedTarget } from "./shared-layout.ts";
 export { ObjectCache } from "./object-cache.ts";
 export type { ObjectCacheOptions } from "./object-cache.ts";
 export { CollectedHeap } from "./collected.ts";

@@ -1,11 +1,13 @@
-import { endUse, measure, moveBlock, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import { measure, moveBlock, NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory } from "./ports.ts";
-import { HEIR, LOCK, SharedLayout, STATE } from "./shared-layout.ts";
+import { checkShared } from "./shared-check.ts";
+import { COLLECTING, HEIR, IN_USE, SharedLayout, STATE } from "./shared-layout.ts";
+import type { SharedTarget } from "./shared-layout.ts";
 import { SharedPages } from "./shared-pages.ts";
 import { RemoteFrees } from "./shared-remote.ts";
-import { KeptRuns } from "./shared-runs.ts";
+import { KEPT_RUN, keptRun, KeptRuns, LIVE_RUN, liveRun, pagesOf } from "./shared-runs.ts";
 import { CLASS_OF_UNITS, classFor, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
 import { BITS, magazineOf, MAGAZINE_WORDS, slabAt, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
 
@@ -13,16 +15,14 @@ import { BITS, magazineOf, MAGAZINE_WORDS, slabAt, SLAB_WORDS, Slabs, slotSizeOf
 export interface SharedOptions {
   /** First byte, a multiple of 8; 0 by default. */
   readonly start?: number;
-  /** One past the last byte; by default the end of the buffer. */
+  /** One past the last byte; by default the end of the buffer. Of a `WebAssembly.Memory` that is to grow with the heap, how far it may. */
   readonly end?: number;
   /** How many workers can be attached at once, 1 … 64; 8 by default. */
   readonly slots?: number;
 }
 
-const LIVE_RUN = 1;
-const CACHED_RUN = 3;
 /**
- * A general heap in a `SharedArrayBuffer` that many workers use at once. All state is in the buffer: a worker attaches with the buffer alone, and
+ * A general heap in a `SharedArrayBuffer`, or a shared `WebAssembly.Memory` that grows with it, that many workers use at once. All state is in the buffer: a worker attaches with the buffer alone, and
  * a copy of the bytes is a copy of the heap.
  *
  * Each worker has a slot with slabs and magazines of its own and allocates without atomics. A block that another worker's slab holds is freed into a ring, handed
@@ -31,7 +31,9 @@ const CACHED_RUN = 3;
  */
 export class SharedHeap implements Allocator {
   /** What a block is moved with. */
-  readonly #memory: Pick<BlockMemory, "copy">;
+  readonly #memory: Pick<BlockMemory, "copy"> = { copy: (from, to, bytes) => this.#copy(from, to, bytes) };
+  /** All bytes of the memory, as far as a block was ever moved. */
+  #bytes: Uint8Array = new Uint8Array(0);
   readonly #layout: SharedLayout;
   readonly #pages: SharedPages;
   readonly #slabs: Slabs;
@@ -40,7 +42,7 @@ export class SharedHeap implements Allocator {
   /** Takes a block in that another worker has freed. */
   readonly #takeBack: (unit: number) => void;
   readonly #records: Int32Array;
-  readonly #owners: Uint8Array;
+  readonly #owners: Int8Array;
   readonly #magazines: Int32Array;
   readonly #base: number;
   readonly #limit: number;
@@ -51,12 +53,10 @@ export class SharedHeap implements Allocator {
   #misuse: HeapError | null = null;
 
   private constructor(layout: SharedLayout, slot: number) {
-    const bytes = new Uint8Array(layout.words.buffer);
-    this.#memory = { copy: (from, to, count) => void bytes.copyWithin(to, from, from + count) };
     this.#layout = layout;
     this.#pages = new SharedPages(layout, slot);
     this.#runs = new KeptRuns(layout, this.#pages, slot);
-    this.#remote = new RemoteFrees(layout, this.#runs, slot);
+    this.#remote = new RemoteFrees(layout, this.#pages, this.#runs, slot);
     this.#takeBack = (unit) => this.#freeBack(unit);
     this.slot = slot;
     this.#records = layout.records;
@@ -64,14 +64,20 @@ export class SharedHeap implements Allocator {
     this.#magazines = layout.magazines(slot);
     this.#base = layout.base;
     this.#limit = layout.pages * SLAB_BYTES;
-    const ranges = { takeSlab: () => this.#takeSlab(), giveSlab: (slab: number) => this.#giveSlab(slab) };
-    this.#slabs = new Slabs(ranges, this.#records, this.#magazines, layout.firsts(slot));
+    this.#slabs = this.#slabsOf(slot);
   }
 
-  /** Makes an empty heap in the buffer and attaches to it. @throws HeapError `bad-option` where the buffer is too small. */
-  static create(buffer: SharedArrayBuffer, options: SharedOptions = {}): SharedHeap {
-    const { start = 0, end = buffer.byteLength, slots = 8 } = options;
-    return SharedHeap.#enter(SharedLayout.format(buffer, start, end, slots));
+  /** The slabs of a slot: this worker's, or for looking at. */
+  #slabsOf(slot: number): Slabs {
+    const ranges = { takeSlab: () => this.#takeSlab(), giveSlab: (slab: number) => this.#giveSlab(slab) };
+    return new Slabs(ranges, this.#records, this.#layout.magazines(slot), this.#layout.firsts(slot));
+  }
+
+  /** Makes an empty heap in the memory and attaches to it. @throws HeapError `bad-option` where the memory is too small. */
+  static create(memory: SharedTarget, options: SharedOptions = {}): SharedHeap {
+    const { byteLength } = "buffer" in memory ? memory.buffer : memory;
+    const { start = 0, end = byteLength, slots = 8 } = options;
+    return SharedHeap.#enter(SharedLayout.format(memory, start, end, slots));
   }
 
   /**
@@ -79,8 +85,8 @@ export class SharedHeap implements Allocator {
    *
    * @throws HeapError `bad-format` where there is no heap, `bad-option` where every slot has a worker.
    */
-  static attach(buffer: SharedArrayBuffer, start = 0): SharedHeap {
-    return SharedHeap.#enter(SharedLayout.open(buffer, start));
+  static attach(memory: SharedTarget, start = 0): SharedHeap {
+    return SharedHeap.#enter(SharedLayout.open(memory, start));
   }
 
   /**
@@ -88,22 +94,43 @@ export class SharedHeap implements Allocator {
    *
    * @throws HeapError `bad-format` where there is no heap.
    */
-  static reopen(buffer: SharedArrayBuffer, start = 0): SharedHeap {
-    const layout = SharedLayout.open(buffer, start);
-    for (let slot = 0; slot < layout.slots; slot++)
-      if (layout.words[layout.slot(slot) + STATE] === 1) layout.words[layout.slot(slot) + STATE] = 2;
-    layout.words[layout.first + LOCK] = 0;
-    return SharedHeap.#enter(layout);
+  static reopen(memory: SharedTarget, start = 0): SharedHeap {
+    const layout = SharedLayout.open(memory, start);
+    const state = (slot: number): number => layout.slot(slot) + STATE;
+    const slots = Array.from({ length: layout.slots }, (_, slot) => slot).filter(
+      (slot) => layout.words[state(slot)] !== 0,
+    );
+    for (const slot of slots) {
+      layout.words[state(slot)] = 2;
+      layout.words[layout.slot(slot) + HEIR] = 0;
+    }
+    const heap = SharedHeap.#enter(layout);
+    for (const slot of slots)
+      if (slot !== heap.slot) {
+        layout.words[state(slot)] = 1;
+        heap.adopt(slot);
+      }
+    return heap;
   }
 
   static #enter(layout: SharedLayout): SharedHeap {
+    const { words } = layout;
     for (const wanted of [2, 0])
-      for (let slot = 0; slot < layout.slots; slot++)
-        if (Atomics.compareExchange(layout.words, layout.slot(slot) + STATE, wanted, 1) === wanted) {
+      for (let slot = 0; slot < layout.slots; slot++) {
+        const state = layout.slot(slot) + STATE;
+        if (Atomics.compareExchange(words, state, wanted, 3) !== wanted) continue;
+        // Not while its heir takes in what was sent to it.
+        const heir = layout.slot(slot) + HEIR;
+        const seen = Atomics.load(words, heir);
+        const isOurs = (seen & COLLECTING) === 0 && Atomics.compareExchange(words, heir, seen, 0) === seen;
+        if (isOurs) {
           const heap = new SharedHeap(layout, slot);
           if (wanted === 2) heap.#takeOver(slot);
+          Atomics.store(words, state, 1);
           return heap;
         }
+        Atomics.store(words, state, wanted);
+      }
     throw new HeapError("bad-option", layout.slots, "every slot of the shared heap has a worker");
   }
 
@@ -146,21 +173,21 @@ export class SharedHeap implements Allocator {
       page = this.#pages.take(pages, aligned, phase);
     }
     if (page < 0) return NO_ADDRESS;
-    Atomics.store(this.#records, page * SLAB_WORDS, (pages << 2) | LIVE_RUN);
+    Atomics.store(this.#records, page * SLAB_WORDS, liveRun(pages));
+    this.#pages.settle(page, pages, IN_USE);
     return this.#base + page * SLAB_BYTES;
   }
 
   #takeSlab(): number {
     const page = this.#runs.takePage();
     if (page < 0) return 0;
-    this.#owners[page] = this.slot + 1;
+    this.#pages.settle(page, 1, this.slot + 1);
     return page * SLAB_WORDS;
   }
 
   #giveSlab(slab: number): void {
-    this.#records[slab] = 0;
-    this.#owners[slab / SLAB_WORDS] = 0;
-    this.#pages.give(slab / SLAB_WORDS, 1);
+    const page = slab / SLAB_WORDS;
+    if (this.#pages.hold(page, this.slot + 1)) this.#pages.give(page, 1);
   }
 
   /** Own blocks at once, others' on their way to the owner, without a look at what the owner writes to. */
@@ -214,10 +241,10 @@ export class SharedHeap implements Allocator {
     const record = (offset >>> 12) * SLAB_WORDS;
     if (!(offset > 0 && offset < this.#limit) || offset % SLAB_BYTES !== 0) this.#throwMisuse(address, offset);
     const state = Atomics.load(this.#records, record);
-    const cached = (state & ~3) | CACHED_RUN;
-    if ((state & 3) !== LIVE_RUN || Atomics.compareExchange(this.#records, record, state, cached) !== state)
+    const kept = keptRun(pagesOf(state), this.slot);
+    if ((state & 3) !== LIVE_RUN || state < 0 || Atomics.compareExchange(this.#records, record, state, kept) !== state)
       this.#throwMisuse(address, offset);
-    this.#runs.keep(offset / SLAB_BYTES, state >>> 2);
+    this.#runs.keep(offset / SLAB_BYTES, pagesOf(state));
   }
 
   /** Gives wholly free slabs and what any worker keeps to all. @returns whether there was anything. */
@@ -235,50 +262,76 @@ export class SharedHeap implements Allocator {
     const record = (offset >>> 12) * SLAB_WORDS;
     const header = this.#records[record] ?? 0;
     const isBlock = offset > 0 && offset < this.#limit && offset % (header < 0 ? 8 : SLAB_BYTES) === 0;
-    const isSlot = header < 0 ? (offset % SLAB_BYTES) % slotSizeOf(header) === 0 : (header & 3) === CACHED_RUN;
+    const isSlot = header < 0 ? (offset % SLAB_BYTES) % slotSizeOf(header) === 0 : (header & 3) === KEPT_RUN;
     return new HeapError(isBlock && isSlot ? "double-free" : "wild-free", address);
   }
 
   /** Hands over what is left in rings, and takes in what others have freed. Before a worker waits for long. */
   flush(): void {
     this.#remote.flush();
-    this.#takeIn();
+    // What was taken in makes room in the rings for blocks that wait; no more rounds than pages, as others may go on.
+    for (let round = 0; this.#takeIn() && round < this.#layout.pages; round++) this.#remote.flush();
   }
 
-  /** Leaves the heap: the slot waits for its next worker, live blocks stay live. */
+  /** Leaves the heap: the slot waits for its next worker, live blocks stay live. Any later use throws `destroyed`. */
   detach(): void {
+    this.#requireAttached();
     this.flush();
     this.#giveBack();
     this.#isAttached = false;
+    this.allocate =
+      this.free =
+      this.resize =
+        (argument): never => {
+          throw new HeapError("destroyed", argument);
+        };
     Atomics.store(this.#layout.words, this.#layout.slot(this.slot) + STATE, 2);
   }
 
   /**
-   * Takes over the slabs of a worker that has ended without detaching. The caller knows that it has ended.
+   * Takes over the slabs of a worker that has ended without detaching. The caller knows that it has ended. Of several that try, one does.
    *
-   * What the worker had half done is lost at worst to the extent of one block or run, or of frees that waited in it for memory; a slot is listed anew from the bits of its slabs.
+   * What it had in its hands is found: the pages it was about to take or to give, the slots of its slabs by their bits, the frees on their way to it and from it. Lost at worst are
+   * one block, which stays live, or a page of frees that it was about to hand over because a ring was full.
+   *
+   * @throws HeapError `bad-option` where the slot has no worker, or this one.
    */
   adopt(slot: number): void {
-    if (slot === this.slot || !(slot >= 0 && slot < this.#layout.slots)) throw new HeapError("bad-option", slot);
-    this.#layout.words[this.#layout.slot(slot) + HEIR] = this.slot + 1;
+    this.#requireAttached();
+    const { words, slots } = this.#layout;
+    if (!(slot >= 0 && slot < slots) || slot === this.slot) throw new HeapError("bad-option", slot);
+    const start = this.#layout.slot(slot);
+    if (Atomics.compareExchange(words, start + STATE, 1, 3) !== 1)
+      throw new HeapError("bad-option", slot, "the slot has no worker to take over");
     this.#takeOver(slot);
-    Atomics.store(this.#layout.words, this.#layout.slot(slot) + STATE, 2);
+    Atomics.store(words, start + HEIR, this.slot + 1);
+    Atomics.store(words, start + STATE, 2);
   }
 
   #takeOver(slot: number): void {
-    this.#pages.release(slot);
-    const { pages } = this.#layout;
+    const { pages, words, slots } = this.#layout;
     this.#layout.magazines(slot).fill(0);
     this.#layout.firsts(slot).fill(0);
     for (let page = 1; page < pages; page++) {
-      const slab = page * SLAB_WORDS;
       if (this.#owners[page] !== slot + 1) continue;
-      this.#owners[page] = this.slot + 1;
-      this.#slabs.adopt(slab);
+      if (this.#records[page * SLAB_WORDS]! < 0) {
+        this.#owners[page] = this.slot + 1;
+        this.#slabs.adopt(page * SLAB_WORDS);
+      } else if (this.#pages.hold(page, slot + 1)) this.#pages.give(page, 1);
     }
-    if (slot !== this.slot) this.#runs.giveAll(slot);
     this.#remote.flush(slot);
-    this.#takeIn();
+    // Whatever it was heir to has this one as heir now, and is looked at again: its worker may have ended in the midst of it.
+    for (let other = 0; other < slots; other++) {
+      const heir = this.#layout.slot(other) + HEIR;
+      const seen = Atomics.load(words, heir);
+      if (slot !== this.slot && (seen & ~COLLECTING) === slot + 1)
+        Atomics.compareExchange(words, heir, seen, this.slot + 1);
+    }
+    this.#remote.collectOf(slot, this.#takeBack);
+    this.#remote.collect(this.#takeBack);
+    // What it had taken in before it ended looks like a second free.
+    this.#misuse = null;
+    this.#runs.recover(slot);
   }
 
   #requireAttached(): void {
@@ -292,12 +345,19 @@ export class SharedHeap implements Allocator {
     return size <= usable ? address : moveBlock(this, this.#memory, address, usable, size);
   }
 
+  #copy(from: number, to: number, bytes: number): void {
+    this.#layout.reach(Math.floor((Math.max(from, to) + bytes - 1 - this.#base) / SLAB_BYTES), 1);
+    const { buffer } = this.#layout.contents;
+    if (buffer !== this.#bytes.buffer) this.#bytes = new Uint8Array(buffer);
+    this.#bytes.copyWithin(to, from, from + bytes);
+  }
+
   /** The size class, or the pages of the run. */
   usableSize(address: number): number {
     const offset = address - this.#base;
     if (!this.owns(address)) this.#throwMisuse(address, offset);
     const header = this.#records[(offset >>> 12) * SLAB_WORDS]!;
-    return header < 0 ? slotSizeOf(header) : (header >>> 2) * SLAB_BYTES;
+    return header < 0 ? slotSizeOf(header) : pagesOf(header) * SLAB_BYTES;
   }
 
   /** Whether a live block starts there, whoever allocated it. */
@@ -315,18 +375,9 @@ export class SharedHeap implements Allocator {
     return measure(this, this.#limit, this.#base - this.#layout.first * 4, 0);
   }
 
-  /** Checks all pages, and this worker's slabs and magazines. Only while nobody works. */
+  /** Checks everything, of all workers. Only while nobody works. */
   check(): void {
-    this.#pages.check();
-    let listed = 0;
-    for (let page = 1; page < this.#layout.pages; page++) {
-      const record = page * SLAB_WORDS;
-      const header = this.#records[record]!;
-      requireInvariant(header === 0 || !this.#pages.isFree(page), page, "a page with a record is taken");
-      requireInvariant(header < 0 === this.#owners[page]! > 0, page, "a slab has an owner");
-      if (this.#owners[page] === this.slot + 1 && this.#slabs.checkSlab(record)) listed++;
-    }
-    this.#slabs.check(listed);
+    checkShared(this.#layout, this.#runs, this.#remote, (slot) => this.#slabsOf(slot));
   }
 
   /** Visits every worker's live blocks, in address order. */
@@ -335,7 +386,7 @@ export class SharedHeap implements Allocator {
     for (let page = 1; page < this.#layout.pages; page++) {
       const header = this.#records[page * SLAB_WORDS]!;
       const start = this.#base + page * SLAB_BYTES;
-      if (header > 0 && (header & 3) === LIVE_RUN) visit(start, (header >>> 2) * SLAB_BYTES);
+      if (header > 0 && (header & 3) === LIVE_RUN) visit(start, pagesOf(header) * SLAB_BYTES);
       const size = header < 0 ? slotSizeOf(header) : 0;
       for (let within = 0; size > 0 && within + size <= SLAB_BYTES; within += size)
         if (this.owns(start + within) && !underWay.has((start + within - this.#base) / 8)) visit(start + within, size);
@@ -356,6 +407,5 @@ export class SharedHeap implements Allocator {
   destroy(): void {
     this.reset();
     this.detach();
-    endUse(this);
   }
 }

@@ -158,6 +158,8 @@ export class Slabs {
       this.#first[list] = 0;
       while (slab > 0) {
         const next = tags[slab + NEXT]!;
+        // So that a list that was written over and leads back ends here.
+        tags[slab + NEXT] = UNLISTED;
         if (!this.#isIdle(slab)) this.adopt(slab);
         else {
           this.#ranges.giveSlab(slab);
@@ -186,13 +188,16 @@ export class Slabs {
       "a slab has the size of its class",
     );
     const isListed = tags[slab + NEXT] !== UNLISTED;
+    // Of a slab that is listed, what lies below was not looked at since it was.
+    const seen = SLAB_BYTES - (SLAB_BYTES % size) - tags[slab + CURSOR]!;
+    requireInvariant(seen >= 0 && seen % size === 0, slab, "a cursor stands at a slot");
     const inMagazine = new Set(this.#magazine(list));
     for (let within = 0; within < SLAB_BYTES; within += 8) {
       const unit = slab * 16 + within / 8;
       const isLive = (tags[bitsWordOf(unit)]! & (1 << unit)) !== 0;
       const isSlot = within % size === 0 && within + size <= SLAB_BYTES;
       requireInvariant(
-        isLive ? isSlot && !inMagazine.has(unit) : isListed || !isSlot || inMagazine.has(unit),
+        isLive ? isSlot && !inMagazine.has(unit) : !isSlot || (isListed && within < seen) || inMagazine.has(unit),
         slab,
         "a slot is live, in the magazine, or its slab is listed",
       );
@@ -219,6 +224,11 @@ export class Slabs {
         requireInvariant(++listed <= count, slab, "a slab is listed once");
         belongs(slab, list);
       }
+      requireInvariant(
+        this.magazines[list * MAGAZINE_WORDS]! >>> 0 < MAGAZINE_WORDS,
+        list,
+        "a magazine has room for what is in it",
+      );
       const units = this.#magazine(list);
       requireInvariant(new Set(units).size === units.length, list, "a magazine holds a block once");
       for (const unit of units) belongs(slabAt(unit * 8), list);
