@@ -33,12 +33,11 @@ export type ViewType<T> = { readonly BYTES_PER_ELEMENT: number } & (new (
  * `WebAssembly.Memory`: a range source whose addresses are byte offsets, with its bytes and words in reach.
  *
  * When the memory grows, `words` and `bytes` are replaced, and a `WebAssembly.Memory` that is not shared detaches every older view: {@link isStale} says so.
+ * Whoever grows it, the operations here see the memory as it is. What someone else has added belongs to the range too, unless that has an end.
  */
 export class BufferMemory extends NumberRange implements WordMemory {
-  /** All 32-bit words from address 0. */
-  words: Int32Array;
-  /** All bytes from address 0. */
-  bytes: Uint8Array;
+  #words: Int32Array;
+  #bytes: Uint8Array;
   /** How often the views were replaced. */
   growths = 0;
   readonly #memory: PagedMemory | null;
@@ -61,9 +60,21 @@ export class BufferMemory extends NumberRange implements WordMemory {
     this.#memory = memory;
     this.#buffer = buffer;
     this.#limit = end;
-    this.words = new Int32Array(0);
-    this.bytes = new Uint8Array(0);
+    this.#words = new Int32Array(0);
+    this.#bytes = new Uint8Array(0);
     this.refresh();
+  }
+
+  /** All 32-bit words from address 0; ask again when the memory may have grown. */
+  get words(): Int32Array {
+    if (this.#words.length === 0) this.refresh();
+    return this.#words;
+  }
+
+  /** All bytes from address 0; ask again when the memory may have grown. */
+  get bytes(): Uint8Array {
+    if (this.#bytes.length === 0) this.refresh();
+    return this.#bytes;
   }
 
   /** The buffer of the moment. */
@@ -71,13 +82,13 @@ export class BufferMemory extends NumberRange implements WordMemory {
     return this.#buffer;
   }
 
-  /** Makes the views anew if the memory was grown by someone else. @returns whether it was. */
+  /** Makes the views anew if the memory was grown by someone else, and takes what was added. @returns whether it was. */
   refresh(): boolean {
     const buffer: ResizableBuffer = this.#memory === null ? this.#buffer : this.#memory.buffer;
-    if (buffer === this.words.buffer && this.words.length === buffer.byteLength >>> 2) return false;
+    if (buffer === this.#words.buffer && this.#words.length === buffer.byteLength >>> 2) return false;
     this.#buffer = buffer;
-    this.words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
-    this.bytes = new Uint8Array(buffer, 0, buffer.byteLength);
+    this.#words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+    this.#bytes = new Uint8Array(buffer, 0, buffer.byteLength);
     this.growths++;
     this.end = Math.min(this.#limit, buffer.byteLength - (buffer.byteLength & 7));
     return true;
@@ -109,41 +120,51 @@ export class BufferMemory extends NumberRange implements WordMemory {
   /** Discarded bytes read as zero. */
   discard(address: number, bytes: number): void {
     this.calls++;
-    this.bytes.fill(0, address, address + bytes);
+    this.#reach(address + bytes);
+    this.#bytes.fill(0, address, address + bytes);
   }
 
   /** Sets bytes. Short runs of words go in a loop. */
   fill(address: number, bytes: number, value: number): void {
+    this.#reach(address + bytes);
     if (bytes > SHORT || (address & 3) !== 0) {
-      this.bytes.fill(value, address, address + bytes);
+      this.#bytes.fill(value, address, address + bytes);
       return;
     }
-    const words = this.words;
+    const words = this.#words;
     const end = (address + bytes) >>> 2;
     const word = Math.imul(value, 0x01010101);
     for (let at = address >>> 2; at < end; at++) words[at] = word;
-    for (let at = end * 4; at < address + bytes; at++) this.bytes[at] = value;
+    for (let at = end * 4; at < address + bytes; at++) this.#bytes[at] = value;
+  }
+
+  /** Sees to it that the views go up to `end`, as far as the memory does: someone else may have grown it, which leaves a view without words. */
+  #reach(end: number): void {
+    if (end > this.#bytes.length) this.refresh();
   }
 
   /** Copies bytes; the ranges may overlap. Short runs of words go in a loop. */
   copy(from: number, to: number, bytes: number): void {
+    this.#reach(Math.max(from, to) + bytes);
     if (bytes > SHORT || ((from | to | bytes) & 3) !== 0 || (to > from && to < from + bytes)) {
-      this.bytes.copyWithin(to, from, from + bytes);
+      this.#bytes.copyWithin(to, from, from + bytes);
       return;
     }
-    const words = this.words;
+    const words = this.#words;
     const end = (to + bytes) >>> 2;
     for (let at = to >>> 2, source = from >>> 2; at < end; at++, source++) words[at] = words[source]!;
   }
 
   /** The word at a multiple of 4. */
   load32(address: number): number {
-    return this.words[address / 4] ?? 0;
+    this.#reach(address + 4);
+    return this.#words[address / 4] ?? 0;
   }
 
   /** Sets the word at a multiple of 4. */
   store32(address: number, value: number): void {
-    this.words[address / 4] = value;
+    this.#reach(address + 4);
+    this.#words[address / 4] = value;
   }
 
   /**
@@ -154,13 +175,17 @@ export class BufferMemory extends NumberRange implements WordMemory {
   view<T>(address: number, type: ViewType<T>, length: number): T {
     this.refresh();
     if (address % type.BYTES_PER_ELEMENT !== 0) throw new HeapError("bad-alignment", address);
-    if (!(address >= 0 && length >= 0 && address + length * type.BYTES_PER_ELEMENT <= this.bytes.length))
+    if (!(address >= 0 && length >= 0 && address + length * type.BYTES_PER_ELEMENT <= this.#bytes.length))
       throw new HeapError("bad-size", length);
     return new type(this.#buffer, address, length);
   }
 
-  /** Whether a view made earlier no longer shows this memory, because it has grown since: make it again. */
+  /**
+   * Whether a view made earlier no longer shows this memory, because it has grown since: make it again. Views of shared and of resizable memory stay valid, over as much
+   * as they covered.
+   */
   isStale(view: ArrayBufferView): boolean {
-    return view.buffer !== (this.#memory === null ? this.#buffer : this.#memory.buffer);
+    const isShared = typeof SharedArrayBuffer !== "undefined" && view.buffer instanceof SharedArrayBuffer;
+    return !isShared && view.buffer !== (this.#memory === null ? this.#buffer : this.#memory.buffer);
   }
 }

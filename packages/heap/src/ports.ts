@@ -29,7 +29,7 @@ export interface BlockMemory {
 
 /** Memory whose words an allocator can reach directly, which is where boundary tags can be held in band. */
 export interface WordMemory extends RangeSource, BlockMemory {
-  /** All words from address 0. Replaced by another array when the memory grows, and only during `reserve`. */
+  /** All words from address 0: another array when the memory has grown. One that is no longer valid, because someone else has grown the memory, has no words. */
   readonly words: Int32Array;
 }
 

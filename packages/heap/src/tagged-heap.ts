@@ -60,10 +60,12 @@ export abstract class TaggedHeap implements Allocator {
   readonly #unit: number;
   /** Of the tags, the first that is no word of the heap's own. */
   readonly #firstWord: number;
+  readonly #spare: number;
 
   /**
    * @param unit what is taken from the source is a multiple of this, and aligned to it.
    * @param ownWords how many of the first words of tags are the heap's own.
+   * @param spare how many granules of a new chunk may be no block's.
    */
   protected constructor(
     source: HeapSource,
@@ -72,6 +74,7 @@ export abstract class TaggedHeap implements Allocator {
     shift: number,
     unit: number,
     ownWords: number,
+    spare: number,
   ) {
     const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
     this.#source = source;
@@ -79,6 +82,7 @@ export abstract class TaggedHeap implements Allocator {
     this.shift = shift;
     this.#unit = unit;
     this.#firstWord = ownWords;
+    this.#spare = spare;
     this.wordsFor = wordsFor;
     this.chunks = new Chunks(source, options);
     this.tags = wordsFor(ownWords);
@@ -107,6 +111,9 @@ export abstract class TaggedHeap implements Allocator {
       this.tags.set(tags);
     }
   }
+
+  /** Takes the tags anew where their array is no longer valid. */
+  protected refresh(): void {}
 
   /** Words of the heap's own. */
   protected get ownWords(): number {
@@ -164,37 +171,32 @@ export abstract class TaggedHeap implements Allocator {
 
   /** A block when there was none: out of what was held back, else of new memory. Alignments up to a granule need none. @returns its granule, or 0. */
   protected takeSlowly(granules: number, alignment: number): number {
-    const slack = alignment > this.granule ? alignment / this.granule + MIN_WORDS : 0;
-    for (let attempt = 0; attempt < 3; attempt++) {
-      if (attempt === 1 && !this.letGo()) continue;
-      if (attempt === 2) this.grow(granules + slack);
-      const taken =
-        slack > 0 ? this.takeAligned(granules, alignment) : take(this.tags, this.state, this.shift, granules);
-      if (taken !== 0) return taken;
-    }
-    return 0;
+    const isAligned = alignment > this.granule;
+    const attempt = (): number =>
+      isAligned ? this.takeAligned(granules, alignment) : take(this.tags, this.state, this.shift, granules);
+    let taken = attempt();
+    if (taken === 0 && this.letGo()) taken = attempt();
+    if (taken !== 0) return taken;
+    this.grow(isAligned ? granules + alignment / this.granule + MIN_WORDS : granules);
+    return attempt();
   }
 
   /** Makes a block `granules` long where it is, growing the heap if the block is its last. @returns whether that was possible. */
   protected resizeInPlace(granule: number, granules: number): boolean {
     const { tags, shift } = this;
     if (resize(tags, this.state, shift, granule, granules)) return true;
-    const last = this.chunks.list.at(-1);
     const size = sizeOf(tags, shift, granule);
-    if (last === undefined || granule + size + this.#tailOf(last) !== this.endOf(last)) return false;
+    const last = this.chunks.list.at(-1);
+    if (last === undefined || granule + size + this.#tail() !== this.endOf(last)) return false;
     this.grow(granules - size);
     return resize(this.tags, this.state, shift, granule, granules);
   }
 
   /** Takes memory from the source so that a block of `granules` fits, as far as there is any. */
   protected grow(granules: number): void {
-    // A new chunk in band needs a granule for the header of its first block, at address 0 another.
-    const whole = granules + 2;
-    const last = this.chunks.list.at(-1);
     // First what the free end lacks; where that does not follow it, all. (An end that is large enough was not the first of its bin: more makes it so.)
-    this.#extend(last === undefined ? whole : Math.max(granules - this.#tailOf(last), MIN_WORDS + 2));
-    const now = this.chunks.list.at(-1);
-    if (now !== undefined && this.#tailOf(now) < granules) this.#extend(whole);
+    this.#extend(Math.max(granules - this.#tail(), 1 + 2 * this.#spare));
+    if (this.#tail() < granules) this.#extend(granules + this.#spare);
   }
 
   #extend(granules: number): void {
@@ -233,8 +235,9 @@ export abstract class TaggedHeap implements Allocator {
     this.limit = Math.min(this.endOf(first) * this.granule, 2 ** 31 - 1);
   }
 
-  /** Granules that are free at the end of a chunk. */
-  #tailOf(chunk: Chunk): number {
+  /** Granules that are free at the end of a chunk, the last one by default. */
+  #tail(chunk: Chunk | undefined = this.chunks.list.at(-1)): number {
+    if (chunk === undefined) return -this.#spare;
     const end = this.endOf(chunk) << this.shift;
     return (this.tags[end]! & PREVIOUS_FREE) === 0 ? 0 : this.tags[end - 1]! >>> this.shift;
   }
@@ -242,13 +245,13 @@ export abstract class TaggedHeap implements Allocator {
   /** Gives free memory at the end of the heap back as far as the policy says so. */
   protected giveSurplus(): void {
     const last = this.chunks.list.at(-1);
-    if (last !== undefined) this.#cut(last, this.chunks.surplus(this.#tailOf(last) * this.granule));
+    if (last !== undefined) this.#cut(last, this.chunks.surplus(this.#tail() * this.granule));
   }
 
   /** Gives up to `most` free bytes at the end of a chunk back. */
   #cut(chunk: Chunk, most: number): void {
     const { granule, shift } = this;
-    const tail = this.#tailOf(chunk);
+    const tail = this.#tail(chunk);
     const end = this.endOf(chunk);
     let granules = Math.min(tail, Math.floor(most / granule));
     if (granules < tail && tail - granules < MIN_WORDS) granules -= MIN_WORDS;
@@ -261,6 +264,7 @@ export abstract class TaggedHeap implements Allocator {
 
   /** Gives free memory at the ends of the chunks back to the source, and discards the pages of large free blocks. */
   trim(): void {
+    this.refresh();
     this.letGo();
     for (const chunk of [...this.chunks.list].reverse()) this.#cut(chunk, Infinity);
     this.walkAll((at, granules, isUsed) => {
@@ -278,14 +282,15 @@ export abstract class TaggedHeap implements Allocator {
   }
 
   /** Says what is wrong with an address where no block starts. Slow: what is in no live block was freed before. */
-  protected throwMisuse(address: number, isWithin: boolean): never {
-    let isDouble = isWithin;
+  protected throwMisuse(address: number, isSlot: boolean = this.granuleAt(address) >= 0): never {
+    let isDouble = isSlot;
     this.walk((start, bytes) => (isDouble &&= address < start || address >= start + bytes));
     throw new HeapError(isDouble ? "double-free" : "wild-free", address);
   }
 
   /** Visits the blocks of all chunks. */
   protected walkAll(visit: (granule: number, granules: number, isUsed: boolean) => void): void {
+    this.refresh();
     for (const chunk of this.chunks.list)
       walk(this.tags, this.state, this.shift, chunk.first, this.endOf(chunk), visit);
   }
@@ -297,12 +302,14 @@ export abstract class TaggedHeap implements Allocator {
 
   /** Walks blocks, bins and bitmaps. */
   check(): void {
+    this.refresh();
     const chunks = this.chunks.list.map((chunk) => [chunk.first, this.endOf(chunk)] as const);
     checkTags(this.tags, this.state, this.shift, chunks);
   }
 
   /** Every chunk becomes one free block. */
   reset(): void {
+    this.refresh();
     this.state.fill(0);
     for (const chunk of this.chunks.list) {
       this.tags[chunk.first << this.shift] = 0;

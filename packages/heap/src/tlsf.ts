@@ -38,11 +38,8 @@ export class Tlsf extends TaggedHeap {
   readonly #header: number;
   /** Added to a size before it is cut down to granules. */
   readonly #extra: number;
-  /** A smaller size is taken for this one; a larger one than the largest is nowhere. */
-  readonly #least: number;
+  /** A larger size is nowhere. */
   readonly #largest: number;
-  /** Up to this size requests are in the range of 31 bits, in which the hot path counts. */
-  readonly #quick: number;
 
   /** @throws HeapError `bad-option` for a granule that does not fit, or tags in band where no words can be reached. */
   constructor(source: HeapSource & Partial<WordMemory>, options: TlsfOptions = {}) {
@@ -53,14 +50,13 @@ export class Tlsf extends TaggedHeap {
     if (granule !== 2 ** log || granule < 4 || (isInBand && (source.words === undefined || (granule & 24) === 0)))
       throw new HeapError("bad-option", granule);
     const shift = isInBand ? log - 2 : 2;
-    super(source, options, granule, shift, granule, 0);
+    // In band a new chunk needs a granule for the header of its first block, at address 0 another.
+    super(source, options, granule, shift, granule, 0, isInBand ? 2 : 0);
     this.#memory = isInBand ? (source as WordMemory) : undefined;
     this.#granuleShift = log;
     this.#header = isInBand ? 4 : 0;
     this.#extra = granule - 1 + this.#header;
-    this.#least = ((MIN_WORDS >>> shift) - 1) * granule + 1 - this.#header;
     this.#largest = Math.min((MAX_WORDS >>> shift) * granule, 2 ** 32) - 2 * this.#extra - 64;
-    this.#quick = Math.min(this.#largest, 2 ** 30) | 0;
   }
 
   protected override number(chunk: Chunk, isNew: boolean): void {
@@ -69,9 +65,17 @@ export class Tlsf extends TaggedHeap {
       super.number(chunk, isNew);
       return;
     }
-    this.tags = this.#memory.words.subarray(granule / 4 - 1);
+    this.tags = this.#tagsIn(this.#memory);
     chunk.start = chunk.address / granule - 1;
     chunk.first = Math.max(chunk.start, 0) + 1;
+  }
+
+  protected override refresh(): void {
+    if (this.tags.length === 0 && this.#memory !== undefined) this.tags = this.#tagsIn(this.#memory);
+  }
+
+  #tagsIn({ words }: WordMemory): Int32Array {
+    return words.subarray(this.granule / 4 - 1);
   }
 
   protected override get ownWords(): number {
@@ -80,11 +84,10 @@ export class Tlsf extends TaggedHeap {
 
   /** O(1): a look into a bitmap, one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0): number {
-    const bytes = size | 0;
-    if (bytes !== size || bytes < 0 || alignment !== 0 || bytes > this.#quick)
+    // Whole, not negative, and below 2^30: what the hot path can count in 31 bits. Where someone else has grown a memory, the array of its words has none any more.
+    if ((size & 0x3fffffff) !== size || alignment !== 0 || this.tags.length === 0)
       return this.#allocateSlowly(size, alignment);
-    const granules = (Math.max(bytes, this.#least) + this.#extra) >> this.#granuleShift;
-    const granule = take(this.tags, this.state, this.shift, granules);
+    const granule = take(this.tags, this.state, this.shift, this.#granulesFor(size));
     if (granule === 0) return this.#allocateSlowly(size, 0);
     const offset = granule * this.granule;
     return offset < this.limit ? this.base + offset : this.addressOf(granule);
@@ -93,18 +96,20 @@ export class Tlsf extends TaggedHeap {
   /** Aligned, out of range, or when nothing free is large enough. */
   #allocateSlowly(size: number, alignment: number): number {
     requireRequest(size, alignment);
+    this.refresh();
     const granule = size > this.#largest ? 0 : this.takeSlowly(this.#granulesFor(size), alignment);
     return granule === 0 ? NO_ADDRESS : this.addressOf(granule);
   }
 
   #granulesFor(size: number): number {
-    return (Math.max(size, this.#least) + this.#extra) >>> this.#granuleShift;
+    return Math.max((size + this.#extra) >>> this.#granuleShift, MIN_WORDS >> this.shift);
   }
 
   /** O(1): held back, or merged with both neighbours. */
   free(address: number): void {
+    this.refresh();
     const granules = give(this.tags, this.state, this.shift, this.#granuleAt(address));
-    if (granules === 0) this.throwMisuse(address, this.granuleAt(address) >= 0);
+    if (granules === 0) this.throwMisuse(address);
     if (granules >= this.surplus) this.giveSurplus();
   }
 
@@ -127,8 +132,9 @@ export class Tlsf extends TaggedHeap {
 
   /** Granules of the block less its header. */
   usableSize(address: number): number {
+    this.refresh();
     const granule = this.#granuleAt(address);
-    if (!isUsed(this.state, granule)) this.throwMisuse(address, this.granuleAt(address) >= 0);
+    if (!isUsed(this.state, granule)) this.throwMisuse(address);
     return sizeOf(this.tags, this.shift, granule) * this.granule - this.#header;
   }
 

@@ -38,7 +38,7 @@ export function wasmHeapMemory(memory: PagedMemory, heapBase: HeapBase): BufferM
  * The allocation functions of C over an allocator, for a module's imports. Blocks are aligned to 16, `malloc` answers 0 where memory has run out,
  * `free(0)` does nothing; misuse throws a HeapError through the module.
  *
- * A module needs its imports before its memory exists: give them as late-bound, `wasmImports(() => heap, () => memory)`.
+ * The module may grow its memory itself. A module needs its imports before its memory exists: give them as late-bound, `wasmImports(() => heap, () => memory)`.
  */
 export function wasmImports(heap: () => Allocator, memory: () => BlockMemory): WasmHeapImports {
   const pointer = (address: number): number => (address === NO_ADDRESS ? 0 : address);
@@ -62,10 +62,29 @@ export function wasmImports(heap: () => Allocator, memory: () => BlockMemory): W
   };
 }
 
-/** Resizes; where the allocator moved the block to an address that is aligned to less than 16, moves it once more. */
+/** Up to so many bytes a block is moved rather than asked to grow in place. */
+const SMALL = 1024;
+
+/** Resizes. What comes is aligned to 16 where it holds as much; where there is no memory the block stays as it is. */
 function resizeAligned(heap: Allocator, memory: BlockMemory, address: number, size: number): number {
+  const usable = heap.usableSize(address);
+  const isAligned = size < MAX_ALIGN || address % MAX_ALIGN === 0;
+  if (isAligned && size <= usable && size * 2 > usable) return address;
+  if (size > SMALL && isAligned) return resizeLarge(heap, memory, address, size);
+  const to = heap.allocate(size, size < MAX_ALIGN ? 0 : MAX_ALIGN);
+  if (to === NO_ADDRESS) return isAligned && size <= usable ? address : NO_ADDRESS;
+  memory.copy(address, to, Math.min(usable, size));
+  heap.free(address);
+  return to;
+}
+
+/**
+ * Lets the allocator resize, in place if it can; where it moved the block to an address that is aligned to less than 16 (a TLSF heap with granules of 8 may), moves it
+ * once more. @throws HeapError `no-memory` where there is none for that.
+ */
+function resizeLarge(heap: Allocator, memory: BlockMemory, address: number, size: number): number {
   const to = heap.resize(address, size);
-  if (to === NO_ADDRESS || to % MAX_ALIGN === 0 || size < MAX_ALIGN) return to;
+  if (to === NO_ADDRESS || to % MAX_ALIGN === 0) return to;
   const aligned = heap.allocate(size, MAX_ALIGN);
   if (aligned === NO_ADDRESS)
     throw new HeapError("no-memory", size, "no memory is left to align a block that has moved");

@@ -61,6 +61,43 @@ test("a view says that it is stale after a WebAssembly.Memory has grown", () => 
   expect(memory.view(address, Float32Array, 4)[0]).toBe(1.5);
 });
 
+test("a view of shared or resizable memory stays valid when that has grown", () => {
+  const targets = [
+    new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true }),
+    new GrowableBuffer(4096, { maxByteLength: MIB }),
+    new ResizableBuffer(4096, { maxByteLength: MIB }),
+  ];
+  for (const target of targets) {
+    const memory = new BufferMemory(target);
+    const address = memory.reserve(64, 8);
+    const view = memory.view(address, Float32Array, 4);
+    memory.reserve(100_000, 8);
+    memory.view(address, Float32Array, 4)[1] = 2.5;
+    expect(memory.isStale(view)).toBe(false);
+    expect(view[1]).toBe(2.5);
+  }
+});
+
+test("bytes are read and written where they are though someone else has grown the memory", () => {
+  for (const shared of [false, true]) {
+    const wasm = new WebAssembly.Memory({ initial: 1, maximum: 9, shared });
+    const memory = new BufferMemory(wasm);
+    memory.store32(64, 1);
+    wasm.grow(1);
+    expect(memory.load32(64)).toBe(1);
+    wasm.grow(1);
+    memory.store32(65536 + 64, 2);
+    wasm.grow(1);
+    memory.fill(68, 8, 3);
+    wasm.grow(1);
+    memory.copy(65536 + 64, 80, 4);
+    wasm.grow(1);
+    expect([...new Int32Array(wasm.buffer, 64, 5)]).toEqual([1, 0x03030303, 0x03030303, 0, 2]);
+    memory.refresh();
+    expect([memory.words.length, memory.bytes.length]).toEqual([6 * 16384, 6 * 65536]);
+  }
+});
+
 test("a memory grown by someone else is noticed", () => {
   const wasm = new WebAssembly.Memory({ initial: 1, maximum: 4 });
   const memory = new BufferMemory(wasm);

@@ -1,41 +1,113 @@
 import { expect, test } from "vitest";
-import type { BufferMemory } from "@pagewright/heap";
-import { GeneralHeap, Tlsf, wasmHeapMemory, wasmImports } from "@pagewright/heap";
+import type { Allocator, BufferMemory } from "@pagewright/heap";
+import { GeneralHeap, OffsetAllocator, Tlsf, wasmHeapMemory, wasmImports } from "@pagewright/heap";
 
-/**
- * (module (import "env" "memory" (memory 1)) (import "env" "malloc" (func $malloc (param i32) (result i32))) (import "env" "free" (func $free (param i32)))
- *   (func (export "run") (param i32) (result i32) (local i32)
- *     local.get 0  call $malloc  local.tee 1  i32.const 7  i32.store  local.get 1))
+/** The bytes of a section, or of a function's body: how many they are, then they. */
+const sized = (...bytes: number[]): number[] => [bytes.length, ...bytes];
+const text = (name: string): number[] => sized(...new TextEncoder().encode(name));
+const imported = (name: string, type: number): number[] => [...text("env"), ...text(name), 0, type];
+
+/*
+ * (module
+ *   (import "env" "malloc" (func $malloc (param i32) (result i32)))  (import "env" "calloc" (func $calloc (param i32 i32) (result i32)))
+ *   (import "env" "realloc" (func $realloc (param i32 i32) (result i32)))  (import "env" "free" (func $free (param i32)))
+ *   (memory (export "memory") 1 64)  (global (export "__heap_base") i32 (i32.const 5000))
+ *   (func (export "work") (param $n i32) (result i32) (local $p i32) (local $q i32)
+ *     (local.set $p (call $malloc (local.get $n)))  (i32.store (local.get $p) (i32.const 7))
+ *     (drop (memory.grow (i32.const 1)))
+ *     (local.set $p (call $realloc (local.get $p) (i32.mul (local.get $n) (i32.const 2))))
+ *     (if (i32.ne (i32.load (local.get $p)) (i32.const 7)) (then unreachable))
+ *     (local.set $q (call $calloc (i32.const 3) (local.get $n)))  (if (i32.load (local.get $q)) (then unreachable))
+ *     (i32.store (local.get $q) (i32.const 9))  (call $free (local.get $p))  (local.get $q)))
  */
 const MODULE = Uint8Array.from([
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 10, 2, 96, 1, 127, 1, 127, 96, 1, 127, 0, 2, 39, 3, 3, 101, 110, 118, 6, 109, 101,
-  109, 111, 114, 121, 2, 0, 1, 3, 101, 110, 118, 6, 109, 97, 108, 108, 111, 99, 0, 0, 3, 101, 110, 118, 4, 102, 114,
-  101, 101, 0, 1, 3, 2, 1, 0, 7, 7, 1, 3, 114, 117, 110, 0, 2, 10, 19, 1, 17, 1, 1, 127, 32, 0, 16, 0, 34, 1, 65, 7, 54,
-  2, 0, 32, 1, 11,
+  ...[0, 97, 115, 109, 1, 0, 0, 0],
+  ...[1, ...sized(3, 96, 1, 127, 1, 127, 96, 2, 127, 127, 1, 127, 96, 1, 127, 0)],
+  ...[
+    2,
+    ...sized(4, ...imported("malloc", 0), ...imported("calloc", 1), ...imported("realloc", 1), ...imported("free", 2)),
+  ],
+  ...[3, ...sized(1, 0)],
+  ...[5, ...sized(1, 1, 1, 64)],
+  ...[6, ...sized(1, 127, 0, 65, 0x88, 0x27, 11)],
+  ...[7, ...sized(3, ...text("memory"), 2, 0, ...text("__heap_base"), 3, 0, ...text("work"), 0, 4)],
+  ...[
+    10,
+    ...sized(
+      1,
+      ...sized(
+        ...[1, 2, 127],
+        ...[32, 0, 16, 0, 33, 1, 32, 1, 65, 7, 54, 2, 0],
+        ...[65, 1, 64, 0, 26],
+        ...[32, 1, 32, 0, 65, 2, 108, 16, 2, 33, 1],
+        ...[32, 1, 40, 2, 0, 65, 7, 71, 4, 64, 0, 11],
+        ...[65, 3, 32, 0, 16, 1, 33, 2, 32, 2, 40, 2, 0, 4, 64, 0, 11],
+        ...[32, 2, 65, 9, 54, 2, 0, 32, 1, 16, 3, 32, 2, 11],
+      ),
+    ),
+  ],
 ]);
 
-test("a module allocates through its imports, above its heap base, and the memory grows", async () => {
-  const wasm = new WebAssembly.Memory({ initial: 1, maximum: 16 });
-  const memory = wasmHeapMemory(wasm, { value: 5000 });
-  const heap = new GeneralHeap(memory);
-  const env = {
-    memory: wasm,
-    ...wasmImports(
-      () => heap,
-      () => memory,
-    ),
-  };
-  const { instance } = await WebAssembly.instantiate(MODULE, { env });
-  const { run } = instance.exports as unknown as { run: (size: number) => number };
-  const blocks = [100, 20_000, 200_000].map((size) => run(size));
-  for (const block of blocks) {
-    expect(block).toBeGreaterThanOrEqual(5008);
-    expect(block % 16).toBe(0);
-    expect(memory.load32(block)).toBe(7);
-    env.free(block);
-  }
-  expect(wasm.buffer.byteLength).toBeGreaterThan(65536);
-  expect(heap.stats().liveBlocks).toBe(0);
+/** What the module exports. */
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  readonly __heap_base: WebAssembly.Global;
+  readonly work: (bytes: number) => number;
+}
+
+test.each([
+  ["the general heap", (memory: BufferMemory) => new GeneralHeap(memory)],
+  ["TLSF with its tags in the module's memory", (memory: BufferMemory) => new Tlsf(memory, { granule: 16 })],
+  ["TLSF with tags in parallel", (memory: BufferMemory) => new Tlsf(memory, { granule: 16, tags: "parallel" })],
+  ["the offset allocator", (memory: BufferMemory) => new OffsetAllocator(memory, { granule: 16 })],
+])(
+  "a module with a memory of its own lives on %s from its heap base on, and grows that memory itself",
+  async (_name, make) => {
+    const made: { memory?: BufferMemory; heap?: Allocator } = {};
+    const env = wasmImports(
+      () => made.heap ?? expect.unreachable("the module is there by now"),
+      () => made.memory ?? expect.unreachable("the module is there by now"),
+    );
+    const { instance } = await WebAssembly.instantiate(MODULE, { env: { ...env } });
+    const { memory: wasm, __heap_base: base, work } = instance.exports as unknown as Exports;
+    const memory = (made.memory = wasmHeapMemory(wasm, base));
+    const heap = (made.heap = make(memory));
+    const blocks: number[] = [];
+    for (let round = 0; round < 30; round++)
+      for (const size of [4, 40, 500, 3000, 20_000]) {
+        const block = work(size);
+        expect(block).toBeGreaterThanOrEqual(5008);
+        if (size * 3 >= 16) expect(block % 8).toBe(0);
+        blocks.push(block);
+        if (blocks.length > 8) env.free(blocks.splice(round % 8, 1)[0] ?? 0);
+        heap.check();
+      }
+    for (const block of blocks) expect(memory.load32(block)).toBe(9);
+    expect(heap.stats().liveBlocks).toBe(blocks.length);
+    expect(wasm.buffer.byteLength).toBe(64 * 65536);
+    for (const block of blocks) env.free(block);
+    expect(heap.stats().liveBlocks).toBe(0);
+  },
+);
+
+test("where memory has run out malloc, calloc and realloc answer 0 and the block stays", () => {
+  const memory = wasmHeapMemory(new WebAssembly.Memory({ initial: 1, maximum: 1 }), 1024);
+  const heap = new GeneralHeap(memory, { chunkBytes: 4096 });
+  const c = wasmImports(
+    () => heap,
+    () => memory,
+  );
+  const block = c.malloc(300);
+  memory.fill(block, 300, 5);
+  while (c.malloc(16) !== 0);
+  while (c.malloc(4) !== 0);
+  expect(c.calloc(10, 10)).toBe(0);
+  expect(c.realloc(block, 900)).toBe(0);
+  expect(c.realloc(block, 5000)).toBe(0);
+  expect(memory.load32(block + 296)).toBe(0x05050505);
+  expect(c.realloc(block, 20)).toBe(block);
+  c.free(block);
+  expect(c.malloc(300)).toBe(block);
 });
 
 test("the C functions answer as C says", () => {
@@ -55,7 +127,10 @@ test("the C functions answer as C says", () => {
     expect(memory.bytes.subarray(zeroed, zeroed + 100).every((byte) => byte === 0)).toBe(true);
     memory.fill(zeroed, 100, 9);
     for (const size of [40, 120, 250, 1100, 5000, 33]) {
-      const block = c.realloc(zeroed === 0 ? 0 : c.malloc(size), size * 2);
+      const small = c.malloc(size);
+      memory.fill(small, size, size & 255);
+      const block = c.realloc(small, size * 2);
+      expect(memory.bytes.subarray(block, block + size).every((byte) => byte === (size & 255))).toBe(true);
       expect(block % 16).toBe(0);
       expect(c.malloc_usable_size(block)).toBeGreaterThanOrEqual(size * 2);
       c.free(block);
