@@ -6,11 +6,9 @@
  */
 import type { Core } from "./core.ts";
 import { VmmError } from "./errors.ts";
-import type { FlushPlan } from "./flush-plan.ts";
 import type { EvacuationPlan, FrameHints } from "./ports.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED } from "./pages/pages.ts";
-import { EXECUTE, READ, RIGHTS_MASK, WRITE } from "./rights.ts";
-import type { Sheet } from "./space/sheet.ts";
+import { PAGE_DIRTY, PAGE_POISONED } from "./pages/pages.ts";
+import { mapAgain, placesOf, type Place } from "./pages/places.ts";
 import { wishesOf } from "./space/wishes.ts";
 import { NO_FRAME, type Pfn } from "./units.ts";
 
@@ -102,7 +100,7 @@ export class Migrator {
     const change = core.begin(null);
     core.freeze(page);
     do {
-      places.push(...this.#places(page));
+      places.push(...placesOf(core, page));
       core.unmapEverywhere(page, change.plan);
       change.plan.flush();
     } while (core.mappings.first(page) >= 0);
@@ -121,7 +119,7 @@ export class Migrator {
     core.frameMap.clear(source);
     core.frameMap.set(target, page);
     pages.pfn[page] = target;
-    for (const place of places) this.#mapAgain(page, place, change.plan);
+    for (const place of places) mapAgain(core, page, place, change.plan);
     change.plan.dataFrame(source);
     core.end(change);
     core.stats.migrations++;
@@ -181,40 +179,4 @@ export class Migrator {
     plan.cancel();
     return { ok: false, moved, stuck };
   }
-
-  /** Where the page is mapped, with the rights of each translation. */
-  #places(page: number): Place[] {
-    const { mappings, sheets } = this.#core;
-    const places = [];
-    for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
-      const sheet = sheets.get(mappings.sheetOf(at));
-      const entry = mappings.entryOf(at);
-      places.push({ sheet, entry, rights: sheet.space.tables.query(sheet.base + entry) & RIGHTS_MASK });
-    }
-    return places;
-  }
-
-  /** Maps a page where it was mapped, unless others changed the place meanwhile; faults do the rest. */
-  #mapAgain(page: number, { sheet, entry, rights }: Place, plan: FlushPlan): void {
-    const core = this.#core;
-    const { pages } = core;
-    if (!core.sheets.has(sheet)) return;
-    const { space, base } = sheet;
-    const vpn = base + entry;
-    const region = space.regions.find(vpn);
-    if (region === null || space.tables.query(vpn) !== 0) return;
-    const anon = sheet.anons[entry]!;
-    const isObjects = pages.owner[page] === region.object?.number && pages.index[page] === region.indexOf(vpn);
-    if (anon !== page && (anon !== NO_PAGE || !isObjects)) return;
-    const keeps = anon === page && pages.refs[page]! > 1 ? rights & ~WRITE : rights;
-    const allowed = keeps & region.rights;
-    if ((allowed & (READ | WRITE | EXECUTE)) !== 0) core.map(space, region, sheet, vpn, page, allowed, plan);
-  }
-}
-
-/** A translation that a page had: its sheet, the entry within, and its rights. */
-interface Place {
-  readonly sheet: Sheet;
-  readonly entry: number;
-  readonly rights: number;
 }

@@ -106,15 +106,16 @@ export class FrameKeeper {
     stats.zeroedFrames += taken;
   }
 
-  /** Gives the source a few frames where it has none at all, for a page and the tables above it; false: it has some, or nothing can leave. */
+  /** Gives the source frames for a page and the tables above it where it has fewer; false: it has them, or nothing can leave. */
   makeRoom(): boolean {
     const core = this.#core;
-    if (core.framePressure === null || core.framePressure.freeFrames > 0) return false;
+    const before = core.framePressure?.freeFrames ?? Infinity;
+    if (core.framePressure === null || before > TABLES_ABOVE) return false;
     core.quarantine?.drain();
     core.parting.settle();
     for (let pages = 0; pages < TABLES_ABOVE && core.framePressure.freeFrames <= TABLES_ABOVE; pages++)
       if (!this.reclaim()) break;
-    return core.framePressure.freeFrames > 0;
+    return core.framePressure.freeFrames > before;
   }
 
   /** Fills the stock with up to `budget` more zeroed frames, as long as the source has some; returns how many. For idle time. */

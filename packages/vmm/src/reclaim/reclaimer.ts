@@ -5,12 +5,13 @@
  *  cold page, else the policy's victim ── used since? ── accessed ── next victim
  *    └─ no ── evict ── unmap everywhere ── flush ── save if dirty ── frame free
  *                                             ├─ store answers later ── leaving: departed() ends it
- *                                             └─ no store takes it ── back to the policy, next victim
+ *                                             └─ no store takes it ── mapped where it was, back to the policy, next victim
  * ```
  */
 import type { Core } from "../core.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
+import { mapAgain, placesOf, type Place } from "../pages/places.ts";
 import { ACCESSED } from "../rights.ts";
 import { isDirty } from "../statistics/page-count.ts";
 import type { MemoryObject } from "../objects/object.ts";
@@ -20,10 +21,20 @@ import { HarvestSchedule } from "./policies/harvest-schedule.ts";
 /** Victims that are passed over because their content cannot be saved, before reclaim gives up. */
 const MAX_REFUSALS = 64;
 
+/** A page on its way out: frozen in its frame, and mapped nowhere. */
+export interface Victim {
+  /** The page. */
+  readonly page: number;
+  /** Where it was mapped. */
+  readonly places: readonly Place[];
+}
+
 /** Frees frames. */
 export class Reclaimer {
   readonly #core: Core;
   readonly #schedule: HarvestSchedule;
+  /** Where pages were mapped that are leaving for a store that answers later. */
+  readonly #leaving: Map<number, readonly Place[]> = new Map();
   #harvestDue = false;
 
   /** The reclaimer of a core with so many frames for pages. */
@@ -79,21 +90,18 @@ export class Reclaimer {
   }
 
   /** Unmaps up to `count` victims and freezes them in their frames; {@link finishVictims} goes on when nobody holds a stale translation any more. */
-  unmapVictims(count: number, plan: FlushPlan): number[] {
+  unmapVictims(count: number, plan: FlushPlan): Victim[] {
     const core = this.#core;
     if (this.#harvestDue) {
       this.#harvestDue = false;
       this.harvest();
     }
-    const victims: number[] = [];
+    const victims: Victim[] = [];
     for (let refusals = 0; victims.length < count && refusals < MAX_REFUSALS && !core.swapper.isBusy;) {
       const page = this.#chooseVictim(plan);
       if (page === NO_PAGE) break;
-      if (this.#canLeave(page)) {
-        core.freeze(page);
-        core.unmapEverywhere(page, plan);
-        victims.push(page);
-      } else {
+      if (this.#canLeave(page)) victims.push(this.#unmap(page, plan));
+      else {
         core.policy.insert(page);
         refusals++;
       }
@@ -102,9 +110,9 @@ export class Reclaimer {
   }
 
   /** Saves victims of {@link unmapVictims} that are still unmapped and takes their frames; returns how many. */
-  finishVictims(victims: readonly number[], plan: FlushPlan): number {
+  finishVictims(victims: readonly Victim[], plan: FlushPlan): number {
     let freed = 0;
-    for (const page of victims) if (this.#finish(page, plan)) freed++;
+    for (const victim of victims) if (this.#finish(victim, plan)) freed++;
     return freed;
   }
 
@@ -157,31 +165,36 @@ export class Reclaimer {
       core.policy.insert(page);
       return false;
     }
-    core.freeze(page);
-    core.unmapEverywhere(page, plan);
+    const victim = this.#unmap(page, plan);
     plan.flush();
-    return this.#finish(page, plan);
+    return this.#finish(victim, plan);
   }
 
-  /**
-   * Whether there is anywhere to save a page to. Without any swap a page that was stored to stays mapped: unmapped in vain, it might need a table to be reached again when
-   * no frame is left for one.
-   */
+  #unmap(page: number, plan: FlushPlan): Victim {
+    const core = this.#core;
+    const places = placesOf(core, page);
+    core.freeze(page);
+    core.unmapEverywhere(page, plan);
+    return { page, places };
+  }
+
+  /** Whether there is anywhere to save a page to, as far as that is known before. A page that was stored to is not unmapped in vain where swap is full. */
   #canLeave(page: number): boolean {
     const core = this.#core;
-    return core.swap !== null || !isDirty(core, page) || this.#objectOf(page)?.hasStoreFor(page) === true;
+    if (!isDirty(core, page) || this.#objectOf(page)?.hasStoreFor(page) === true) return true;
+    return core.pages.swap[page]! >= 0 || core.swapper.findRoom();
   }
 
   /** The second half of {@link #evict}: no processor holds a translation of the frozen page. To save it may take a frame of the reserve. */
-  #finish(page: number, plan: FlushPlan): boolean {
+  #finish(victim: Victim, plan: FlushPlan): boolean {
     const { reserve } = this.#core;
     reserve?.open();
-    const freed = this.#saveAndRelease(page, plan);
+    const freed = this.#saveAndRelease(victim, plan);
     reserve?.close();
     return freed;
   }
 
-  #saveAndRelease(page: number, plan: FlushPlan): boolean {
+  #saveAndRelease({ page, places }: Victim, plan: FlushPlan): boolean {
     const core = this.#core;
     const { pages } = core;
     if (!core.thaw(page, plan)) return true;
@@ -193,22 +206,41 @@ export class Reclaimer {
     const object = this.#objectOf(page);
     const inFile = object?.hasStoreFor(page) === true;
     const outcome = inFile ? this.#saveInFile(object, page) : core.swapper.save(page);
-    if (outcome === "leaving") return false;
-    if (outcome !== "saved") {
-      if (pages.holds[page] === 0) core.policy.insert(page); // A file that answers later holds the page until it has.
-      return false;
+    if (outcome === "saved") {
+      this.#release(page, plan);
+      return true;
     }
-    this.#release(page, plan);
-    return true;
+    if (outcome === "leaving") this.#leaving.set(page, places);
+    else {
+      if (pages.holds[page] === 0) core.policy.insert(page); // A file that answers later holds the page until it has.
+      this.#mapBack(page, places, plan);
+    }
+    return false;
+  }
+
+  /**
+   * Maps a page that could not leave where it was: when no frame is left, a table that went with its last translation could not be had by the next access. The frames of
+   * such tables are given back first, so that they are there.
+   */
+  #mapBack(page: number, places: readonly Place[], plan: FlushPlan): void {
+    plan.complete();
+    for (const place of places) mapAgain(this.#core, page, place, plan);
   }
 
   /** The store of a page that was leaving has answered: it goes, unless it is mapped, held or newer by now. */
   departed(page: number, plan: FlushPlan): void {
     const core = this.#core;
     const { pages } = core;
+    const places = this.#leaving.get(page) ?? [];
+    this.#leaving.delete(page);
     if (pages.holds[page]! > 0) return;
-    if (core.mappings.first(page) >= 0 || pages.has(page, PAGE_DIRTY)) core.policy.insert(page);
-    else this.#release(page, plan);
+    const isMapped = core.mappings.first(page) >= 0;
+    if (!isMapped && !pages.has(page, PAGE_DIRTY)) {
+      this.#release(page, plan);
+      return;
+    }
+    core.policy.insert(page);
+    if (!isMapped) this.#mapBack(page, places, plan);
   }
 
   #objectOf(page: number): MemoryObject | undefined {

@@ -29,6 +29,7 @@ import {
 } from "./fault-table.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
+import { isPageResident } from "./residency.ts";
 import { makeRoom } from "./resident-limit.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
@@ -76,7 +77,7 @@ export class FaultHandler {
       placement === null
         ? this.resolve(space, region, vpn, access)
         : this.#resolvePlaced(space, region, placement, vpn, access);
-    if (outcome === "no-memory") outcome = this.#withoutFrame(space, yields);
+    if (outcome === "no-memory") outcome = this.#withoutFrame(space, region, vpn, access, yields);
     this.#count(outcome);
     this.#core.prefetcher.follow();
     groups?.end(space.group, this.#core.reclaimer);
@@ -85,14 +86,23 @@ export class FaultHandler {
 
   /**
    * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, and it waits for
-   * one; the owner of the manager ends a space, and it starts over; or nothing helps.
+   * one; a page that has a frame gets its tables out of the reserve; the owner of the manager ends a space, and it starts over; or nothing helps.
    */
-  #withoutFrame(space: AddressSpace, yields: number): FaultOutcome {
-    if (this.#core.yields !== yields || this.#core.keeper.makeRoom()) return "spurious";
-    const { departure } = this.#core.swapper;
-    if (departure === null) return this.#core.lastResort.ask(space) ? "spurious" : "no-memory";
-    space.pending = departure;
-    return "pending";
+  #withoutFrame(space: AddressSpace, region: Region, vpn: Vpn, access: number, yields: number): FaultOutcome {
+    const core = this.#core;
+    if (core.yields !== yields || core.keeper.makeRoom()) return "spurious";
+    const { departure } = core.swapper;
+    if (departure !== null) {
+      space.pending = departure;
+      return "pending";
+    }
+    if (core.reserve !== null && isPageResident(space, region, vpn)) {
+      core.reserve.open();
+      const outcome = this.resolve(space, region, vpn, access);
+      core.reserve.close();
+      if (outcome !== "no-memory") return outcome;
+    }
+    return core.lastResort.ask(space) ? "spurious" : "no-memory";
   }
 
   /** Resolves an access that the region allows. */

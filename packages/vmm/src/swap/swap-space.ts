@@ -12,6 +12,7 @@
 import { invariant, VmmError } from "../errors.ts";
 import type { AsyncSwapStore, SwapStore } from "../ports.ts";
 import { PAGE_SIZE } from "../units.ts";
+import { MemorySwap } from "./memory-swap.ts";
 import { NO_SLOT, SLOT_BUSY, Tier, type ReadOutcome, type SwapTierStats } from "./tier.ts";
 
 /** Slots of one tier. */
@@ -51,6 +52,8 @@ export class SwapSpace {
   #unanswered = 0;
   /** The page that moves. */
   readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
+  /** Room for one page more, in memory of the manager's own: see {@link setAside}. */
+  readonly #aside: Tier = new Tier(new Aside());
 
   /** Space over stores in order of preference. */
   constructor(stores: readonly SwapPriority[]) {
@@ -81,6 +84,11 @@ export class SwapSpace {
   /** Stores that take no pages any more because of errors, by tier number. */
   get fenced(): number[] {
     return this.#tiers.flatMap((tier, number) => (tier.fenced ? [number] : []));
+  }
+
+  /** Settles when a slot that was given back to a store that takes its time is free; null: none is on its way. */
+  get discarding(): Promise<void> | null {
+    return this.#tiers.find((tier) => !tier.fenced && tier.discarding !== null)?.discarding ?? null;
   }
 
   /** Moves from one tier to another that a store has not answered. */
@@ -128,6 +136,29 @@ export class SwapSpace {
     return this.#tierOf(reference).read(reference % TIER_SLOTS, into);
   }
 
+  /**
+   * Moves a page whose slot another one needs, so that they can change places: where all frames and all slots are taken, a page in swap could not be had any more
+   * otherwise. Returns its reference in memory of the manager's own; SWAP_FULL where another page is there, or this one cannot be read: nothing has changed.
+   */
+  setAside(reference: number): number {
+    if (this.#aside.used > 0 || this.#tierOf(reference).fenced || this.read(reference, this.#page) !== "ok")
+      return SWAP_FULL;
+    this.release(reference);
+    return this.#tiers.length * TIER_SLOTS + this.#aside.write(this.#page, 0);
+  }
+
+  /** Moves a page that was set {@link setAside | aside} back into a slot that is free; its reference, the same where there is none. Stores that answer later are not asked. */
+  putBack(reference: number, owner: number): number {
+    if (this.read(reference, this.#page) !== "ok") return reference;
+    for (const [number, tier] of this.#tiers.entries()) {
+      const slot = tier.isLate ? NO_SLOT : tier.write(this.#page, owner);
+      if (slot < 0) continue;
+      this.release(reference);
+      return number * TIER_SLOTS + slot;
+    }
+    return reference;
+  }
+
   /** Gives a slot back. */
   release(reference: number): void {
     if (this.#moves.size > 0) this.#moves.delete(reference);
@@ -161,7 +192,7 @@ export class SwapSpace {
 
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
-    for (const tier of this.#tiers) tier.check();
+    for (const tier of [...this.#tiers, this.#aside]) tier.check();
     invariant(this.#moves.size <= this.#unanswered, "More pages move between stores than stores are asked to take.");
     for (const [from, to] of this.#moves)
       invariant(this.holds(from) && this.holds(to), "A page that moves between stores is in none of them.", {
@@ -256,9 +287,21 @@ export class SwapSpace {
   }
 
   #tierOf(reference: number): Tier {
-    const tier = this.#tiers[Math.floor(reference / TIER_SLOTS)];
+    const number = Math.floor(reference / TIER_SLOTS);
+    const tier = number === this.#tiers.length ? this.#aside : this.#tiers[number];
     if (tier === undefined) throw new VmmError("invariant", "A swap reference names no tier.", { reference });
     return tier;
+  }
+}
+
+/** One page. Quickly read again, so that no copy stays behind. */
+class Aside extends MemorySwap implements SwapStore {
+  constructor() {
+    super(1);
+  }
+
+  waits(): boolean {
+    return false;
   }
 }
 

@@ -6,11 +6,13 @@
  *    └─ store answers later ── page frozen in its frame, leaving ── acknowledged ── unused meanwhile? frame free
  *                                                                └─ failed ── dirty again, back to the policy
  *  bringIn ── copy here ── read, checked ── in a frame          fetch under way ── pending
+ *    └─ no frame, no slot for a page that would leave ── set aside ── a page leaves for its slot ── in that page's frame
  * ```
  */
 import type { Core } from "../core.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
+import { NO_FRAME, type Pfn } from "../units.ts";
 import { SWAP_BUSY, SWAP_FULL, type SwapSpace } from "./swap-space.ts";
 import type { ReadOutcome } from "./tier.ts";
 
@@ -33,6 +35,8 @@ export class Swapper {
   #leaving = 0;
   /** Where the search for copies to give up goes on. */
   #hand = 0;
+  /** Whether pages in frames may have copies in swap: false after a search that found none. */
+  #mayHaveCopies = false;
   #departure: Promise<void> | null = null;
   #departed: () => void = () => undefined;
 
@@ -55,6 +59,12 @@ export class Swapper {
   /** Whether no further page should begin to leave now. */
   get isBusy(): boolean {
     return this.#leaving >= this.#maxLeaving;
+  }
+
+  /** Whether a slot is free, or became free by giving up copies of pages that are in frames. O(1), or O(pages) where there may be some of those. */
+  findRoom(): boolean {
+    const { swap } = this.#core;
+    return swap !== null && (swap.freeSlots > 0 || this.#giveUpCopies(swap));
   }
 
   /** Settles when the next of the pages that leave their frames, or give way in swap, has left or failed to; null: there is none. */
@@ -81,8 +91,11 @@ export class Swapper {
     this.pending = swap.fetch(reference);
     if (this.pending !== null) return SUPPLY_PENDING;
     if (swap.hasFailed(reference)) return this.#unreadable(page, swap.read(reference, core.buffer));
-    const pfn = core.keeper.take();
-    if (pfn < 0) return SUPPLY_NO_MEMORY;
+    const pfn = this.#takeFor(page, swap);
+    if (pfn < 0) {
+      this.pending = swap.discarding;
+      return this.pending === null ? SUPPLY_NO_MEMORY : SUPPLY_PENDING;
+    }
     const { buffer } = core;
     const isKnown = core.pressure.stalls.begin();
     const place = core.pages.swap[page]!; // To set a frame free, another page may have taken this one's place in compressed memory.
@@ -95,12 +108,30 @@ export class Swapper {
     core.window.write(pfn, 0, buffer);
     core.stats.swapIns++;
     core.place(page, pfn);
-    if (!swap.waits(place)) {
+    if (swap.waits(place)) this.#mayHaveCopies = true;
+    else {
       // A second copy in compressed memory would take frames from other pages, and is quickly made again.
       core.dropSwap(page);
       core.dirty(page);
     }
     return page;
+  }
+
+  /** A frame for a page in swap. Where no page can leave because swap is full, one leaves for the slot of this page, and its frame is this one's even where the reserve lacks some. */
+  #takeFor(page: number, swap: SwapSpace): Pfn {
+    const core = this.#core;
+    const { keeper, pages, yields } = core;
+    const pfn = keeper.take();
+    if (pfn >= 0 || core.yields !== yields || this.departure !== null) return pfn;
+    const aside = swap.setAside(pages.swap[page]!);
+    if (aside === SWAP_FULL) return NO_FRAME;
+    pages.swap[page] = aside;
+    const hasLeft = core.reclaimer.reclaimOne();
+    core.reserve?.open();
+    const exchanged = hasLeft ? keeper.take() : NO_FRAME;
+    core.reserve?.close();
+    if (exchanged < 0 && pages.swap[page] === aside) pages.swap[page] = swap.putBack(aside, page);
+    return exchanged;
   }
 
   #unreadable(page: number, outcome: ReadOutcome): number {
@@ -150,15 +181,19 @@ export class Swapper {
     const core = this.#core;
     const { pages } = core;
     let freed = 0;
-    for (let looked = 0; looked < pages.capacity && freed < COPIES_AT_A_TIME; looked++) {
+    let isFrozen = false;
+    for (let looked = 0; looked < pages.capacity && freed < COPIES_AT_A_TIME && this.#mayHaveCopies; looked++) {
       const page = this.#hand;
       this.#hand = page + 1 < pages.capacity ? page + 1 : 0;
       const reference = pages.swap[page]!;
-      if (reference < 0 || !pages.isResident(page) || pages.has(page, PAGE_FROZEN) || !swap.trusts(reference)) continue;
+      if (reference < 0 || !pages.isResident(page) || !swap.trusts(reference)) continue;
+      isFrozen ||= pages.has(page, PAGE_FROZEN);
+      if (pages.has(page, PAGE_FROZEN)) continue;
       core.dropSwap(page);
       core.dirty(page);
       freed++;
     }
+    this.#mayHaveCopies = freed > 0 || isFrozen;
     return freed > 0;
   }
 
@@ -166,6 +201,7 @@ export class Swapper {
   #answered(page: number, kept: boolean): void {
     const core = this.#core;
     this.#leaving--;
+    this.#mayHaveCopies = true;
     if (kept) {
       core.stats.swapOuts++;
       core.stats.writebacks++;

@@ -88,6 +88,8 @@ export class Tier {
   readonly #owners: Int32Array | null;
   #bad: number = 0;
   #waiting: number = 0;
+  /** Settles when the slot that was discarded last is free. */
+  #discarding: Promise<void> | null = null;
   /** Since the last transfer that succeeded. */
   #failuresInRow: number = 0;
   /** Whether all of these found the store away. */
@@ -120,6 +122,16 @@ export class Tier {
   /** Whether it has as few transfers under way that pages may be moved to it from the store in front: half of what it may have is for pages that leave their frames. */
   get isAtEase(): boolean {
     return this.#late === null || this.#late.isAtEase;
+  }
+
+  /** Whether its store answers later. */
+  get isLate(): boolean {
+    return this.#late !== null;
+  }
+
+  /** Settles when a slot that was given back is free, where the store takes its time for that; null: none is on its way. */
+  get discarding(): Promise<void> | null {
+    return this.#discarding;
   }
 
   /** Stores an owner's page; its slot, NO_SLOT or SLOT_BUSY. An asynchronous store has it once {@link whenWritten} tells. */
@@ -339,10 +351,12 @@ export class Tier {
     }
     this.#state[slot] = DISCARDED;
     this.#waiting++;
-    void discarding.then(() => {
+    const freed = discarding.then(() => {
       this.#waiting--;
       this.#setFree(slot);
+      if (this.#discarding === freed) this.#discarding = null;
     });
+    this.#discarding = freed;
   }
 }
 

@@ -11,10 +11,11 @@
  */
 import type { Core } from "../core.ts";
 import { VmmError } from "../errors.ts";
+import type { Victim } from "../reclaim/reclaimer.ts";
 
 interface Batch {
   readonly ticket: number;
-  readonly pages: readonly number[];
+  readonly victims: readonly Victim[];
 }
 
 /** Batches of pages that leave, in order of their tickets. */
@@ -30,7 +31,7 @@ export class Parting {
 
   /** Pages on their way out. */
   get count(): number {
-    return this.#batches.reduce((sum, { pages }) => sum + pages.length, 0);
+    return this.#batches.reduce((sum, { victims }) => sum + victims.length, 0);
   }
 
   /** Sends up to `budget` pages on their way; returns how many. */
@@ -39,13 +40,13 @@ export class Parting {
     const { tlb } = core;
     if (tlb === null) return 0;
     const change = core.begin(null);
-    const pages = core.reclaimer.unmapVictims(budget, change.plan);
-    if (pages.length > 0) {
+    const victims = core.reclaimer.unmapVictims(budget, change.plan);
+    if (victims.length > 0) {
       change.plan.flushLater();
-      this.#batches.push({ ticket: tlb.ticket(), pages });
+      this.#batches.push({ ticket: tlb.ticket(), victims });
     }
     core.end(change);
-    return pages.length;
+    return victims.length;
   }
 
   /** Ends the departure of pages that everybody has passed; returns how many frames came free. */
@@ -58,7 +59,7 @@ export class Parting {
     for (let first = this.#batches[0]; first !== undefined && first.ticket <= passed; first = this.#batches[0]) {
       this.#batches.shift();
       const change = core.begin(null);
-      freed += core.reclaimer.finishVictims(first.pages, change.plan);
+      freed += core.reclaimer.finishVictims(first.victims, change.plan);
       core.end(change);
     }
     this.#isRunning = false;
@@ -75,10 +76,10 @@ export class Parting {
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
     let last = -Infinity;
-    for (const { ticket, pages } of this.#batches) {
+    for (const { ticket, victims } of this.#batches) {
       if (ticket < last) throw new VmmError("invariant", "Batches of pages that leave are out of order.", { ticket });
       last = ticket;
-      for (const page of pages)
+      for (const { page } of victims)
         if (this.#core.pages.pins[page] === 0)
           throw new VmmError("invariant", "A page that is on its way out is not held in its frame.", { page });
     }
