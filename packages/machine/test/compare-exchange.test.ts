@@ -1,24 +1,15 @@
-import { FaultyRam, isMachineError, LAYER, MIB, traitsOf } from "@pagewright/machine";
+import { FaultyRam, isMachineError, LAYER, traitsOf } from "@pagewright/machine";
 import type { Cpu, Machine } from "@pagewright/machine";
 import { beforeEach, describe, expect, test } from "vitest";
-import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
-
-/** A page and the next one, mapped to frames that are not neighbours. */
-const PAGE = 0x5000;
-const FRAME = 100;
-const NEXT_FRAME = 200;
+import { FRAME, NEXT_FRAME, PAGE, twoPages } from "./fixtures.ts";
+import type { Tables } from "./fixtures.ts";
 
 let machine: Machine;
 let cpu: Cpu;
 let tables: Tables;
 
 beforeEach(() => {
-  machine = ramMachine(4 * MIB);
-  cpu = cpuOf(machine);
-  tables = new Tables(machine, 16);
-  tables.activate(cpu);
-  tables.map(PAGE, FRAME);
-  tables.map(PAGE + 4096, NEXT_FRAME);
+  ({ machine, cpu, tables } = twoPages());
 });
 
 /** What memory holds at byte `offset` of frame `pfn`. */
@@ -117,6 +108,51 @@ describe.each(WAYS)("compare-exchange %s", (_, prepare) => {
     expect(cpu.compareExchange32(PAGE, 0, 7)).toBe(0);
     expect(cpu.compareExchange64(PAGE, 0, 0, 7, 7)).toBe(1);
     expect([cpu.load64(PAGE), cpu.high]).toEqual([0, 0]);
+  });
+});
+
+describe("compare-exchange on a device", () => {
+  /** A device of two registers that notes what it is asked. */
+  function makeDevice(): { registers: Uint32Array; asked: string[] } {
+    const registers = Uint32Array.of(5, 6);
+    const asked: string[] = [];
+    const device = {
+      read: (offset: number, size: number): number => {
+        asked.push(`read ${offset} ${size}`);
+        return registers[offset / 4] ?? 0;
+      },
+      write: (offset: number, size: number, value: number): void => {
+        asked.push(`write ${offset} ${size} ${value}`);
+        registers[offset / 4] = value;
+      },
+    };
+    machine.map.overlay(0xd0000000, 0xd0001000, traitsOf("mmio", "mailbox", { device }), LAYER.claim);
+    tables.map(0x9000, 0xd0000, 0x1f);
+    return { registers, asked };
+  }
+
+  test("of 32 bits reads its register, and writes it where it was equal", () => {
+    const { registers, asked } = makeDevice();
+    expect(cpu.compareExchange32(0x9004, 7, 8)).toBe(6);
+    expect(cpu.compareExchange32(0x9004, 6, 8)).toBe(6);
+    expect(asked).toEqual(["read 4 4", "read 4 4", "write 4 4 8"]);
+    expect([...registers]).toEqual([5, 8]);
+  });
+
+  test("of 64 bits reads both registers, and writes both where both were equal", () => {
+    const { registers, asked } = makeDevice();
+    expect(cpu.compareExchange64(0x9000, 5, 7, 1, 2)).toBe(0);
+    expect([cpu.low, cpu.high]).toEqual([5, 6]);
+    expect(cpu.compareExchange64(0x9000, 5, 6, 1, 2)).toBe(1);
+    expect([...registers]).toEqual([1, 2]);
+    expect(asked.filter((one) => one.startsWith("write"))).toEqual(["write 0 4 1", "write 4 4 2"]);
+  });
+
+  test("in a hole finds all ones, and leaves them", () => {
+    tables.map(0x9000, 0xe0000);
+    expect(cpu.compareExchange32(0x9000, 0, 1)).toBe(0xffffffff);
+    expect(cpu.compareExchange32(0x9000, 0xffffffff, 1)).toBe(0xffffffff);
+    expect(cpu.compareExchange32(0x9000, 0xffffffff, 1)).toBe(0xffffffff);
   });
 });
 

@@ -1,25 +1,14 @@
-import { MIB } from "@pagewright/machine";
 import type { Cpu, Machine } from "@pagewright/machine";
 import { beforeEach, describe, expect, test } from "vitest";
-import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
-
-/** Two pages, mapped to frames that are not neighbours. */
-const PAGE = 0x5000;
-const NEXT = PAGE + 4096;
-const FRAME = 100;
-const NEXT_FRAME = 90;
+import { FRAME, NEXT, NEXT_FRAME, PAGE, twoPages } from "./fixtures.ts";
+import type { Tables } from "./fixtures.ts";
 
 let machine: Machine;
 let cpu: Cpu;
 let tables: Tables;
 
 beforeEach(() => {
-  machine = ramMachine(4 * MIB);
-  cpu = cpuOf(machine);
-  tables = new Tables(machine, 16);
-  tables.activate(cpu);
-  tables.map(PAGE, FRAME);
-  tables.map(NEXT, NEXT_FRAME);
+  ({ machine, cpu, tables } = twoPages());
 });
 
 /** The eight bytes on either side of the border between the pages, as physical memory has them. */
@@ -185,4 +174,12 @@ describe.each(STORES)("%s over the border of two pages", (_, size, store) => {
     expect(cpu.fault.kind).toBe("page");
     expect(border()).toEqual(new Uint8Array(16));
   });
+});
+
+test("a view of an address that is no multiple of 4 is refused, on a miss and on a hit", () => {
+  for (let round = 0; round < 2; round++) {
+    for (const offset of [1, 2, 0xfff])
+      expect(() => cpu.viewOf(PAGE + offset, 0)).toThrow(expect.objectContaining({ code: "unaligned" }));
+    expect(cpu.words[cpu.viewOf(PAGE + 8, 0)]).toBe(machine.memory.read(FRAME * 4096 + 8, 4));
+  }
 });

@@ -69,3 +69,23 @@ export function cpuOf(machine: Machine, id = 0): Cpu {
   if (cpu === undefined) throw new Error(`there is no CPU ${id}`);
   return cpu;
 }
+
+/** The first of two pages next to each other in virtual memory whose frames are not neighbours; see {@link twoPages}. */
+export const PAGE = 0x5000;
+/** The second page. */
+export const NEXT: VirtAddr = PAGE + 4096;
+/** The frame of the first page. */
+export const FRAME = 100;
+/** The frame of the second page. */
+export const NEXT_FRAME = 90;
+
+/** A machine of 4 MiB whose CPU has {@link PAGE} and {@link NEXT} mapped for everything. */
+export function twoPages(): { machine: Machine; cpu: Cpu; tables: Tables } {
+  const machine = ramMachine(4 * 2 ** 20);
+  const cpu = cpuOf(machine);
+  const tables = new Tables(machine, 16);
+  tables.activate(cpu);
+  tables.map(PAGE, FRAME);
+  tables.map(NEXT, NEXT_FRAME);
+  return { machine, cpu, tables };
+}

@@ -69,6 +69,10 @@ describe("a hypervisor that wants memory back", () => {
     expect(() => {
       balloon.inflate([1000]);
     }).toThrow(/in the balloon already/);
+    expect(() => {
+      balloon.inflate([3000, 3001, 3000]);
+    }).toThrow(/Frame 0xbb8 is in the balloon already/);
+    expect(balloon.holds(3001)).toBe(false);
     balloon.check();
     memory.write(1000 * 4096, 4, 1);
     expect(() => {

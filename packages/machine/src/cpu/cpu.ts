@@ -17,7 +17,7 @@ import { FRAME_BYTES, vpnOf } from "../units.ts";
 import type { VirtAddr, Vpn } from "../units.ts";
 import { Bulk } from "./bulk.ts";
 import type { CpuState } from "./cpu-state.ts";
-import { exchange32, exchange64 } from "./exchange.ts";
+import { exchange32, exchange64, requireAligned } from "./exchange.ts";
 import { Mmu } from "./mmu.ts";
 import type { MmuOptions } from "./mmu-ports.ts";
 import { SlowPath } from "./slow-path.ts";
@@ -240,17 +240,18 @@ export class Cpu extends Translator {
    * Translates once: returns the index in `words` of the 32-bit word at `va`, through which the rest of its page may be read
    * (and, for `WRITE`, written) until the next invalidation; −1 with `fault` when it faulted, −1 with
    * `fault.kind === "none"` when no plain memory is there. What kernel windows use to edit page tables. A meter is told of one
-   * access, whatever is done through the view.
+   * access, whatever is done through the view. Throws `unaligned` where `va` is no multiple of 4.
    */
   viewOf(va: VirtAddr, access: number): number {
     const at = (va >>> 10) & 0x3ffc;
     const offset = va & 0xffc;
-    if (this.tags[access === WRITE ? at + 1 : at]! === va - (va & 0xfff)) {
+    if (this.tags[access === WRITE ? at + 1 : at]! === va - offset) {
       this.dataCount++;
       return this.places[at * 2 + 6]! + (offset >>> 2);
     }
     this.fault.clear();
-    const pfn = this.translate(vpnOf(va), va & 0xfff, access);
+    requireAligned(this, "views", va, 4);
+    const pfn = this.translate(vpnOf(va), offset, access);
     if (pfn < 0) return -1;
     const place = this.memory.place(pfn);
     if (place === 0 || (place < 0 && access === WRITE)) return -1;

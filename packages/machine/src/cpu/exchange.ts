@@ -8,15 +8,20 @@ import { FRAME_BYTES, formatAddress, vpnOf } from "../units.ts";
 import type { PhysAddr, VirtAddr } from "../units.ts";
 import type { Cpu } from "./cpu.ts";
 
+/** Throws `unaligned` where `va` is no multiple of `size`, a power of two. `does` is what the CPU does with those bytes. */
+export function requireAligned(cpu: Cpu, does: "exchanges" | "views", va: VirtAddr, size: number): void {
+  if ((va & (size - 1)) === 0) return;
+  throw new MachineError(
+    "unaligned",
+    `CPU ${cpu.id} ${does} ${size} bytes at ${formatAddress(va)}, which is no multiple of ${size}`,
+    { cpu: cpu.id, address: va, size },
+  );
+}
+
 /** The physical address of `size` bytes at `va` for an exchange, −1: faulted. Throws `unaligned` where `va` is no multiple of `size`. */
 function locked(cpu: Cpu, va: VirtAddr, size: number): PhysAddr {
   const offset = va & (FRAME_BYTES - 1);
-  if ((va & (size - 1)) !== 0)
-    throw new MachineError(
-      "unaligned",
-      `CPU ${cpu.id} exchanges ${size} bytes at ${formatAddress(va)}, which is no multiple of ${size}`,
-      { cpu: cpu.id, address: va, size },
-    );
+  requireAligned(cpu, "exchanges", va, size);
   const pfn = cpu.translate(vpnOf(va), offset, ACCESS_WRITE);
   if (pfn < 0) return -1;
   const address = pfn * FRAME_BYTES + offset;

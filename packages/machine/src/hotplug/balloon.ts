@@ -42,7 +42,8 @@ export class Balloon implements Snapshotted<BalloonState> {
    */
   inflate(frames: readonly Pfn[]): void {
     for (const pfn of frames) this.#requireRam(pfn);
-    const twice = frames.find((pfn, at) => this.#held.has(pfn) || frames.indexOf(pfn) !== at);
+    const named = new Set<Pfn>();
+    const twice = frames.find((pfn) => this.#held.has(pfn) || named.size === named.add(pfn).size);
     if (twice !== undefined)
       throw new MachineError("double-claim", `Frame 0x${twice.toString(16)} is in the balloon already`, { pfn: twice });
     for (const pfn of frames) this.#held.add(pfn);
