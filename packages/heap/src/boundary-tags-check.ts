@@ -18,45 +18,47 @@ export function checkTags(
       const next = tags[block + words]!;
       const isFree = (header & USED) === 0;
       const magazine = HELD + words * 8;
-      const held = isFree || isUsed || words >= HELD_SIZES ? magazine : state.indexOf(granule, magazine + 1);
+      if (isFree) free++;
+      else used++;
       requireInvariant(
         words >= MIN_WORDS
           && (header < 0 || header >>> 2 === words)
           && isFree === (next & PREVIOUS_FREE) > 0
-          && (!isFree || (!isUsed && (next & USED) !== 0 && tags[block + words - 1] === words))
-          && (isFree || isUsed || (held > magazine && held <= magazine + state[magazine]!)),
+          && (isFree
+            ? !isUsed && (next & USED) !== 0 && tags[block + words - 1] === words
+            : isUsed
+              || (words < HELD_SIZES
+                && state.subarray(magazine + 1, magazine + 1 + state[magazine]!).includes(granule))),
         granule,
-        "a block is used, held back, or free and ends in its size, and the next one knows which",
+        "a block is used, held back, or free and ends in its size, as the next one knows",
       );
-      if (isFree) free++;
-      else used++;
     });
     requireInvariant(
       isWhole && (tags[first << shift]! & PREVIOUS_FREE) === 0 && tags[end << shift]! >>> 2 === 0,
       first,
-      "blocks fill a chunk, up to a header of no words",
+      "blocks fill a chunk",
     );
   }
   for (let size = 0; size < HELD_SIZES; size++) used -= state[HELD + size * 8]!;
   for (const word of state.subarray(STARTS)) for (let left = word; left !== 0; left &= left - 1) used--;
-  requireInvariant(used === 0, used, "the bitmap names the live blocks, magazines those held back");
+  requireInvariant(used === 0, used, "the bitmap names the used blocks");
   for (let bin = 0; bin < BINS; bin++) {
     const group = bin >>> 5;
-    let before = 0;
+    const bits = state[1 + group]!;
     let block = state[HEADS + bin]!;
-    let fits =
-      ((state[1 + group]! & (1 << bin)) !== 0) === (block !== 0)
-      && ((state[0]! & (1 << group)) !== 0) === (state[1 + group] !== 0);
-    for (; fits && block !== 0; block = tags[block + 1]!) {
-      const header = tags[block] ?? USED;
+    let fits = ((bits >>> bin) & 1) === +(block !== 0) && ((state[0]! >>> group) & 1) === +(bits !== 0);
+    for (let before = 0; fits && block !== 0; block = tags[block + 1]!) {
       fits =
-        (header & USED) === 0
-        && binOf(header >>> 2) === bin
+        ((tags[block] ?? USED) & USED) === 0
+        && binOf(tags[block]! >>> 2) === bin
         && (before === 0 || tags[block + 2] === before)
         && --free >= 0;
       before = block;
     }
-    requireInvariant(fits, bin, "a bin, which has its bits where it is not empty, lists free blocks of its sizes");
+    requireInvariant(
+      fits && (free === 0 || bin < BINS - 1),
+      bin,
+      "bins list the free blocks by size, their bits say which are not empty",
+    );
   }
-  requireInvariant(free === 0, free, "every free block is in a bin");
 }

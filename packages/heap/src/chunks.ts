@@ -46,7 +46,7 @@ export class Chunks {
   grow(bytes: number, unit: number, alignment: number): number {
     const { chunkBytes = 65536, clock } = this.#policy;
     const least = Math.ceil(bytes / unit) * unit;
-    for (let wish = Math.max(least, Math.ceil(Math.max(chunkBytes, this.bytes / 8) / unit) * unit); ; wish = least) {
+    for (const wish of new Set([Math.ceil(Math.max(least, chunkBytes, this.bytes / 8) / unit) * unit, least])) {
       this.calls++;
       const address = this.#source.reserve(wish, alignment);
       if (address !== -1) {
@@ -57,8 +57,8 @@ export class Chunks {
         else this.list.push({ address, bytes: wish, start: 0, first: 0 });
         return wish;
       }
-      if (!(wish > least)) return 0;
     }
+    return 0;
   }
 
   /** Gives the last `bytes` of a chunk back. */

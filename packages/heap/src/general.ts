@@ -39,7 +39,7 @@ export class GeneralHeap extends TaggedHeap {
   readonly #slabs: Slabs;
 
   constructor(source: HeapSource, options: GeneralOptions = {}) {
-    super(source, options, GRANULE, 0, SLAB_BYTES, OWN_WORDS);
+    super(source, options, GRANULE, 0, SLAB_BYTES, OWN_WORDS, 0);
     const ranges = {
       takeSlab: (): number => this.#takeSlab(),
       // Merged at once: its header is below 0 and reads as a size that is not held back.

@@ -242,10 +242,16 @@ export abstract class TaggedHeap implements Allocator {
     return (this.tags[end]! & PREVIOUS_FREE) === 0 ? 0 : this.tags[end - 1]! >>> this.shift;
   }
 
-  /** Gives free memory at the end of the heap back as far as the policy says so. */
+  /** Gives free memory at the ends of the chunks back as far as the policy says so. */
   protected giveSurplus(): void {
-    const last = this.chunks.list.at(-1);
-    if (last !== undefined) this.#cut(last, this.chunks.surplus(this.#tail() * this.granule));
+    const free = this.chunks.list.reduce((sum, chunk) => sum + this.#tail(chunk), 0);
+    this.#giveBack(this.chunks.surplus(free * this.granule));
+  }
+
+  /** Gives up to `most` bytes at the ends of the chunks back, from the last chunk on. */
+  #giveBack(most: number): void {
+    const least = this.chunks.bytes - most;
+    for (const chunk of [...this.chunks.list].reverse()) this.#cut(chunk, this.chunks.bytes - least);
   }
 
   /** Gives up to `most` free bytes at the end of a chunk back. */
@@ -266,7 +272,7 @@ export abstract class TaggedHeap implements Allocator {
   trim(): void {
     this.refresh();
     this.letGo();
-    for (const chunk of [...this.chunks.list].reverse()) this.#cut(chunk, Infinity);
+    this.#giveBack(Infinity);
     this.walkAll((at, granules, isUsed) => {
       // The tags of a free block in band stay: its first three words and its last.
       const address = this.addressOf(at);
