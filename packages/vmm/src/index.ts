@@ -134,7 +134,7 @@ export { AsyncFileObject } from "./objects/async-file-object.ts";
 export { DmaTransfer, type DeviceReach, type Segment, type TransferDirection } from "./dma/transfer.ts";
 export type { DmaOutcome, DmaRequest } from "./dma/allocate.ts";
 export { Migrator, type EvacuationOutcome, type MigrationRefusal, type StuckFrame } from "./migration.ts";
-export type { UsageReport } from "./space/report.ts";
+export type { RegionReport, UsageReport } from "./space/report.ts";
 export type { PurgeableHandle } from "./reclaim/purgeable.ts";
 export type { FramePlacement, NodePolicy } from "./space/frame-placement.ts";
 export type { BalancerStats } from "./numa/balancer.ts";

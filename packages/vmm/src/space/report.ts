@@ -1,7 +1,8 @@
 /** What a space's regions hold, counted page by page: the figures behind an smaps-like text. */
 import { rightsText } from "../rights.ts";
 import { isDirty } from "../statistics/page-count.ts";
-import { PAGE_SIZE, TABLE_PAGES, addressOf } from "../units.ts";
+import { PAGE_SIZE, TABLE_PAGES, addressOf, type VirtAddr } from "../units.ts";
+import type { ObjectKind } from "../objects/object.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -25,6 +26,22 @@ export interface UsageReport {
   in2MPages: number;
   /** Translated by 1G leaves. */
   in1GPages: number;
+}
+
+/** A region's pages. */
+export interface RegionReport extends UsageReport {
+  /** Its first address. */
+  readonly start: VirtAddr;
+  /** The address behind it. */
+  readonly end: VirtAddr;
+  /** What programs may do there (READ, WRITE, EXECUTE). */
+  readonly rights: number;
+  /** Whether stores are everybody's who maps the object. */
+  readonly shared: boolean;
+  /** What it maps; `anonymous` also where it maps no object. */
+  readonly kind: ObjectKind;
+  /** The number of the object that it maps, −1 where it maps none. */
+  readonly object: number;
 }
 
 /** All at zero. */
@@ -73,6 +90,19 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
   return usage;
 }
 
+/** The regions of a space, by address, with their pages. O(pages). */
+export function usageByRegion(space: AddressSpace): RegionReport[] {
+  return [...space.regions.within(space.low, space.high)].map((region) => ({
+    ...usageOfRegion(space, region),
+    start: addressOf(region.start),
+    end: addressOf(region.end),
+    rights: region.rights,
+    shared: region.shared,
+    kind: region.object?.kind ?? "anonymous",
+    object: region.object?.number ?? -1,
+  }));
+}
+
 /** Counts all pages of a space. */
 export function usageOfSpace(space: AddressSpace): UsageReport {
   const total = emptyUsage();
@@ -83,14 +113,12 @@ export function usageOfSpace(space: AddressSpace): UsageReport {
 /** The regions of a space in the manner of Linux's smaps; sizes in KiB. */
 export function usageText(space: AddressSpace): string {
   const lines: string[] = [];
-  for (const region of space.regions.within(space.low, space.high)) {
-    const usage = usageOfRegion(space, region);
-    const kind = region.object === null ? "anonymous" : `${region.object.kind} ${region.object.number}`;
-    const shared = region.shared ? "shared" : "private";
-    lines.push(`${hex(region.start)}-${hex(region.end)} ${rightsText(region.rights)} ${shared} ${kind}`);
+  for (const { start, end, rights, shared, kind, object, ...usage } of usageByRegion(space)) {
+    const what = object < 0 ? kind : `${kind} ${object}`;
+    lines.push(`${hex(start)}-${hex(end)} ${rightsText(rights)} ${shared ? "shared" : "private"} ${what}`);
     for (const [name, pages] of Object.entries(usage))
       lines.push(
-        `  ${name.replace("Pages", "").padEnd(13)}${((Number(pages) * PAGE_SIZE) / 1024).toFixed(0).padStart(10)} KiB`,
+        `  ${name.replace("Pages", "").padEnd(13)}${((pages * PAGE_SIZE) / 1024).toFixed(0).padStart(10)} KiB`,
       );
   }
   return lines.join("\n");
@@ -110,8 +138,6 @@ export function addUsage(total: UsageReport, usage: UsageReport): void {
 }
 
 /** An address with sixteen digits, two's complement. */
-function hex(vpn: number): string {
-  return BigInt.asUintN(64, BigInt(addressOf(vpn)))
-    .toString(16)
-    .padStart(16, "0");
+function hex(address: VirtAddr): string {
+  return BigInt.asUintN(64, BigInt(address)).toString(16).padStart(16, "0");
 }

@@ -28,7 +28,7 @@ import { protectRange, sealRange } from "./protecting.ts";
 import { STACK_GAP, type LockState, type Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
-import { usageOfSpace, usageText, type UsageReport } from "./report.ts";
+import { usageByRegion, usageOfSpace, usageText, type RegionReport, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
 import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
@@ -283,6 +283,11 @@ export class AddressSpace {
   /** The regions with their pages, in the manner of Linux's smaps. */
   usageText(): string {
     return usageText(this);
+  }
+
+  /** What its regions hold, by address. O(pages). */
+  usageByRegion(): RegionReport[] {
+    return usageByRegion(this);
   }
 
   /** Makes a processor run in this space. */

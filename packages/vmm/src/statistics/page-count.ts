@@ -11,6 +11,10 @@ export interface PageCount {
   mappedPages: number;
   /** In frames, with more than one owner or translation. */
   sharedPages: number;
+  /** In frames, with one owner or translation: who has it has it alone. */
+  uniquePages: number;
+  /** In frames that some space has or maps: what the proportional pages of all spaces have in it. */
+  proportionalPages: number;
   /** In swap only. */
   swappedPages: number;
   /** In frames, and held there by locks, pins or transfers. */
@@ -21,22 +25,60 @@ export interface PageCount {
 
 /** All at zero. */
 export function emptyCount(): PageCount {
-  return { residentPages: 0, mappedPages: 0, sharedPages: 0, swappedPages: 0, lockedPages: 0, dirtyPages: 0 };
+  return {
+    residentPages: 0,
+    mappedPages: 0,
+    sharedPages: 0,
+    uniquePages: 0,
+    proportionalPages: 0,
+    swappedPages: 0,
+    lockedPages: 0,
+    dirtyPages: 0,
+  };
 }
 
-/** Adds one page that exists to a count. */
-export function countPage(core: Core, page: number, count: PageCount): void {
-  const { pages } = core;
-  if (!pages.isResident(page)) {
-    if (pages.swap[page]! >= 0) count.swappedPages++;
-    return;
+/** What is counted of one page that exists, for any number of counts. */
+export class CountedPage {
+  /** Places of spaces that have or map it. */
+  places = 0;
+  readonly #core: Core;
+  #isResident = false;
+  #isMapped = false;
+  #isSwapped = false;
+  #isLocked = false;
+  #isDirty = false;
+
+  /** A page of a core, none yet. */
+  constructor(core: Core) {
+    this.#core = core;
   }
-  count.residentPages++;
-  const users = core.sharing.usersOf(page);
-  if (users > 0) count.mappedPages++;
-  if (Math.max(users, pages.owner[page]! < 0 ? pages.refs[page]! : 0) > 1) count.sharedPages++;
-  if (pages.holds[page]! > 0) count.lockedPages++;
-  if (isDirty(core, page)) count.dirtyPages++;
+
+  /** Looks at a page. O(translations). */
+  look(page: number): void {
+    const core = this.#core;
+    const { pages } = core;
+    this.#isResident = pages.isResident(page);
+    this.#isSwapped = !this.#isResident && pages.swap[page]! >= 0;
+    if (!this.#isResident) return;
+    const users = core.sharing.usersOf(page);
+    this.#isMapped = users > 0;
+    this.places = Math.max(users, pages.owner[page]! < 0 ? pages.refs[page]! : 0);
+    this.#isLocked = pages.holds[page]! > 0;
+    this.#isDirty = isDirty(core, page);
+  }
+
+  /** Adds it to a count. */
+  addTo(count: PageCount): void {
+    if (this.#isSwapped) count.swappedPages++;
+    if (!this.#isResident) return;
+    count.residentPages++;
+    if (this.#isMapped) count.mappedPages++;
+    if (this.places > 1) count.sharedPages++;
+    if (this.places === 1) count.uniquePages++;
+    if (this.places > 0) count.proportionalPages++;
+    if (this.#isLocked) count.lockedPages++;
+    if (this.#isDirty) count.dirtyPages++;
+  }
 }
 
 /** Whether a resident page is newer than its copy: by its record, or by the dirty bit of one of its translations. O(translations). */

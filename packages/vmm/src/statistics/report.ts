@@ -1,15 +1,16 @@
 /**
- * Everything that a manager knows of its memory, at one moment: per space, object, node and policy, and in all. Regions are in `space.usageText()`.
+ * Everything that a manager knows of its memory, at one moment: per region, space, object, node and policy, and in all.
  *
  * ```
- *  sum over spaces of proportionalPages + pages in frames that nobody maps = system.residentPages = sum over nodes
+ *  sum of proportionalPages over spaces = over nodes = system.proportionalPages = system.uniquePages + system.sharedPages
+ *  sum of residentPages over nodes = system.residentPages, in which those that nobody maps are too
  * ```
  */
 import type { Core } from "../core.ts";
 import type { ObjectKind } from "../objects/object.ts";
-import { addUsage, emptyUsage, usageOfSpace, type UsageReport } from "../space/report.ts";
+import { addUsage, emptyUsage, usageByRegion, type RegionReport, type UsageReport } from "../space/report.ts";
 import type { Pfn } from "../units.ts";
-import { countPage, emptyCount, forEachPage, type PageCount } from "./page-count.ts";
+import { CountedPage, emptyCount, forEachPage, type PageCount } from "./page-count.ts";
 
 /** A space's pages. */
 export interface SpaceReport extends UsageReport {
@@ -17,6 +18,8 @@ export interface SpaceReport extends UsageReport {
   readonly asid: number;
   /** Its name, empty if it has none. */
   readonly name: string;
+  /** Its regions, by address. */
+  readonly regions: readonly RegionReport[];
 }
 
 /** An object's pages. */
@@ -33,12 +36,16 @@ export interface ObjectReport extends PageCount {
 export interface NodeReport extends PageCount {
   /** The node; −1: unknown. */
   readonly node: number;
+  /** Places of spaces that have or map pages on it. */
+  virtualPages: number;
 }
 
 /** What the replacement policy has to choose from. */
 export interface PolicyReport extends PageCount {
   /** Its name. */
   readonly name: string;
+  /** Places of spaces that have or map pages it knows. */
+  readonly virtualPages: number;
   /** Pages that it let go so far. */
   readonly evictions: number;
   /** Times that accessed bits were gathered for it. */
@@ -73,11 +80,12 @@ export interface MemoryReport {
 
 /** Counts everything. O(pages of all regions + page records + translations). */
 export function reportOf(core: Core, committedPages: number, nodeOf: (pfn: Pfn) => number): MemoryReport {
-  const spaces = [...core.spaces.values()].map((space) => ({
-    ...usageOfSpace(space),
-    asid: space.asid,
-    name: space.name,
-  }));
+  const spaces = [...core.spaces.values()].map((space) => {
+    const regions = usageByRegion(space);
+    const usage = emptyUsage();
+    for (const region of regions) addUsage(usage, region);
+    return { ...usage, asid: space.asid, name: space.name, regions };
+  });
   const allSpaces = emptyUsage();
   for (const usage of spaces) addUsage(allSpaces, usage);
   const objects = new Map(
@@ -87,19 +95,25 @@ export function reportOf(core: Core, committedPages: number, nodeOf: (pfn: Pfn) 
     ]),
   );
   const nodes = new Map<number, NodeReport>();
-  const policy = emptyCount();
+  const policy = { ...emptyCount(), virtualPages: 0 };
   const system = emptyCount();
+  const counted = new CountedPage(core);
   forEachPage(core, (page) => {
     const { pages } = core;
-    countPage(core, page, system);
+    counted.look(page);
+    counted.addTo(system);
     const object = objects.get(pages.owner[page]!);
-    if (object !== undefined) countPage(core, page, object);
+    if (object !== undefined) counted.addTo(object);
     if (!pages.isResident(page)) return;
-    if (pages.holds[page] === 0) countPage(core, page, policy);
+    if (pages.holds[page] === 0) {
+      counted.addTo(policy);
+      policy.virtualPages += counted.places;
+    }
     const node = nodeOf(pages.pfn[page]!);
-    const count = nodes.get(node) ?? { ...emptyCount(), node };
+    const count = nodes.get(node) ?? { ...emptyCount(), node, virtualPages: 0 };
     nodes.set(node, count);
-    countPage(core, page, count);
+    counted.addTo(count);
+    count.virtualPages += counted.places;
   });
   const { evictions, harvests } = core.stats;
   const idleFrames = core.keeper.stocked + (core.quarantine?.held ?? 0);

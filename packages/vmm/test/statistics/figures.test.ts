@@ -1,7 +1,7 @@
 /** Rates by the clock, idle pages and access frequencies, the text in the manner of smaps. */
 import { expect, test } from "vitest";
 
-import { ManualClock, MemorySwap, PAGE_SIZE, PlainMemory, READ, SpaceMemory, Vmm } from "@pagewright/vmm";
+import { ManualClock, MemorySwap, PAGE_SIZE, PlainMemory, READ, SpaceMemory, USER, Vmm, WRITE } from "@pagewright/vmm";
 
 import { rigOf, spaceOf } from "../kit/rig.ts";
 
@@ -88,5 +88,12 @@ test("the text has a paragraph for each region, with what is in frames, shared, 
   expect(text.split("\n").filter((line) => line.includes("anonymous")).length).toBe(3);
   expect(text).toMatch(/locked\s+8 KiB/);
   expect(text).toMatch(/dirty\s+8 KiB/);
+  const regions = space.usageByRegion();
+  expect(regions).toMatchObject([
+    { start: at, end: at + 2 * PAGE_SIZE, rights: READ + WRITE + USER, lockedPages: 2, kind: "anonymous", object: -1 },
+    { virtualPages: 4, residentPages: 2, lockedPages: 0, shared: false },
+    { start: at + 6 * PAGE_SIZE, rights: READ + USER, residentPages: 0 },
+  ]);
+  expect(vmm.report().spaces.find(({ asid }) => asid === space.asid)?.regions).toEqual(regions);
   expect(space.usage()).toMatchObject({ virtualPages: 8, residentPages: 4, lockedPages: 2, dirtyPages: 4 });
 });

@@ -102,7 +102,7 @@ function swappedPages(vmm: Vmm, objects: readonly MemoryObject[]): number {
 /** An object's pages in frames, by its own index. */
 function recountObject(vmm: Vmm, object: MemoryObject, found: ReadonlyMap<number, Found>): object {
   const { pages } = vmm.core;
-  const count = { residentPages: 0, dirtyPages: 0, lockedPages: 0, swappedPages: 0 };
+  const count = { residentPages: 0, dirtyPages: 0, lockedPages: 0, swappedPages: 0, uniquePages: 0, sharedPages: 0 };
   for (let index = 0; index < object.pageCount; index++) {
     const page = object.pages.get(index);
     if (page < 0) continue;
@@ -110,6 +110,8 @@ function recountObject(vmm: Vmm, object: MemoryObject, found: ReadonlyMap<number
     if (frame === undefined && pages.swap[page]! >= 0) count.swappedPages++;
     if (frame === undefined) continue;
     count.residentPages++;
+    if (frame.translations === 1) count.uniquePages++;
+    if (frame.translations > 1) count.sharedPages++;
     if (frame.dirty) count.dirtyPages++;
     if (pages.holds[page]! > 0) count.lockedPages++;
   }
@@ -183,10 +185,23 @@ function compare(vmm: Vmm, spaces: readonly AddressSpace[], objects: readonly Me
   expect(system.lockedPages).toBe(
     found.filter(([pfn]) => vmm.core.pages.holds[vmm.core.frameMap.pageAt(pfn)]! > 0).length,
   );
-  for (const node of [0, 1])
-    expect(report.nodes.find((one) => one.node === node)?.residentPages ?? 0).toBe(
-      count((_, pfn) => nodeOf(pfn) === node),
-    );
+  const places = ({ owners, translations }: Found): number => Math.max(owners, translations);
+  const kinds = (is: (page: Found, pfn: number) => boolean): object => ({
+    residentPages: count(is),
+    uniquePages: count((page, pfn) => is(page, pfn) && places(page) === 1),
+    sharedPages: count((page, pfn) => is(page, pfn) && places(page) > 1),
+    proportionalPages: count((page, pfn) => is(page, pfn) && places(page) > 0),
+  });
+  const placesOf = (is: (page: Found, pfn: number) => boolean): number =>
+    found.reduce((sum, [pfn, page]) => sum + (is(page, pfn) ? places(page) : 0), 0);
+  expect(system).toMatchObject(kinds(() => true));
+  for (const { node, ...pages } of report.nodes) {
+    const isThere = (_: Found, pfn: number): boolean => nodeOf(pfn) === node;
+    expect(pages).toMatchObject({ ...kinds(isThere), virtualPages: placesOf(isThere) });
+  }
+  expect(report.nodes.reduce((sum, { residentPages }) => sum + residentPages, 0)).toBe(found.length);
+  const isFree = (_: Found, pfn: number): boolean => vmm.core.pages.holds[vmm.core.frameMap.pageAt(pfn)]! === 0;
+  expect(report.policy).toMatchObject({ ...kinds(isFree), virtualPages: placesOf(isFree) });
   expect(system.swappedPages).toBe(swappedPages(vmm, objects));
   for (const object of objects)
     expect(report.objects.find(({ number }) => number === object.number)).toMatchObject(
@@ -199,6 +214,14 @@ function compare(vmm: Vmm, spaces: readonly AddressSpace[], objects: readonly Me
   const somebodys = count(({ owners, translations }) => owners > 0 || translations > 0);
   expect(report.allSpaces.proportionalPages).toBeCloseTo(somebodys, 6);
   expect(report.allSpaces.virtualPages).toBe(spaces.reduce((sum, { mappedPages }) => sum + mappedPages, 0));
+  expect(system.proportionalPages).toBe(somebodys);
+  for (const { regions, asid, name, ...usage } of report.spaces) {
+    const space = vmm.core.spaces.get(asid);
+    expect(regions).toEqual(space?.usageByRegion());
+    expect(name).toBe(space?.name);
+    for (const field of ["virtualPages", "residentPages", "uniquePages", "swappedPages", "dirtyPages"] as const)
+      expect(regions.reduce((sum, region) => sum + region[field], 0)).toBe(usage[field]);
+  }
   for (const space of spaces) {
     const usage = space.usage();
     expect(usage.uniquePages).toBeLessThanOrEqual(usage.proportionalPages + 1e-6);
