@@ -56,7 +56,12 @@ function expect(holds: boolean, subject: number, sentence: string): void {
  */
 export function decodeHeapTrace(bytes: Uint8Array): HeapTrace {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  expect(bytes.length >= HEADER_BYTES && view.getUint32(0, true) === MAGIC, 0, "this is no allocation trace");
+  expect(bytes.length >= HEADER_BYTES, bytes.length, "this is no allocation trace: fewer bytes than its header of 32");
+  expect(
+    view.getUint32(0, true) === MAGIC,
+    view.getUint32(0, true),
+    "this is no allocation trace: it does not start with HTRC",
+  );
   expect(view.getUint32(4, true) === 1, view.getUint32(4, true), "only version 1 is known");
   const events = view.getUint32(8, true);
   const objects = view.getUint32(12, true);

@@ -85,11 +85,11 @@ const ONE_SIZE: ReadonlySet<string> = new Set(["pool", "object-cache"]);
 /** The names, in the order in which `all` runs them. */
 export const HEAP_NAMES: readonly string[] = Object.keys(MAKERS);
 
-/** Memory enough for an allocator that uses four times what is live, and for small traces 64 MiB. */
+/** Memory enough for an allocator that uses four times what is live and places of the strictest alignment, and for small traces 64 MiB. */
 function needsOf({ size, log2align, peakLiveBytes }: HeapTrace): Needs {
-  const wanted = Math.max(2 ** 26, peakLiveBytes * 4);
-  const capacity = Math.min(2 ** Math.ceil(Math.log2(wanted)), 2 ** 31 - 2 ** 16);
   const alignment = 2 ** log2align.reduce((most, log) => Math.max(most, log), 4);
+  const wanted = Math.max(2 ** 26, peakLiveBytes * 4, alignment * 8);
+  const capacity = Math.min(2 ** Math.ceil(Math.log2(wanted)), 2 ** 31 - 2 ** 16);
   const bytes = size.reduce((most, each) => Math.max(most, each), 1);
   return { capacity, largest: Math.ceil(bytes / alignment) * alignment, alignment };
 }

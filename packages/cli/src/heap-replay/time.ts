@@ -11,26 +11,47 @@ const WARM_UP_ROUNDS = 20;
 const ROUNDS = 9;
 const LEAST_EVENTS = 4_000_000;
 
+/** Repeating ends after so much processor time before, and as much while time is taken: few events that move large blocks say little more then. */
+const ENOUGH_MICROSECONDS = 4_000_000;
+/** Rounds before and while time is taken however long they take. */
+const FEWEST_ROUNDS = 3;
+
+/** Processor time of this process in microseconds. */
+function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 /**
  * Returns nanoseconds of processor time per event, the loop included: the median of rounds over the whole trace, each of
  * which ends by freeing what is still live. Zeroing and copying are part of it.
  *
  * @param hints - The hint of each object, or null: then none is passed at all.
+ * @param now - Microseconds of processor time so far.
  */
-export function time(trace: HeapTrace, bench: Bench, hints: Uint32Array | null): number {
+export function time(
+  trace: HeapTrace,
+  bench: Bench,
+  hints: Uint32Array | null,
+  now: () => number = processorTime,
+): number {
   const addresses = new Int32Array(trace.objects);
   const list = eventsOf(trace, hints);
-  const samples: number[] = [];
   const least = Math.ceil(LEAST_EVENTS / Math.max(trace.events, 1));
-  const warmUp = Math.min(Math.max(WARM_UP_ROUNDS, least), 99);
-  const rounds = Math.min(Math.max(ROUNDS, least), 99);
-  for (let round = 0; round < warmUp + rounds; round++) {
-    const before = process.cpuUsage();
-    const events = replay(trace, list, bench, addresses);
-    const { user, system } = process.cpuUsage(before);
-    if (round >= warmUp) samples.push(((user + system) * 1000) / events);
-  }
-  samples.sort((a, b) => a - b);
+  const samplesOf = (most: number): number[] => {
+    const samples: number[] = [];
+    let spent = 0;
+    while (samples.length < most && (samples.length < FEWEST_ROUNDS || spent < ENOUGH_MICROSECONDS)) {
+      const before = now();
+      const events = replay(trace, list, bench, addresses);
+      const taken = now() - before;
+      spent += taken;
+      samples.push((taken * 1000) / events);
+    }
+    return samples;
+  };
+  samplesOf(Math.min(Math.max(WARM_UP_ROUNDS, least), 99));
+  const samples = samplesOf(Math.min(Math.max(ROUNDS, least), 99)).sort((a, b) => a - b);
   return samples[samples.length >>> 1] ?? 0;
 }
 
