@@ -54,6 +54,20 @@ describe("one operation", () => {
     expect(loads(3)).toEqual([-1, -1, -1, -1]);
   });
 
+  test("interrupts through the machine's controller: it counts, and the event stream tells, who took what", () => {
+    const taken: string[] = [];
+    stack.machine.eventSink = (event): void => {
+      if (event.kind === "interrupt") taken.push(`${event.cpu} ${event.vector}`);
+    };
+    const before = stack.machine.interrupts.stats();
+    stack.as(0, () => space.unmap(base, PAGE));
+    const { sent, merged, taken: answered } = stack.machine.interrupts.stats();
+    expect([sent - before.sent, merged - before.merged, answered - before.taken]).toEqual([3, 0, 3]);
+    expect(taken.sort()).toEqual(["1 252", "2 252", "3 252"]);
+    expect(cpus.map((cpu) => cpu.interruptHandler)).toEqual([null, null, null, null]);
+    stack.machine.check();
+  });
+
   test("drops single pages where they are few, and everything where that is cheaper", () => {
     const { stats } = stack.control;
     const [pages, spaces] = [stats.pages, stats.spaces];

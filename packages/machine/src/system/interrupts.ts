@@ -89,10 +89,9 @@ export class Interrupts implements Snapshotted<InterruptsState> {
     return this.#queue(cpu).reduce((least, one) => Math.min(least, one.arrival), Infinity);
   }
 
-  /** Takes the highest vector that has arrived at `cpu` by its time, or −1. */
-  take(cpu: number): number {
+  /** Takes the highest vector that has arrived at `cpu` by `time` (ns; by its own time), or −1. */
+  take(cpu: number, time: number = this.#clock.times[cpu] ?? 0): number {
     const queue = this.#queue(cpu);
-    const time = this.#clock.times[cpu] ?? 0;
     let best: PendingInterrupt | undefined;
     for (const one of queue) if (one.arrival <= time && one.vector > (best?.vector ?? 0)) best = one;
     if (best === undefined) return -1;
