@@ -81,13 +81,19 @@ export class OffsetAllocator implements Allocator {
     const node = this.#live.take(address / this.#granule);
     if (node < 0) this.#throwMisuse(address);
     const whole = this.#ranges.give(node);
-    if (this.#ranges.size(whole) >= this.#surplus) this.#giveSurplus(whole);
+    if (this.#ranges.size(whole) >= this.#surplus && this.#ranges.above(whole) === NONE) this.#giveSurplus();
   }
 
-  /** Gives what is free at the end of a chunk back as far as the policy says so. */
-  #giveSurplus(node: number): void {
-    const bytes = this.#ranges.size(node) * this.#granule;
-    if (this.#ranges.above(node) === NONE) this.#cutEnd(node, Math.floor(this.#chunks.surplus(bytes) / this.#granule));
+  /** Gives what is free at the ends of the chunks back as far as the policy says so. */
+  #giveSurplus(): void {
+    const ends = this.#ranges.freeEnds();
+    const free = ends.reduce((sum, node) => sum + this.#ranges.size(node), 0);
+    let left = Math.floor(this.#chunks.surplus(free * this.#granule) / this.#granule);
+    for (const node of ends) {
+      const granules = Math.min(left, this.#ranges.size(node));
+      this.#cutEnd(node, granules);
+      left -= granules;
+    }
   }
 
   #throwMisuse(address: number): never {
@@ -173,10 +179,7 @@ export class OffsetAllocator implements Allocator {
   /** Gives free memory at the ends of the chunks back to the source, and discards the contents of other large free ranges. */
   trim(): void {
     const ranges = this.#ranges;
-    for (const chunk of [...this.#chunks.list].reverse()) {
-      const node = this.#lastOf(chunk);
-      if (node !== NONE && ranges.isFree(node)) this.#cutEnd(node, ranges.size(node));
-    }
+    for (const node of ranges.freeEnds()) this.#cutEnd(node, ranges.size(node));
     for (let node = 0; node < ranges.count; node++) {
       const bytes = ranges.size(node) * this.#granule;
       if (ranges.isFree(node) && bytes >= LEAST_DISCARD)

@@ -282,6 +282,13 @@ export class RangeNodes {
     return NONE;
   }
 
+  /** The free ranges that nothing follows, the highest first. Slow: looks at all. */
+  freeEnds(): number[] {
+    const ends: number[] = [];
+    for (let node = 0; node < this.count; node++) if (this.isFree(node) && this.above(node) === NONE) ends.push(node);
+    return ends.sort((a, b) => this.start(b) - this.start(a));
+  }
+
   /** Forgets all. */
   clear(): void {
     this.count = 0;

@@ -8,6 +8,8 @@ export interface MappableSpace<Request extends object> {
   map(request: Request & { readonly bytes: number; readonly alignment?: number }): number | string;
   unmap(address: number, bytes: number): unknown;
   protect(address: number, bytes: number, rights: number): unknown;
+  /** Says that the contents of whole pages are not needed: they read as zero from now on. */
+  advise?(address: number, bytes: number, advice: "dont-need"): unknown;
 }
 
 /** What is needed of a space's bytes: `SpaceMemory` of `@pagewright/vmm` has it. Each call answers how far it got. */
@@ -50,11 +52,18 @@ export class SpaceSource<Request extends object = object> implements RangeSource
     return typeof address === "number" ? address : -1;
   }
 
-  /** Unmaps the pages that lie wholly in the range. */
+  /** Unmaps the pages that start in the range. A range ends where a region does. */
   release(address: number, bytes: number): void {
     const start = Math.ceil(address / PAGE) * PAGE;
     const end = Math.ceil((address + bytes) / PAGE) * PAGE;
     if (end > start) this.#space.unmap(start, end - start);
+  }
+
+  /** Gives the frames of the pages that lie wholly in the range back. */
+  discard(address: number, bytes: number): void {
+    const start = Math.ceil(address / PAGE) * PAGE;
+    const end = Math.floor((address + bytes) / PAGE) * PAGE;
+    if (end > start) this.#space.advise?.(start, end - start, "dont-need");
   }
 
   /** Takes pages away, so that touching them faults, or brings them back. */

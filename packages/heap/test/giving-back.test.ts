@@ -1,0 +1,80 @@
+import { describe, expect, test } from "vitest";
+import { BufferMemory, GeneralHeap, NumberRange, OffsetAllocator, Tlsf } from "@pagewright/heap";
+import type { Allocator, GrowthPolicy, RangeSource } from "@pagewright/heap";
+import { SplitRange } from "./memories.ts";
+
+type Trimmed = Allocator & { trim(): void };
+
+const heaps: Readonly<Record<string, (source: RangeSource, policy: GrowthPolicy) => Trimmed>> = {
+  "TLSF in parallel": (source, policy) => new Tlsf(source, policy),
+  "the general heap": (source, policy) => new GeneralHeap(source, policy),
+  "the offset allocator": (source, policy) => new OffsetAllocator(source, policy),
+};
+const sources: Readonly<Record<string, () => RangeSource>> = {
+  "one range": () => new NumberRange(0, 2 ** 24),
+  "ranges that never follow each other": () => new SplitRange(2 ** 24),
+};
+
+/** Takes 2 MB in blocks of 10,000 and frees all. */
+function burst(heap: Allocator, atPeak: () => void = () => undefined): void {
+  const blocks = Array.from({ length: 200 }, () => heap.allocate(10_000));
+  expect(blocks).not.toContain(-1);
+  atPeak();
+  for (const block of blocks) heap.free(block);
+}
+
+for (const [heapName, make] of Object.entries(heaps))
+  for (const [sourceName, source] of Object.entries(sources))
+    describe(`${heapName} over ${sourceName}`, () => {
+      test("keeps what it has for a while after it last grew, then gives back what is free but for what it retains", () => {
+        let now = 0;
+        const heap = make(source(), { clock: { now: () => now }, retainMs: 1000, retainBytes: 131_072 });
+        burst(heap);
+        const { reservedBytes } = heap.stats();
+        expect(reservedBytes).toBeGreaterThan(2_000_000);
+        now = 999;
+        burst(heap);
+        expect(heap.stats().reservedBytes).toBe(reservedBytes);
+        now = 1000;
+        burst(heap);
+        expect(heap.stats().reservedBytes).toBeLessThan(250_000);
+        expect(heap.stats().reservedBytes).toBeGreaterThanOrEqual(131_072);
+        heap.check();
+        burst(heap, () => heap.check());
+        heap.check();
+      });
+
+      test("without a clock keeps all until it is trimmed, which gives all back", () => {
+        const range = source();
+        const heap = make(range, {});
+        burst(heap);
+        burst(heap);
+        expect(heap.stats().reservedBytes).toBeGreaterThan(2_000_000);
+        heap.trim();
+        heap.check();
+        expect(heap.stats()).toMatchObject({ reservedBytes: 0, liveBlocks: 0 });
+        expect(range.reserve(2 ** 22, 4096)).not.toBe(-1);
+      });
+    });
+
+test("TLSF with its tags in band gives the ends of all its chunks back, and discards what is free between live blocks", () => {
+  const memory = new BufferMemory(new ArrayBuffer(2 ** 23));
+  let now = 0;
+  const heap = new Tlsf(memory, { clock: { now: () => now }, retainMs: 10, retainBytes: 65_536 });
+  const blocks: number[] = [];
+  for (let at = 0; at < 200; at++) {
+    blocks.push(heap.allocate(10_000));
+    // Ranges of others keep chunks from following each other.
+    if (at % 20 === 0) memory.reserve(64, 8);
+  }
+  const kept = blocks.splice(100, 1);
+  for (const block of blocks) memory.fill(block, 10_000, 1);
+  now = 10;
+  for (const block of blocks) heap.free(block);
+  heap.check();
+  expect(heap.stats().reservedBytes).toBeLessThan(1_000_000);
+  heap.trim();
+  heap.check();
+  expect(memory.load32((kept[0] ?? 0) - 20_000)).toBe(0);
+  expect(heap.usableSize(kept[0] ?? 0)).toBeGreaterThanOrEqual(10_000);
+});
