@@ -47,10 +47,13 @@ export class LastResort {
   ask(needy: AddressSpace): boolean {
     if (this.#handler === null || this.#isAsking) return false;
     this.#isAsking = true;
-    const freed = this.#handler(this.choose(), needy);
-    this.#isAsking = false;
-    if (freed) this.#core.quarantine?.drain();
-    return freed;
+    try {
+      const freed = this.#handler(this.choose(), needy);
+      if (freed) this.#core.quarantine?.drain();
+      return freed;
+    } finally {
+      this.#isAsking = false;
+    }
   }
 }
 

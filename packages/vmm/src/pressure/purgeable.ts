@@ -70,6 +70,14 @@ export class PurgeableRanges {
     return state === PURGED ? "purged" : "intact";
   }
 
+  /** The content of a range is gone for another reason: whoever holds it next is told. */
+  lose(range: number): void {
+    if (this.#stateOf(range) === VOLATILE) {
+      this.#volatile.remove(range);
+      this.#state.set(range, PURGED);
+    }
+  }
+
   /** Undoes one hold; after the last one the range is volatile. */
   release(range: number): void {
     this.#stateOf(range);

@@ -174,6 +174,7 @@ export function dropRegion(space: AddressSpace, region: Region): void {
   const { core } = space.vmm;
   const { start, end, object } = region;
   space.regions.remove(region);
+  core.purgeable.unmapped(space, start, end);
   space.mappedPages -= end - start;
   if (region.locked !== "none") space.lockedPages -= end - start;
   const change = core.begin(space);

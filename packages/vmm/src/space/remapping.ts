@@ -182,6 +182,7 @@ function moveTo(
     addRegion(space, copy);
     if (!keepSource && region.object !== null) region.object.detach(region);
   }
+  space.vmm.core.purgeable.moved(space, start, start + movedPages, space, to - start);
   space.isMoving = true;
   movePages(space, start, start + movedPages, to - start);
   space.isMoving = false;

@@ -89,6 +89,7 @@ export function moveTables(
 function moveRegions(from: AddressSpace, into: AddressSpace, start: Vpn, pages: number, target: Vpn): void {
   splitAt(from, start);
   splitAt(from, start + pages);
+  from.vmm.core.purgeable.moved(from, start, start + pages, into, target - start);
   for (const region of from.regions.within(start, start + pages)) {
     from.regions.remove(region);
     from.mappedPages -= region.pages;

@@ -10,6 +10,7 @@ import {
   SpaceMemory,
   Vmm,
   type AddressSpace,
+  type PurgeableHandle,
   type SwapStore,
 } from "@pagewright/vmm";
 import { CompressedPool } from "@pagewright/vmm/swap";
@@ -129,6 +130,64 @@ describe("subscribers", () => {
     vmm.check();
   });
 
+  describe("purgeable memory is its pages, not its addresses:", () => {
+    const purgeable = (): { vmm: Vmm; space: AddressSpace; at: number; handle: PurgeableHandle; press: () => void } => {
+      const memory = new PlainMemory(400);
+      const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 64 });
+      const space = spaceOf(vmm);
+      const at = Number(space.map({ bytes: 512 * PAGE_SIZE, alignment: 512 * PAGE_SIZE }));
+      const bytes = new SpaceMemory(space);
+      for (let page = 0; page < 8; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+      const handle = vmm.makePurgeable(space, at, 8 * PAGE_SIZE);
+      handle.release();
+      return { vmm, space, at, handle, press: () => filled(spaceOf(vmm), 100) };
+    };
+    const words = (space: AddressSpace, at: number): number[] =>
+      [0, 1, 7].map((page) => new SpaceMemory(space).load32(at + page * PAGE_SIZE));
+
+    test("what is mapped where one was unmapped is not dropped, and its owner is told that it is gone", () => {
+      for (const pages of [8, 1]) {
+        const { vmm, space, at, handle, press } = purgeable();
+        space.unmap(at, pages * PAGE_SIZE);
+        space.map({ address: at, bytes: pages * PAGE_SIZE, placement: "fixed" });
+        for (const page of [0, 1, 7]) new SpaceMemory(space).store32(at + page * PAGE_SIZE, 100 + page);
+        press();
+        expect(words(space, at)).toEqual([100, 101, 107]);
+        expect(handle.hold()).toBe("purged");
+        vmm.check();
+      }
+    });
+
+    test("one that moves is dropped where it is then, also in another space", () => {
+      const { vmm, space, at, handle, press } = purgeable();
+      const target = at - 2 ** 30;
+      space.remap({ address: at, bytes: 8 * PAGE_SIZE, newBytes: 8 * PAGE_SIZE, mayMove: true, target });
+      expect(handle.hold()).toBe("intact");
+      handle.release();
+      press();
+      expect(words(space, target)).toEqual([0, 0, 0]);
+      expect(handle.hold()).toBe("purged");
+      vmm.check();
+      const handed = purgeable();
+      const other = spaceOf(handed.vmm);
+      const there = Number(handed.space.transfer(handed.at, 512 * PAGE_SIZE, other));
+      handed.press();
+      expect(words(other, there)).toEqual([0, 0, 0]);
+      expect(handed.handle.hold()).toBe("purged");
+      handed.vmm.check();
+    });
+
+    test("one of which a part moves away is dropped no more", () => {
+      const { vmm, space, at, handle, press } = purgeable();
+      const target = at - 2 ** 30;
+      space.remap({ address: at, bytes: 2 * PAGE_SIZE, newBytes: 2 * PAGE_SIZE, mayMove: true, target });
+      press();
+      expect([...words(space, target).slice(0, 2), words(space, at)[2]]).toEqual([1, 2, 8]);
+      expect(handle.hold()).toBe("intact");
+      vmm.check();
+    });
+  });
+
   test("purgeable memory whose space is in the middle of an operation is left alone, and dropped the next time", () => {
     const memory = new PlainMemory(400);
     const vmm = new Vmm({ frames: memory, window: memory, swap: [new MemorySwap(400)], residentLimit: 32 });
@@ -176,6 +235,24 @@ describe("when nothing can leave", () => {
     expect(hog.isDestroyed).toBe(true);
     expect(new SpaceMemory(needy).load32(at + 19 * PAGE_SIZE)).toBe(20);
     expect(vmm.chooseVictim().scores.map(({ candidate }) => candidate.name)).toEqual(["space 3", "space 2", "kernel"]);
+    vmm.check();
+  });
+
+  test("an owner that throws is asked again the next time", () => {
+    let asked = 0;
+    const memory = new PlainMemory(100);
+    const vmm = new Vmm({
+      frames: memory,
+      window: memory,
+      residentLimit: 16,
+      outOfMemory: () => {
+        asked++;
+        throw new Error("the owner's own");
+      },
+    });
+    const space = spaceOf(vmm);
+    for (let times = 0; times < 3; times++) expect(() => filled(space, 40)).toThrow("the owner's own");
+    expect(asked).toBe(3);
     vmm.check();
   });
 
