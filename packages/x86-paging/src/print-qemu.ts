@@ -6,6 +6,7 @@
 import { PageDigits } from "./address.ts";
 import { LeafCursor, vpnOfRaw } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
+import { MODE_PAE } from "./modes.ts";
 import type { TableMemory } from "./ports.ts";
 import { RIGHT_USER, RIGHT_WRITE } from "./rights.ts";
 import type { PagingState } from "./state.ts";
@@ -29,7 +30,10 @@ function canonicalDigits(digits: PageDigits, mode: PagingMode, raw: number): str
 /** Which bits of the leaf's words each letter of `info tlb` shows: XGPDACTUW. */
 const TLB_FLAGS = "XGPDACTUW";
 
-/** The lines of `info tlb`: one per leaf, the leaf's own bits. */
+/** NX as a bit of a frame number. */
+const NX_FRAME = 2 ** 51;
+
+/** The lines of `info tlb`: one per leaf, the leaf's own bits. In PAE tables QEMU leaves NX in the address. */
 export function* qemuTlb(
   state: PagingState,
   memory: TableMemory,
@@ -40,11 +44,13 @@ export function* qemuTlb(
   const texts: string[] = [];
   const pages = new PageDigits();
   const frames = new PageDigits();
+  const nxFrame = state.mode === MODE_PAE ? NX_FRAME : 0;
   for (let left = options.leafLimit ?? Infinity; left > 0 && cursor.next(); left--) {
     if (accept !== undefined && !accept(cursor)) continue;
+    const frame = cursor.high >= 2 ** 31 ? cursor.pfn + nxFrame : cursor.pfn;
     const bits = ((cursor.low & 0x1fe) >>> 1) | ((cursor.high >>> 31) << 8);
     const flags = (texts[bits] ??= flagsText(bits));
-    yield `${pages.of(cursor.vpn)}: ${frames.of(cursor.pfn)} ${flags}\n`;
+    yield `${pages.of(cursor.vpn)}: ${frames.of(frame)} ${flags}\n`;
   }
 }
 
