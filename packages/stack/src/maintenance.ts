@@ -52,8 +52,8 @@ function empty({ vmm }: Stack, start: EvacuationStart | EvacuationRefusal): Empt
 
 /**
  * Answers memory errors: a frame with too many corrected ones retires, what cannot be corrected costs the page its content, unless there is a copy. Errors come in the
- * middle of accesses, the kernel's own among them, so they are only noted then; {@link settle} moves pages when nothing is under way. Call it before anything else is
- * done with memory: a page that is evicted or copied in between takes the bytes along that could not be corrected, and whatever lives in the frame by then is what settling costs.
+ * middle of accesses, the kernel's own among them, so they are only noted then; {@link settle} moves pages when nothing is under way. In between, a page whose bytes could not be
+ * corrected stays where it is, is written nowhere and copied nowhere, and its frame goes to nobody else.
  */
 export class ErrorResponse implements MachineCheckHandler {
   /** Pages whose content was lost. */
@@ -74,23 +74,31 @@ export class ErrorResponse implements MachineCheckHandler {
   /** See MachineCheckHandler of the machine. */
   machineCheck({ address, corrected }: MachineCheck): void {
     const pfn = Math.floor(address / FRAME_BYTES);
-    if (!corrected) this.#waiting.set(pfn, false);
-    else if (this.#quarantine.corrected(pfn)?.retired === false && !this.#waiting.has(pfn))
+    if (!corrected) {
+      this.#stack.pmm.retire(pfn);
+      this.#stack.vmm.migrator.suspect(pfn);
+      this.#waiting.set(pfn, false);
+    } else if (this.#quarantine.corrected(pfn)?.retired === false && !this.#waiting.has(pfn))
       this.#waiting.set(pfn, true);
   }
 
-  /** Does what has to be done about the errors so far; returns how many frames were dealt with. */
+  /** Does what has to be done about the errors so far; returns how many frames were dealt with. Frames that a device uses wait for the next time. */
   settle(): number {
-    const { pmm, vmm } = this.#stack;
+    const { vmm } = this.#stack;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
+    let dealt = 0;
     for (const [pfn, isReadable] of waiting) {
-      if (!isReadable) pmm.retire(pfn);
       const outcome = isReadable ? vmm.migrator.vacate(pfn) : vmm.migrator.discard(pfn);
+      if (outcome === "pinned" && !isReadable) {
+        this.#waiting.set(pfn, false);
+        continue;
+      }
+      dealt++;
       if (outcome === "lost") this.lost++;
       else if (outcome === "recovered" || typeof outcome === "number") this.saved++;
     }
-    return waiting.length;
+    return dealt;
   }
 }
 

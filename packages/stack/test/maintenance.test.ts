@@ -138,6 +138,40 @@ test("an error that cannot be corrected costs a stored page its content, but not
   expect(audit(stack).problems).toEqual([]);
 });
 
+test("until an error is settled, the page is not evicted, copied or moved, and its frame goes to nobody", () => {
+  const ram = new FaultyRam(stack.machine.memory, { ecc: true });
+  const response = new ErrorResponse(stack, new Quarantine(stack.pmm, { now: () => 0 }, { limit: 3, leakPerHour: 1 }));
+  ram.handler = response;
+  const clone = space.clone();
+  if (clone === null) throw new Error("no clone");
+  const spoil = (page: number): number => {
+    const pfn = frameOf(page);
+    for (const bit of [1, 2]) ram.flip(pfn * PAGE + 8, bit);
+    return pfn;
+  };
+  // Nobody has seen these errors: copying for a writer, saving and moving find them.
+  const copied = spoil(3);
+  expect(stack.enter(clone, 1).store32(at + 3 * PAGE, 9)).toBe(false);
+  expect(stack.lastFault).toBe("bus");
+  clone.destroy();
+  stack.enter(space);
+  const saved = spoil(4);
+  expect(space.advise(at + 4 * PAGE, PAGE, "page-out")).toBe("ok");
+  const moved = spoil(5);
+  expect(stack.vmm.migrator.vacate(moved)).toBe("suspect");
+  expect([3, 4, 5].map(frameOf)).toEqual([copied, saved, moved]);
+  expect(audit(stack).problems).toEqual([]);
+  // One of the pages ends by itself: its frame is not handed out before the error is settled, nor after.
+  expect(space.unmap(at + 5 * PAGE, PAGE)).toBe("ok");
+  expect(stack.pmm.retiredFrames()).toContain(moved);
+  expect(response.settle()).toBe(3);
+  expect([response.saved, response.lost]).toEqual([0, 2]);
+  for (const page of [3, 4])
+    expect([stack.enter(space).load32(at + page * PAGE), stack.lastFault]).toEqual([-1, "bus"]);
+  for (const pfn of [copied, saved, moved]) expect(stack.pmm.retiredFrames()).toContain(pfn);
+  expect(audit(stack).problems).toEqual([]);
+});
+
 test("a range goes offline: all pages leave it, in all their mappings", () => {
   const clone = space.clone();
   if (clone === null) throw new Error("no clone");

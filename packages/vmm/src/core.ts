@@ -11,6 +11,7 @@ import { VmmError } from "./errors.ts";
 import type { FlushPlan, PlanTarget } from "./flush-plan.ts";
 import { FrameKeeper } from "./frames/frame-keeper.ts";
 import { FrameMap } from "./frames/frame-map.ts";
+import { SuspectFrames } from "./frames/suspect-frames.ts";
 import { Mappings } from "./pages/mappings.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
 import type {
@@ -64,6 +65,8 @@ export class Core implements PlanTarget {
   readonly pages: Pages = new Pages();
   readonly mappings: Mappings = new Mappings(this.pages);
   readonly frameMap: FrameMap = new FrameMap();
+  /** Frames with errors that have not been settled. */
+  readonly suspects: SuspectFrames = new SuspectFrames();
   readonly sheets: SheetRegistry = new SheetRegistry();
   readonly objects: Map<number, MemoryObject> = new Map();
   readonly spaces: Map<number, AddressSpace> = new Map();
@@ -429,6 +432,11 @@ export class Core implements PlanTarget {
       if (mappings.first(page) === at && this.interleaving === null)
         throw new VmmError("port-contract", "A mapped page has no translation.", { page, vpn });
     }
+  }
+
+  /** Whether the bytes of a resident page may be wrong. */
+  isSuspect(page: number): boolean {
+    return this.suspects.has(this.pages.pfn[page]!);
   }
 
   /** Gathers accessed and dirty bits of all translations of a page into its flags; true if it was used since the last time. */

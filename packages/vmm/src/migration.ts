@@ -12,8 +12,11 @@ import { mapAgain, placesOf, type Place } from "./pages/places.ts";
 import { wishesOf } from "./space/wishes.ts";
 import { NO_FRAME, type Pfn } from "./units.ts";
 
-/** Why a frame cannot be vacated: a transfer goes on, the kernel has it wired, no page is in it, or no other frame is there. */
-export type MigrationRefusal = "pinned" | "wired" | "not-a-page" | "no-memory";
+/**
+ * Why a frame cannot be vacated: a transfer goes on, the kernel has it wired, no page is in it, no other frame is there, or its bytes may be wrong and are copied nowhere
+ * (see {@link Migrator.suspect}).
+ */
+export type MigrationRefusal = "pinned" | "wired" | "not-a-page" | "no-memory" | "suspect";
 
 /** A frame that stays where it is. */
 export interface StuckFrame {
@@ -61,10 +64,10 @@ export class Migrator {
     if (page < 0) return "not-a-page";
     if (core.pages.pins[page]! > 0) return "pinned";
     if (this.#isWired(page)) return "wired";
+    if (core.suspects.has(pfn)) return "suspect";
     const target = take(page);
     if (target === NO_FRAME) return "no-memory";
-    this.moveTo(page, target);
-    return target;
+    return this.moveTo(page, target) ? target : "suspect";
   }
 
   /** A frame as the page's region wishes; where there is none, any if the page `must` move. */
@@ -90,8 +93,11 @@ export class Migrator {
     return false;
   }
 
-  /** Moves a page that is not pinned into a frame that the caller has taken. */
-  moveTo(page: number, target: Pfn): void {
+  /**
+   * Moves a page that is not pinned into a frame that the caller has taken. False: its bytes may be wrong, it stays where it is, and the frame is given back; so it is, with
+   * nothing left to move, where the page has ended meanwhile.
+   */
+  moveTo(page: number, target: Pfn): boolean {
     const core = this.#core;
     const { pages } = core;
     if (pages.pins[page]! > 0) throw new VmmError("bad-argument", "A pinned page was moved.", { page });
@@ -107,7 +113,7 @@ export class Migrator {
     if (!core.thaw(page, change.plan)) {
       core.end(change);
       core.frames.give(target);
-      return;
+      return true;
     }
     if (core.yields !== yields && pages.holds[page] === 0) {
       // Reclaim may have named the page meanwhile and let it go.
@@ -116,25 +122,39 @@ export class Migrator {
     }
     const source = pages.pfn[page]!;
     core.window.copy(source, target);
-    core.frameMap.clear(source);
-    core.frameMap.set(target, page);
-    pages.pfn[page] = target;
+    const isGood = !core.suspects.has(source);
+    if (isGood) {
+      core.frameMap.clear(source);
+      core.frameMap.set(target, page);
+      pages.pfn[page] = target;
+      core.stats.migrations++;
+    }
     for (const place of places) mapAgain(core, page, place, change.plan);
-    change.plan.dataFrame(source);
+    change.plan.dataFrame(isGood ? source : target);
     core.end(change);
-    core.stats.migrations++;
+    return isGood;
+  }
+
+  /**
+   * Notes that the bytes of a frame may be wrong, and does nothing else, so that it can be called in the middle of any access. Until {@link discard} settles it, the page in the
+   * frame does not leave it, is written to no store, and is copied neither for a writer nor for a device nor to another frame: stores that would copy it are bus errors.
+   */
+  suspect(pfn: Pfn): void {
+    this.#core.suspects.add(pfn);
   }
 
   /**
    * The bytes of a frame cannot be trusted any more: its page lets go of it. A page with a good copy (in a file, in swap, or never stored to) is brought in
-   * again when it is needed: `recovered`. Else its content is `lost`, and every access of it from now on a bus error.
+   * again when it is needed: `recovered`. Else its content is `lost`, and every access of it from now on a bus error. While a transfer goes on, a frame that is
+   * {@link suspect} stays so.
    */
   discard(pfn: Pfn): "recovered" | "lost" | MigrationRefusal {
     const core = this.#core;
     const { pages } = core;
     const page = core.frameMap.pageAt(pfn);
+    if (page >= 0 && pages.pins[page]! > 0) return "pinned";
+    core.suspects.delete(pfn);
     if (page < 0) return "not-a-page";
-    if (pages.pins[page]! > 0) return "pinned";
     const change = core.begin(null);
     core.freeze(page);
     core.unmapEverywhere(page, change.plan);

@@ -128,6 +128,7 @@ export function beginTransfer(
       core.window.copy(pfn, standIn);
       core.standIns.add(standIn);
       bounces.push({ own: pfn, standIn });
+      if (core.suspects.has(pfn)) return refuse("bus");
       pfn = standIn;
     }
     append(list, pfn * PAGE_SIZE + offset, count, reach.longest ?? Infinity);
@@ -146,6 +147,7 @@ function pinAt(space: AddressSpace, address: VirtAddr, access: number): number |
     if ((needed & ~state) === 0) {
       const page = core.frameMap.pageAt(space.tables.frame);
       if (page >= 0) {
+        if (core.isSuspect(page)) return "bus";
         core.pin(page);
         return page;
       }

@@ -129,6 +129,7 @@ export class Collapser {
     for (const page of sheet.anons) {
       if (page === NO_PAGE) continue;
       if (page < 0 || !pages.isResident(page) || pages.refs[page] !== 1 || pages.holds[page] !== 0) return false;
+      if (this.#core.isSuspect(page)) return false;
       const first = mappings.first(page);
       if (first >= 0 && (mappings.next(first) >= 0 || mappings.sheetOf(first) !== sheet.number)) return false;
     }
@@ -189,8 +190,9 @@ export class Collapser {
       core.freeze(page);
     }
     const quiet = this.#unmap(change, space, sheet, base);
-    const same = quiet && this.#isUnchanged(space, region, sheet, base, before);
-    if (same && block !== NO_FRAME) this.#copy(change, sheet, block);
+    const isUnchanged = quiet && this.#isUnchanged(space, region, sheet, base, before);
+    const same = isUnchanged && (block === NO_FRAME || this.#copy(sheet, block));
+    if (same && block !== NO_FRAME) this.#moveInto(change, sheet, block);
     for (const page of before)
       if (page >= 0 && core.thaw(page, change.plan) && core.pages.holds[page] === 0) core.policy.insert(page);
     const pfn = same ? core.pages.pfn[sheet.anons[0]!]! : NO_FRAME;
@@ -233,15 +235,27 @@ export class Collapser {
     return true;
   }
 
-  /** Moves the pages of a sheet into a block; missing ones become pages of zeroes. */
-  #copy(change: Change, sheet: Sheet, block: Pfn): void {
+  /** Copies the bytes of a sheet's pages into a block, zeroes for missing ones; false: some of them may be wrong. */
+  #copy(sheet: Sheet, block: Pfn): boolean {
+    const { pages, suspects, window } = this.#core;
+    let isGood = true;
+    for (let at = 0; at < TABLE_PAGES; at++) {
+      const page = sheet.anons[at]!;
+      if (page === NO_PAGE) window.zero(block + at);
+      else window.copy(pages.pfn[page]!, block + at);
+      if (page !== NO_PAGE && suspects.has(pages.pfn[page]!)) isGood = false;
+    }
+    return isGood;
+  }
+
+  /** Makes the frames of a block, which have the bytes, those of a sheet's pages; missing ones become pages of zeroes. */
+  #moveInto(change: Change, sheet: Sheet, block: Pfn): void {
     const core = this.#core;
     const { pages } = core;
     for (let at = 0; at < TABLE_PAGES; at++) {
       const page = sheet.anons[at]!;
       const target = block + at;
       if (page === NO_PAGE) {
-        core.window.zero(target);
         const made = pages.create();
         core.place(made, target);
         sheet.anons[at] = made;
@@ -249,7 +263,6 @@ export class Collapser {
         continue;
       }
       const source = pages.pfn[page]!;
-      core.window.copy(source, target);
       core.frameMap.clear(source);
       core.frameMap.set(target, page);
       pages.pfn[page] = target;

@@ -189,7 +189,7 @@ export class Balancer {
       this.#core.frames.give(target);
       return;
     }
-    this.#migrator.moveTo(page, target);
+    if (!this.#migrator.moveTo(page, target)) return;
     this.#stats.moved++;
     const rest = Math.max(FIRST_REST, this.#rest[page]!);
     this.#restsUntil[page] = this.#scan + rest;

@@ -167,6 +167,10 @@ export class AsyncFileObject extends MemoryObject {
     const offset = core.pages.index[page]! * PAGE_SIZE;
     const bytes = new Uint8Array(Math.min(PAGE_SIZE, this.size - offset));
     core.window.read(core.pages.pfn[page]!, 0, bytes);
+    if (core.isSuspect(page)) {
+      this.#errors++;
+      return false;
+    }
     core.pages.unmark(page, PAGE_DIRTY);
     this.#dirty.delete(page);
     core.pin(page);

@@ -120,9 +120,9 @@ export class FileObject extends MemoryObject {
     if (run.length > 1) {
       const start = this.core.pages.index[first]!;
       this.harvestDirty(start, start + run.length);
-      if (this.#writeRun(run)) return "ok";
+      if (this.#writeRun(run) === run.length) return "ok";
     }
-    return this.#writeRun([page]) ? "ok" : "failed";
+    return this.#writeRun([page]) === 1 ? "ok" : "failed";
   }
 
   /** The dirty pages around a page, in a row and within one cluster. */
@@ -244,27 +244,34 @@ export class FileObject extends MemoryObject {
         if (first !== undefined && index[page] !== index[first]! + run.length) break;
         run.push(page);
       }
-      if (this.#writeRun(run)) clean += run.length;
+      clean += this.#writeRun(run);
       at += run.length;
     }
     return clean;
   }
 
-  /** Writes pages that lie in a row; on success they are clean. */
-  #writeRun(run: readonly number[]): boolean {
+  /**
+   * Writes pages that lie in a row; returns how many are clean: all, or none where the store fails. Pages whose bytes may be wrong are as if the store had failed, for
+   * them alone.
+   */
+  #writeRun(run: readonly number[]): number {
     const { core } = this;
     const first = run[0];
-    if (first === undefined) return true;
+    if (first === undefined) return 0;
     const offset = core.pages.index[first]! * PAGE_SIZE;
     for (let at = 0; at < run.length; at++) {
       const page = run[at] ?? first;
       core.window.read(core.pages.pfn[page]!, 0, this.#cluster.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE));
     }
+    const isSuspect = run.some((page) => core.isSuspect(page));
+    if (isSuspect && run.length > 1) return run.reduce((clean, page) => clean + this.#writeRun([page]), 0);
     const bytes = Math.min(run.length * PAGE_SIZE, this.#size - offset);
+    if (isSuspect) this.#errors++;
+    if (isSuspect) return 0;
     if (bytes > 0 && this.#backing.write(offset, this.#cluster.subarray(0, bytes)) !== "ok") {
       this.#errors++;
       core.stats.ioErrors++;
-      return false;
+      return 0;
     }
     for (const page of run) {
       core.pages.unmark(page, PAGE_DIRTY);
@@ -272,7 +279,7 @@ export class FileObject extends MemoryObject {
     }
     core.stats.fileWrites += run.length;
     core.stats.writebacks += run.length;
-    return true;
+    return run.length;
   }
 
   #readPage(index: number, into: Uint8Array): boolean {

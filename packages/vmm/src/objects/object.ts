@@ -203,6 +203,7 @@ export abstract class MemoryObject {
       const page = this.obtain(Math.floor(at / PAGE_SIZE));
       if (page < 0) return done > 0 ? done : -1;
       this.core.window.read(this.core.pages.pfn[page]!, within, into.subarray(done, done + bytes));
+      if (this.core.isSuspect(page)) return done > 0 ? done : -1;
       done += bytes;
     }
     return count;

@@ -178,9 +178,13 @@ export class Reclaimer {
     return { page, places };
   }
 
-  /** Whether there is anywhere to save a page to, as far as that is known before. A page that was stored to is not unmapped in vain where swap is full. */
+  /**
+   * Whether there is anywhere to save a page to, and anything to save, as far as that is known before. A page that was stored to is not unmapped in vain where swap is
+   * full; one whose bytes may be wrong waits for what becomes of it.
+   */
   #canLeave(page: number): boolean {
     const core = this.#core;
+    if (core.isSuspect(page)) return false;
     if (!isDirty(core, page) || this.#objectOf(page)?.hasStoreFor(page) === true) return true;
     return core.pages.swap[page]! >= 0 || core.swapper.findRoom();
   }
@@ -203,10 +207,8 @@ export class Reclaimer {
       if (pages.holds[page] === 0) core.policy.insert(page);
       return false;
     }
-    const object = this.#objectOf(page);
-    const inFile = object?.hasStoreFor(page) === true;
-    const outcome = inFile ? this.#saveInFile(object, page) : core.swapper.save(page);
-    if (outcome === "saved") {
+    const outcome = this.#save(page);
+    if (outcome === "saved" && !core.isSuspect(page)) {
       this.#release(page, plan);
       return true;
     }
@@ -248,7 +250,9 @@ export class Reclaimer {
     return pages.has(page, PAGE_OBJECT) ? objects.get(pages.owner[page]!) : undefined;
   }
 
-  #saveInFile(object: MemoryObject, page: number): SaveOutcome {
+  #save(page: number): SaveOutcome {
+    const object = this.#objectOf(page);
+    if (object?.hasStoreFor(page) !== true) return this.#core.swapper.save(page);
     if (!this.#core.pages.has(page, PAGE_DIRTY)) return "saved";
     return object.writeBack(page) === "ok" ? "saved" : "refused";
   }

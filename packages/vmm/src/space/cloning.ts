@@ -13,7 +13,7 @@ import { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 import { wishesOf } from "./wishes.ts";
 
-/** Fills an empty space with a copy of another. False: the commit limit or memory for pinned pages; the clone is to be destroyed. */
+/** Fills an empty space with a copy of another. False: the commit limit, memory for pinned pages, or one of those whose bytes may be wrong; the clone is to be destroyed. */
 export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
   const { vmm } = from;
   const { core } = vmm;
@@ -87,6 +87,10 @@ function copyPinned(from: AddressSpace, page: number): number {
   const pfn = core.keeper.wishing(wishesOf(core, page), () => core.keeper.take());
   if (pfn < 0) return -1;
   core.window.copy(core.pages.pfn[page]!, pfn);
+  if (core.isSuspect(page)) {
+    core.keeper.giveUnused(pfn);
+    return -1;
+  }
   const own = core.pages.create();
   core.place(own, pfn);
   core.dirty(own);

@@ -236,12 +236,13 @@ export class FaultHandler {
     const change = core.begin(space);
     core.pin(from);
     const pfn = core.keeper.take();
-    if (pfn < 0) {
+    if (pfn >= 0) core.window.copy(core.pages.pfn[from]!, pfn);
+    if (pfn < 0 || core.isSuspect(from)) {
+      if (pfn >= 0) core.keeper.giveUnused(pfn);
       core.releasePinned(from, change.plan);
       core.end(change);
-      return "no-memory";
+      return pfn < 0 ? "no-memory" : "bus";
     }
-    core.window.copy(core.pages.pfn[from]!, pfn);
     const page = core.pages.create();
     core.place(page, pfn);
     core.dirty(page);

@@ -150,6 +150,7 @@ export class Swapper {
     if (!dirty && (known < 0 || swap === null || swap.trusts(known))) return "saved"; // Never stored to (zero), or swap has the same bytes.
     if (swap === null) return "refused";
     core.window.read(pages.pfn[page]!, 0, core.buffer);
+    if (core.isSuspect(page)) return "refused";
     if (dirty) core.dropSwap(page);
     let reference = swap.write(core.buffer, page);
     while (reference === SWAP_FULL && this.#giveUpCopies(swap)) reference = swap.write(core.buffer, page);
@@ -181,19 +182,20 @@ export class Swapper {
     const core = this.#core;
     const { pages } = core;
     let freed = 0;
-    let isFrozen = false;
+    let hasOthers = false;
     for (let looked = 0; looked < pages.capacity && freed < COPIES_AT_A_TIME && this.#mayHaveCopies; looked++) {
       const page = this.#hand;
       this.#hand = page + 1 < pages.capacity ? page + 1 : 0;
       const reference = pages.swap[page]!;
       if (reference < 0 || !pages.isResident(page) || !swap.trusts(reference)) continue;
-      isFrozen ||= pages.has(page, PAGE_FROZEN);
-      if (pages.has(page, PAGE_FROZEN)) continue;
+      const stays = pages.has(page, PAGE_FROZEN) || core.isSuspect(page);
+      hasOthers ||= stays;
+      if (stays) continue;
       core.dropSwap(page);
       core.dirty(page);
       freed++;
     }
-    this.#mayHaveCopies = freed > 0 || isFrozen;
+    this.#mayHaveCopies = freed > 0 || hasOthers;
     return freed > 0;
   }
 
