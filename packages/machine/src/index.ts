@@ -139,6 +139,7 @@ export { DIMM_GRANULE, DimmSlots } from "./hotplug/dimms.ts";
 export type { Dimm, DimmSlotsState, HotplugHandler } from "./hotplug/dimms.ts";
 export { ACCESS_NJ, RANK_WATTS, RankPower, WAKE_NS } from "./power/rank-power.ts";
 export type { RankSnapshot, RankState, RankStats } from "./power/rank-power.ts";
+export { RankedMemory } from "./power/ranked-memory.ts";
 
 export { AddressClaims } from "./map/claims.ts";
 export type { AddressWindow, Claim, ClaimsState, ClaimTraits, SpaceWish } from "./map/claims.ts";

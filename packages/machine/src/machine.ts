@@ -15,6 +15,7 @@ import { PhysicalMemory } from "./memory/physical-memory.ts";
 import type { MemoryOptions } from "./memory/memory-ports.ts";
 import { PAT_RESET } from "./mtrr/pat.ts";
 import { MtrrRegisters } from "./mtrr/registers.ts";
+import { RankedMemory } from "./power/ranked-memory.ts";
 import { CostMeter } from "./system/cost-meter.ts";
 import { VirtualClock } from "./system/clock.ts";
 import { DEFAULT_COSTS } from "./system/costs.ts";
@@ -39,6 +40,11 @@ export interface TimingOptions {
   readonly distances?: Distances;
   /** The node of each CPU. Default: all on node 0. */
   readonly cpuNodes?: readonly number[];
+  /**
+   * Bytes of a memory rank, a power of two: every access of a CPU that goes to memory counts for the rank of its address in
+   * {@link Machine.ranks}, and waits until it is awake. Default: nobody counts.
+   */
+  readonly rankBytes?: number;
 }
 
 /** How a {@link Machine} is made. */
@@ -89,6 +95,8 @@ export class Machine {
   readonly mtrrs: MtrrGuard;
   /** The last-level cache, or null. */
   readonly cache: LastLevelCache | null;
+  /** Power states and energy of memory ranks, or null without `timing.rankBytes`. */
+  readonly ranks: RankedMemory | null;
   /** What charges each CPU; empty without `timing`. */
   readonly meters: readonly CostMeter[];
   /** What watches each CPU's translations; empty without `adversary`. */
@@ -126,6 +134,7 @@ export class Machine {
     this.scheduler = new Scheduler(this.cpus, this.clock, this.interrupts, options.seed ?? 1, this.parts);
     this.mtrrs = new MtrrGuard(this.cpus);
     this.cache = timing?.cache === undefined ? null : new LastLevelCache(timing.cache);
+    this.ranks = timing?.rankBytes === undefined ? null : new RankedMemory(map, timing.rankBytes, this.clock);
     this.meters = timing === undefined ? [] : this.cpus.map((cpu) => this.#meter(cpu, costs, timing));
     const { adversary } = options;
     this.adversaries =
@@ -142,6 +151,7 @@ export class Machine {
     parts.attach("interrupts", this.interrupts);
     parts.attach("mtrr guard", this.mtrrs);
     if (this.cache !== null) parts.attach("cache", this.cache);
+    if (this.ranks !== null) parts.attach("rank power", this.ranks.power);
     for (const cpu of this.cpus) parts.attach(`cpu ${cpu.id}`, cpu);
     this.meters.forEach((meter, cpu) => parts.attach(`meter ${cpu}`, meter));
     this.adversaries.forEach((adversary, cpu) => parts.attach(`adversary ${cpu}`, adversary));
@@ -162,6 +172,7 @@ export class Machine {
       node: timing.cpuNodes?.[cpu.id] ?? 0,
       distances: timing.distances ?? null,
       cache: this.cache,
+      ranks: this.ranks,
     });
   }
 
@@ -208,5 +219,6 @@ export class Machine {
     this.interrupts.check();
     this.scheduler.check();
     this.cache?.check();
+    this.ranks?.power.check();
   }
 }

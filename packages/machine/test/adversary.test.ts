@@ -1,5 +1,5 @@
-import { CR4_PCIDE, LONG_MODE, MIB } from "@pagewright/machine";
-import type { Adversary, AdversaryOptions, Cpu, Machine, StaleUse } from "@pagewright/machine";
+import { Adversary, CR4_PCIDE, LONG_MODE, MIB } from "@pagewright/machine";
+import type { AdversaryOptions, Cpu, Machine, StaleUse } from "@pagewright/machine";
 import { describe, expect, test } from "vitest";
 import { cpuOf, ramMachine, Tables } from "./fixtures.ts";
 
@@ -276,5 +276,45 @@ describe("an invalidation counts only for what it drops:", () => {
     expect(adversary.reports).toEqual([]);
     cpu.load32(0x5000);
     expect(adversary.reports).toMatchObject([{ access: "read", stale: 100, change: { address: entry } }]);
+  });
+});
+
+describe("an adversary that comes later", () => {
+  test("names changes of what the CPU had cached before: leaves, large pages, and entries above", () => {
+    const machine = ramMachine(8 * MIB);
+    const cpu = cpuOf(machine);
+    const tables = new Tables(machine, 1);
+    tables.activate(cpu);
+    const leaf = tables.map(0x5000, 100);
+    tables.map(0x6000, 102);
+    tables.map(0x200000, 512, 7, 2);
+    const directory = tables.entryAddress(0x5000, 2);
+    const large = tables.entryAddress(0x200000, 2);
+    for (const va of [0x5000, 0x200000]) cpu.load32(va);
+    const adversary = new Adversary(cpu, machine.scheduler.random, { onStale: "collect", speculation: 0 });
+    tables.map(0x5000, 101);
+    tables.map(0x200000, 1024, 7, 2);
+    cpu.load32(0x5000);
+    cpu.load32(0x200000);
+    expect(adversary.reports.map((report) => report.change?.address)).toEqual([leaf, large]);
+    // Another page table: a page of it that is walked from the cached PD entry is stale as well.
+    tables.write(directory, 50 * 4096 + 7, 0);
+    cpu.load32(0x6000);
+    expect(adversary.reports.at(-1)).toMatchObject({ page: 0x6000, stale: 102, current: -1 });
+    expect(adversary.reports.at(-1)?.change).toMatchObject({ level: 2, address: directory });
+    machine.check();
+  });
+
+  test("says nothing of a change before it came whose translation the tables do not give any more", () => {
+    const machine = ramMachine(8 * MIB);
+    const cpu = cpuOf(machine);
+    const tables = new Tables(machine, 1);
+    tables.activate(cpu);
+    tables.map(0x5000, 100);
+    cpu.load32(0x5000);
+    tables.map(0x5000, 101);
+    const adversary = new Adversary(cpu, machine.scheduler.random, { onStale: "collect", speculation: 0 });
+    cpu.load32(0x5000);
+    expect(adversary.reports).toMatchObject([{ wrong: "frame", stale: 100, current: 101, change: null }]);
   });
 });

@@ -104,4 +104,31 @@ describe("costs on the virtual clock", () => {
     expect(lines(() => cpu.copyOut(0, new Uint8Array(65)))).toBe(2);
     expect(lines(() => cpu.bulk.compare(0, new Uint8Array(64).fill(9)))).toBe(1);
   });
+
+  test("with ranks, every access to memory counts for the rank of its address and waits until it is awake", () => {
+    const cache = { bytes: 256 * 1024, ways: 4 };
+    const machine = ramMachine(64 * MIB, { timing: { rankBytes: 16 * MIB, cache } });
+    const cpu = cpuOf(machine);
+    const tables = new Tables(machine, 1);
+    tables.activate(cpu);
+    tables.map(0, 16 * 256 * 2);
+    tables.map(4096, 16 * 256 * 3);
+    const power = machine.ranks?.power;
+    if (power === undefined) throw new Error("the machine has no ranks");
+    cpu.load32(0);
+    cpu.load32(0);
+    // Four tables in rank 0; of the two loads the cache answered the second.
+    expect([0, 1, 2, 3].map((rank) => power.stats(rank).accesses)).toEqual([4, 0, 1, 0]);
+    cpu.load32(4096);
+    power.setState(3, "self-refresh");
+    const before = machine.clock.now;
+    cpu.load32(4096 + 64);
+    expect(machine.clock.now - before).toBe(82 + 640);
+    expect(power.stats(3)).toMatchObject({ state: "active", accesses: 2, transitions: 2 });
+    expect(power.totalJoules()).toBeGreaterThan(0);
+    power.setState(2, "off");
+    expect(() => cpu.load32(64)).toThrow(/Rank 2 is off/);
+    expect(() => ramMachine(MIB, { timing: { rankBytes: 3 * MIB } })).toThrow(/2\^n bytes/);
+    machine.check();
+  });
 });

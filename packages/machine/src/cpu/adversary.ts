@@ -60,7 +60,7 @@ export interface StaleUse {
   readonly stale: Pfn;
   /** The frame that the tables give, −1 when they give none. */
   readonly current: Pfn;
-  /** The entry that was changed and not flushed; null when no entry on the old way differs, or it was made before anybody watched. */
+  /** The entry that was changed and not flushed; null when no entry on the old way differs, or it was stale before anybody watched. */
   readonly change: EntryChange | null;
   /** Whether the translation was invalidated on this CPU afterwards. */
   flushed: boolean;
@@ -102,12 +102,13 @@ export class Adversary implements MmuObserver, Snapshotted<AdversaryState> {
   #busy = false;
   #speculating = false;
 
-  /** Attaches to `cpu`, whose short way is closed from now on. */
+  /** Attaches to `cpu`, whose short way is closed from now on. What its TLB holds counts as made from the tables as they are now. */
   constructor(cpu: Cpu, random: SeededRandom, options: AdversaryOptions = {}) {
     this.#cpu = cpu;
     this.#random = random;
     this.#throws = (options.onStale ?? "throw") === "throw";
     this.#speculation = options.speculation ?? 0.25;
+    this.#ways.seed(cpu.mmu);
     cpu.mmu.observer = this;
     cpu.mmu.spuriousFaults = true;
     cpu.shortcuts = false;

@@ -130,6 +130,16 @@ export class StructureCache {
     this.noted = kept;
   }
 
+  /** Calls `visit` for each entry: first page of the piece that it covers, PCID, table. */
+  forEach(visit: (vpn: Vpn, asid: number, table: Pfn) => void): void {
+    for (let entry = 0; entry < this.isNoted.length; entry++) {
+      const key = this.keys[entry * 2]!;
+      if (Number.isNaN(key)) continue;
+      const piece = Math.floor(key / PCIDS);
+      visit((piece * PCIDS) / this.scale, key - piece * PCIDS, this.words[entry * 4 + 2]!);
+    }
+  }
+
   /** Returns a copy of the entries. */
   save(): Int32Array {
     return this.words.slice();

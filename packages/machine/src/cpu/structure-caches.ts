@@ -106,6 +106,16 @@ export class StructureCaches {
     this.pml4.dropAll(asid);
   }
 
+  /** Calls `visit` for each entry held: level, first page of the piece that it covers, PCID, the table that it refers to. */
+  forEach(visit: (level: number, vpn: Vpn, asid: number, table: Pfn) => void): void {
+    this.settle();
+    [this.pd, this.pdpt, this.pml4].forEach((cache, at) => {
+      cache.forEach((vpn, asid, table) => {
+        visit(at + 2, vpn, asid, table);
+      });
+    });
+  }
+
   /** Returns a copy of everything they hold. */
   save(): StructureCacheState {
     this.settle();

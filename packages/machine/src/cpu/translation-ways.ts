@@ -7,7 +7,7 @@
  * A walk that starts at a cached paging-structure entry reads nothing above it. What stands above is what the walk that cached the entry
  * had come by, and every entry that is cached is read first: so `above` has it, however the tables look by now.
  */
-import type { Walk } from "@pagewright/x86-paging";
+import { ACCESS_FETCH, ACCESS_READ, ACCESS_USER, TRANSLATED, Walk, walkExact } from "@pagewright/x86-paging";
 import { FRAME_BYTES } from "../units.ts";
 import type { Pfn, PhysAddr, Vpn } from "../units.ts";
 import type { Mmu } from "./mmu.ts";
@@ -52,6 +52,8 @@ export interface TranslationWaysState {
 const GLOBAL = -1;
 /** Ways kept of one page: data and instructions, and pieces of a large page, may have been taken in at different times. */
 const WAYS = 4;
+/** Accesses of which one succeeds wherever a page may be used at all. */
+const SEEDING: readonly number[] = [ACCESS_READ, ACCESS_READ + ACCESS_USER, ACCESS_FETCH, ACCESS_FETCH + ACCESS_USER];
 const ACCESSED = 0x20;
 const DIRTY = 0x40;
 
@@ -102,6 +104,44 @@ export class TranslationWays {
   }
 
   /**
+   * Takes over what `mmu` held before anybody watched: each translation and cached upper entry, of the PCID in force or global, that the
+   * tables give as they are now, with the entries that give it. Of others nobody knows from what they were made.
+   */
+  seed(mmu: Mmu): void {
+    const { tlb, structures } = mmu;
+    const { pfn, flags } = tlb;
+    const walk = new Walk();
+    tlb.forEach((first, _pages, frame, asid, held) => {
+      if (asid !== mmu.asid && (held & FLAG_GLOBAL) === 0) return;
+      if (!SEEDING.some((access) => isGiven(mmu, first, access, walk)) || walk.pfn !== frame) return;
+      tlb.pfn = frame;
+      tlb.flags = held;
+      this.made(mmu, first, walk);
+    });
+    tlb.pfn = pfn;
+    tlb.flags = flags;
+    structures.forEach((level, vpn, asid, table) => {
+      if (asid === mmu.asid) this.#seedAbove(mmu, level, vpn, table);
+    });
+  }
+
+  /** Takes over a cached entry of `level` on the way to `vpn` that refers to `table`, where the tables have it now. */
+  #seedAbove(mmu: Mmu, level: number, vpn: Vpn, table: Pfn): void {
+    const { memory, state } = mmu;
+    const entries: Entry[] = [];
+    let at = state.root;
+    for (let upper = state.mode.depth; upper >= level; upper--) {
+      const address = at * FRAME_BYTES + (pageAt(vpn, upper) & 511) * 8;
+      const low = memory.read(address, 4);
+      const high = memory.read(address + 4, 4);
+      if ((low & 1) === 0) return;
+      entries.push({ level: upper, address, low: (low | ACCESSED) >>> 0, high });
+      at = (high & 0xfffff) * 2 ** 20 + Math.floor(low / FRAME_BYTES);
+    }
+    if (at === table) mapIn(this.#above, mmu.asid).set(nameOf(vpn, level), entries);
+  }
+
+  /**
    * The first entry on the way of the translation of `vpn` that the MMU holds out which is not what it was, null where none differs.
    * A and D may change without a flush; with `dirty` D may not.
    */
@@ -147,6 +187,12 @@ export class TranslationWays {
     for (const [asid, ways] of above) this.#above.set(asid, new Map(ways));
     for (const [scope, ways] of made) this.#made.set(scope, new Map(ways));
   }
+}
+
+/** Whether the tables give a translation of `vpn` for `access`, which is in `walk` then. */
+function isGiven(mmu: Mmu, vpn: Vpn, access: number, walk: Walk): boolean {
+  const low = (vpn & 0xfffff) * FRAME_BYTES;
+  return walkExact(mmu.state, mmu.memory, low, Math.floor(vpn / 2 ** 20) >>> 0, access, walk) === TRANSLATED;
 }
 
 function nameOf(vpn: Vpn, level: number): string {

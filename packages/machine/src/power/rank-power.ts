@@ -93,9 +93,9 @@ export interface RankStats {
 /**
  * The ranks of a machine. Time is virtual, in ns, read from a clock.
  *
- * Nothing reports accesses by itself: neither CPUs nor the cost meter know ranks, since which addresses a rank holds is a choice of
- * `frameRanges({ rankBytes })`. Whoever makes the ranks calls {@link RankPower.access} for what they serve, and
- * charges the ns that it and {@link RankPower.setState} return, with `CostMeter.spend` or `VirtualClock.spend`.
+ * A machine with `timing.rankBytes` has one (`Machine.ranks`) that is told of the CPUs' accesses. Whoever makes another, or moves data
+ * past the CPUs, calls {@link RankPower.access} for it; the ns that it and {@link RankPower.setState} return are the caller's to
+ * charge, with `CostMeter.spend` or `VirtualClock.spend`.
  */
 export class RankPower implements Snapshotted<readonly RankSnapshot[]> {
   #ranks: Rank[];

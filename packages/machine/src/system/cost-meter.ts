@@ -10,6 +10,7 @@ import { FOUND_SECOND } from "../cpu/tlb.ts";
 import { LINE_BYTES } from "../devices/write-combining.ts";
 import type { PhysicalMap } from "../map/physical-map.ts";
 import { isMemory } from "../map/region.ts";
+import type { RankedMemory } from "../power/ranked-memory.ts";
 import { FRAME_BYTES } from "../units.ts";
 import type { Pfn, PhysAddr } from "../units.ts";
 import type { VirtualClock } from "./clock.ts";
@@ -27,6 +28,8 @@ export interface CostMeterOptions {
   readonly distances: Distances | null;
   /** The cache in front of memory, shared between CPUs; null: every access goes to memory. */
   readonly cache: LastLevelCache | null;
+  /** The ranks behind the cache, told of every access to memory; null: nobody counts energy. */
+  readonly ranks: RankedMemory | null;
 }
 
 /** Figures of a meter. */
@@ -93,11 +96,11 @@ export class CostMeter implements MmuObserver, Snapshotted<CostStats> {
       this.spend(costs.cacheHit);
       return;
     }
-    const { distances, node } = this.#options;
+    const { distances, node, ranks } = this.#options;
     const distance = distances?.[node]?.[Math.max(region.node, 0)] ?? 10;
     if (distance === 10) this.#local++;
     else this.#remote++;
-    this.spend((costs.memory * distance) / 10);
+    this.spend((costs.memory * distance) / 10 + (ranks === null ? 0 : ranks.access(address)));
   }
 
   /** Charges a bulk operation on the `count` bytes at `address`: each line of memory that it touches, each transfer of a device. */
