@@ -157,13 +157,23 @@ export class BufferMemory extends NumberRange implements WordMemory {
 
   /** The word at a multiple of 4. */
   load32(address: number): number {
-    this.#reach(address + 4);
+    return this.#words[address / 4] ?? this.#loadFar(address);
+  }
+
+  /** Beyond what the views showed: someone else may have grown the memory. */
+  #loadFar(address: number): number {
+    this.refresh();
     return this.#words[address / 4] ?? 0;
   }
 
   /** Sets the word at a multiple of 4. */
   store32(address: number, value: number): void {
-    this.#reach(address + 4);
+    if (address < this.#words.length * 4) this.#words[address / 4] = value;
+    else this.#storeFar(address, value);
+  }
+
+  #storeFar(address: number, value: number): void {
+    this.refresh();
     this.#words[address / 4] = value;
   }
 

@@ -6,7 +6,7 @@ import { Wrapper } from "./wrapper.ts";
 
 /** What the debug heap looks for, and how much it spends on it. */
 export interface DebugOptions {
-  /** Bytes of poison from the start of a freed block that are looked at again before it is reused; 32 by default. */
+  /** Bytes of poison from the start of a freed block that are looked at again before it is reused; 32 by default, Infinity for all. */
   readonly poisonBytes?: number;
   /** How many freed blocks are kept from reuse; 256 by default. 0 turns the quarantine off. */
   readonly quarantine?: number;
@@ -26,15 +26,18 @@ export interface LeakGroup {
 /*
  * A block inside a block of the allocator behind:
  *
- *      ┌─ front: 16 bytes, or the alignment ─┬──────────────┬─ 8 bytes and what is left ─┐
- *      │ …         site · size · seal        │  the block   │  red zone                  │
- *      └─────────────────────────────────────┴──────────────┴────────────────────────────┘
+ *      ┌─ front: 16 bytes, or the alignment ──────┬──────────────┬─ 8 bytes and what is left ─┐
+ *      │ … red zone · site · size · seal          │  the block   │  red zone                  │
+ *      └──────────────────────────────────────────┴──────────────┴────────────────────────────┘
  *
  * The seal is made of site, size, state, address and a number that every reset changes: so a record that was written over, copied or left from
- * before is found out, and a seal that fits shows that the block is live. It is the red zone in front, too.
+ * before is found out, and a seal that fits shows that the block is live. It is the red zone in front, with the word before the record and, of a front that is longer, up to 48 bytes
+ * more.
  */
 const FRONT = 16;
 const BACK = 8;
+/** Of a longer front, how far before the block the red zone begins. */
+const RED_FRONT = 64;
 const RED = 0x5ed20e5e;
 const LIVE = 0x11fe0000;
 const DEAD = 0x0dead000;
@@ -47,6 +50,11 @@ const LARGEST = 2 ** 31 - 2 ** 16;
 function redTail(word: number, size: number): number {
   const mask = -1 << ((size & 3) * 8);
   return (word & ~mask) | (RED & mask);
+}
+
+/** How far before a block with a longer front the red zone begins. */
+function redFront(front: number): number {
+  return front < RED_FRONT ? front : RED_FRONT;
 }
 
 /** The bytes in front of a block, from the first word of its record. */
@@ -66,8 +74,8 @@ export class DebugHeap extends Wrapper {
   readonly #poisonBytes: number;
   readonly #callSite: (() => string) | null;
   /** Addresses of freed blocks that the allocator behind still counts as live: a ring of `#held` ones, the oldest at `#oldest`. */
-  readonly #quarantine: number[];
-  readonly #quarantineSizes: number[];
+  readonly #quarantine: Float64Array;
+  readonly #quarantineSizes: Float64Array;
   readonly #quarantineBytes: number;
   #oldest = 0;
   #held = 0;
@@ -75,14 +83,16 @@ export class DebugHeap extends Wrapper {
   #resets = 0;
   readonly #sites: string[] = ["unknown"];
   readonly #siteIds = new Map<string, number>();
+  /** Live blocks. */
+  #live = 0;
 
   constructor(inner: Allocator, memory: BlockMemory, options: DebugOptions = {}) {
     super(inner);
     this.#memory = memory;
     this.#poisonBytes = options.poisonBytes ?? 32;
     this.#callSite = options.callSite ?? null;
-    this.#quarantine = new Array<number>(options.quarantine ?? 256).fill(NO_ADDRESS);
-    this.#quarantineSizes = this.#quarantine.map(() => 0);
+    this.#quarantine = new Float64Array(options.quarantine ?? 256).fill(NO_ADDRESS);
+    this.#quarantineSizes = new Float64Array(this.#quarantine.length);
     this.#quarantineBytes = options.quarantineBytes ?? 2 ** 20;
   }
 
@@ -96,6 +106,7 @@ export class DebugHeap extends Wrapper {
     if (start === NO_ADDRESS && this.#emptyQuarantine()) start = this.inner.allocate(padded, alignment, hint);
     if (start === NO_ADDRESS) return NO_ADDRESS;
     const address = start + front;
+    this.#live++;
     this.#record(address, size, this.#callSite === null ? 0 : this.#siteOf(this.#callSite()), front);
     return address;
   }
@@ -111,7 +122,9 @@ export class DebugHeap extends Wrapper {
   /** Writes record and red zones. The site's upper byte holds the log2 of the front. */
   #record(address: number, size: number, site: number, front: number): void {
     const memory = this.#memory;
+    if (front > FRONT) for (let at = address - redFront(front); at < address - 16; at += 4) memory.store32(at, RED);
     const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
+    memory.store32(address - 16, RED);
     memory.store32(address - 12, packed);
     memory.store32(address - 8, size);
     memory.store32(address - 4, packed ^ size ^ LIVE ^ this.#keyOf(address));
@@ -130,21 +143,40 @@ export class DebugHeap extends Wrapper {
   /** The size in the record of a live block. Throws what is wrong with it. */
   #sizeAt(address: number): number {
     const memory = this.#memory;
-    if (address % 4 !== 0) throw new HeapError("wild-free", address);
     const packed = memory.load32(address - 12);
     const size = memory.load32(address - 8);
-    const state = memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address);
-    if (state === DEAD) throw new HeapError("double-free", address);
-    if (state !== LIVE) {
-      if (!this.inner.owns(address - frontOf(packed))) throw new HeapError("wild-free", address);
+    if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== LIVE) this.#throwDead(address);
+    if (memory.load32(address - 16) !== RED || (packed >>> 24 !== 4 && !this.#isFrontRed(address, packed)))
       throw new HeapError("corrupt", address, "the bytes before a block were written over");
-    }
-    const end = address + ((size + 3) & -4);
-    const tail = (size & 3) === 0 ? 0 : memory.load32(end - 4);
-    const isTailRed = (size & 3) === 0 || tail === redTail(tail, size);
-    if (!isTailRed || memory.load32(end) !== RED || memory.load32(end + 4) !== RED)
+    if (!this.#isBackRed(address, size))
       throw new HeapError("corrupt", address, "the bytes after a block were written over");
     return size;
+  }
+
+  /** Says what is wrong with an address whose record has no seal of a live block. */
+  #throwDead(address: number): never {
+    if (address % 4 !== 0) throw new HeapError("wild-free", address);
+    const memory = this.#memory;
+    const packed = memory.load32(address - 12);
+    const state = memory.load32(address - 4) ^ packed ^ memory.load32(address - 8) ^ this.#keyOf(address);
+    if (state === DEAD) throw new HeapError("double-free", address);
+    if (!this.inner.owns(address - frontOf(packed))) throw new HeapError("wild-free", address);
+    throw new HeapError("corrupt", address, "the bytes before a block were written over");
+  }
+
+  #isFrontRed(address: number, packed: number): boolean {
+    for (let at = address - redFront(frontOf(packed)); at < address - 16; at += 4)
+      if (this.#memory.load32(at) !== RED) return false;
+    return true;
+  }
+
+  #isBackRed(address: number, size: number): boolean {
+    const memory = this.#memory;
+    const end = address + ((size + 3) & -4);
+    if (memory.load32(end) !== RED || memory.load32(end + 4) !== RED) return false;
+    if ((size & 3) === 0) return true;
+    const tail = memory.load32(end - 4);
+    return tail === redTail(tail, size);
   }
 
   /** Checks the block, poisons it and puts it into quarantine. */
@@ -152,6 +184,7 @@ export class DebugHeap extends Wrapper {
     const size = this.#sizeAt(address);
     const memory = this.#memory;
     memory.store32(address - 4, memory.load32(address - 4) ^ LIVE ^ DEAD);
+    this.#live--;
     memory.fill(address, size < this.#poisonBytes ? size : this.#poisonBytes, POISON);
     this.#keep(address, size);
   }
@@ -176,8 +209,8 @@ export class DebugHeap extends Wrapper {
 
   /** Takes the oldest block out of the quarantine, which has one. */
   #takeOldest(): number {
-    const address = this.#quarantine[this.#oldest] ?? NO_ADDRESS;
-    this.#heldBytes -= this.#quarantineSizes[this.#oldest] ?? 0;
+    const address = this.#quarantine[this.#oldest]!;
+    this.#heldBytes -= this.#quarantineSizes[this.#oldest]!;
     this.#quarantine[this.#oldest] = NO_ADDRESS;
     this.#oldest = this.#oldest + 1 === this.#quarantine.length ? 0 : this.#oldest + 1;
     this.#held--;
@@ -190,19 +223,27 @@ export class DebugHeap extends Wrapper {
     this.free(address);
   }
 
-  /** Looks at the poison of a block that leaves the quarantine, and gives it back. */
-  #release(address: number): void {
+  /** Whether a block in quarantine is as it was when it was freed: its record, its poison and its red zones. */
+  #isUntouched(address: number): boolean {
     const memory = this.#memory;
     const size = memory.load32(address - 8);
     const packed = memory.load32(address - 12);
-    const isIntact = (memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) === DEAD;
-    const end = isIntact ? address + ((size < this.#poisonBytes ? size : this.#poisonBytes) & -4) : address;
-    let at = address;
-    while (at < end && memory.load32(at) === POISONED_WORD) at += 4;
-    memory.store32(address - 4, 0);
-    const start = address - frontOf(packed);
-    if (isIntact || this.inner.owns(start)) this.inner.free(start);
-    if (!isIntact || at < end) throw new HeapError("use-after-free", address, "a freed block was written to");
+    if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== DEAD) return false;
+    const poisoned = size < this.#poisonBytes ? size : this.#poisonBytes;
+    const end = address + (poisoned & -4);
+    for (let at = address; at < end; at += 4) if (memory.load32(at) !== POISONED_WORD) return false;
+    // Of the last word only what belongs to the block.
+    const mask = ~(-1 << ((poisoned & 3) * 8));
+    if (mask !== 0 && ((memory.load32(end) ^ POISONED_WORD) & mask) !== 0) return false;
+    return this.#isBackRed(address, size);
+  }
+
+  /** Looks at a block that leaves the quarantine, and gives it back. Its record stays, so that a second free is told as long as nobody has written over it. */
+  #release(address: number): void {
+    const isUntouched = this.#isUntouched(address);
+    const start = address - frontOf(this.#memory.load32(address - 12));
+    if (isUntouched || this.inner.owns(start)) this.inner.free(start);
+    if (!isUntouched) throw new HeapError("use-after-free", address, "a freed block was written to");
   }
 
   /** @returns whether there was anything in it. */
@@ -229,11 +270,13 @@ export class DebugHeap extends Wrapper {
     return this.#sizeAt(address);
   }
 
-  /** Whether a live block of this heap starts there. */
+  /** Whether a live block of this heap starts there, whatever lies around it. */
   override owns(address: number): boolean {
-    let found = false;
-    this.walk((live) => (found ||= live === address));
-    return found;
+    if (address % 4 !== 0) return false;
+    const packed = this.#memory.load32(address - 12);
+    const size = this.#memory.load32(address - 8);
+    const seal = this.#memory.load32(address - 4);
+    return (seal ^ packed ^ size ^ this.#keyOf(address)) === LIVE && this.inner.owns(address - frontOf(packed));
   }
 
   /** Live blocks, grouped by call site, most bytes first. */
@@ -257,10 +300,19 @@ export class DebugHeap extends Wrapper {
       throw new HeapError("leak", first.bytes, `${String(first.blocks)} blocks are live, allocated at ${first.site}`);
   }
 
-  /** Checks the allocator behind, and the red zones of every live block. */
+  /** Checks the allocator behind, the records and red zones of every live block, and the poison of those in quarantine. */
   override check(): void {
     this.inner.check();
-    this.walk((address) => this.#sizeAt(address));
+    let live = 0;
+    this.walk((address) => {
+      this.#sizeAt(address);
+      live++;
+    });
+    for (const address of this.#quarantine)
+      if (address !== NO_ADDRESS && !this.#isUntouched(address))
+        throw new HeapError("use-after-free", address, "a freed block was written to");
+    if (live !== this.#live)
+      throw new HeapError("corrupt", this.#live - live, "the bytes before a block were written over");
   }
 
   /** Visits live blocks: those of the allocator behind that are not in quarantine. */
@@ -296,6 +348,7 @@ export class DebugHeap extends Wrapper {
     this.#emptyQuarantine();
     this.inner.reset();
     this.#resets++;
+    this.#live = 0;
   }
 
   /** Looks at everything in quarantine, then gives all memory back. */

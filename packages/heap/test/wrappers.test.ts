@@ -36,6 +36,51 @@ describe("the debug heap", () => {
     expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "corrupt" }));
   });
 
+  test.each([
+    ["a byte before the record", 64, 0, -14],
+    ["in the alignment's room", 64, 256, -50],
+    ["the seal", 64, 0, -1],
+    ["the first byte before", 5, 32, -1],
+  ])("a write before a block is found by check and by free: %s", (_where, size, alignment, offset) => {
+    const { heap, memory } = make();
+    const block = heap.allocate(size, alignment);
+    heap.allocate(8);
+    memory.bytes[block + offset] = memory.bytes[block + offset]! ^ 1;
+    expect(() => heap.check()).toThrow(expect.objectContaining({ code: "corrupt" }));
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "corrupt", subject: block }));
+  });
+
+  test.each([
+    ["its last byte", 3, 2],
+    ["beyond its first word", 64, 30],
+    ["the byte after it", 8, 8],
+  ])("a write into a freed block is found by check, and when it leaves the quarantine: %s", (_where, size, offset) => {
+    const { heap, memory } = make();
+    const block = heap.allocate(size);
+    heap.free(block);
+    memory.bytes[block + offset] = 1;
+    expect(() => heap.check()).toThrow(expect.objectContaining({ code: "use-after-free", subject: block }));
+    expect(() => heap.reset()).toThrow(expect.objectContaining({ code: "use-after-free", subject: block }));
+    heap.check();
+  });
+
+  test("a second free is told as one after the quarantine, too", () => {
+    const memory = memoryOf(64);
+    const heap = new DebugHeap(new GeneralHeap(memory), memory, { quarantine: 0 });
+    const block = heap.allocate(20);
+    heap.free(block);
+    expect(() => heap.free(block)).toThrow(expect.objectContaining({ code: "double-free", subject: block }));
+    heap.check();
+  });
+
+  test("it owns live blocks, and no others", () => {
+    const { heap } = make();
+    const blocks = [heap.allocate(5), heap.allocate(5, 128), heap.allocate(3000)];
+    heap.free(blocks[2] ?? 0);
+    expect(blocks.map((block) => heap.owns(block))).toEqual([true, true, false]);
+    expect([4, 1, -4, 2 ** 40, NaN].map((by) => heap.owns((blocks[0] ?? 0) + by))).not.toContain(true);
+  });
+
   test("a write into a freed block is found when it leaves the quarantine", () => {
     const { heap, memory } = make();
     const block = heap.allocate(32);
