@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { PAGE_SIZE, PlainMemory, SpaceMemory, UNCACHED, Vmm, type Pfn } from "@pagewright/vmm";
+import { PAGE_SIZE, PlainMemory, SpaceMemory, UNCACHED, Vmm, type AddressSpace, type Pfn } from "@pagewright/vmm";
 
 import { rigOf, spaceOf } from "./kit/rig.ts";
 
@@ -112,5 +112,90 @@ test("a program that unmaps a buffer in a transfer gives the frames back only wh
   expect(memory.freeFrames).toBe(free);
   transfer.complete();
   expect(memory.freeFrames).toBe(free + 1);
+  vmm.check();
+});
+
+/** What the device of these tests reaches: more than the zone below 16 MiB that is kept for devices. */
+const REACH = 24 * MIB;
+
+/** A space on a machine of 32 MiB, and which of its pages hold their number. */
+interface Full extends ReturnType<typeof rigOf> {
+  readonly space: AddressSpace;
+  readonly at: number;
+  readonly pages: readonly number[];
+}
+
+/** The frame of a page. */
+function frameOf({ space, at }: Full, page: number): Pfn {
+  space.tables.query(at / PAGE_SIZE + page);
+  return space.tables.frame;
+}
+
+/** Memory in which every frame is in use but 64 that the device does not reach: what is kept for devices is theirs, all else is a program's. */
+function full(): Full {
+  const rig = rigOf({}, 32);
+  const { vmm, pmm, cpu } = rig;
+  const space = spaceOf(vmm);
+  space.activate(0);
+  cpu.setCpl(3);
+  const count = pmm.freeFrames - 40; // For tables.
+  const at = Number(space.map({ bytes: count * PAGE_SIZE }));
+  for (let page = 0; page < count; page++) expect(cpu.store32(at + page * PAGE_SIZE, page + 1)).toBe(true);
+  for (let bytes = 8 * MIB; bytes >= PAGE_SIZE;) if (!vmm.allocateDmaBuffer({ bytes, below: 16 * MIB }).ok) bytes /= 2;
+  while (pmm.take() >= 0) continue;
+  const of = { ...rig, space, at, pages: [] };
+  const pages = Array.from({ length: count }, (_, page) => page);
+  const far = pages.filter((page) => frameOf(of, page) * PAGE_SIZE >= REACH).slice(0, 64);
+  for (const page of far) space.unmap(at + page * PAGE_SIZE, PAGE_SIZE);
+  expect([far.length, pmm.freeFrames]).toEqual([64, 64]);
+  return { ...of, pages: pages.filter((page) => !far.includes(page)) };
+}
+
+/** Pages whose frame the device reaches. */
+function within(of: Full): number[] {
+  return of.pages.filter((page) => frameOf(of, page) * PAGE_SIZE < REACH);
+}
+
+function expectContents({ cpu, at, pages }: Full): void {
+  for (const page of pages) if (cpu.load32(at + page * PAGE_SIZE) !== page + 1) expect(page).toBe("as it was");
+}
+
+const WISH = { bytes: 65536, alignment: 65536, below: REACH, boundary: 65536 };
+
+test("where all memory that a device reaches is in use, pages move out of its way, and programs see nothing of it", () => {
+  const of = full();
+  const { vmm, pmm } = of;
+  expect(within(of).length).toBeGreaterThan(1000);
+  const outcome = vmm.allocateDmaBuffer(WISH);
+  if (!outcome.ok) throw new Error(outcome.reason);
+  expect([outcome.moved, vmm.stats.migrations, pmm.freeFrames]).toEqual([16, 16, 48]);
+  const { buffer } = outcome;
+  expect([buffer.address & 65535, buffer.address + buffer.size <= REACH]).toEqual([0, true]);
+  for (const page of of.pages) {
+    const frame = frameOf(of, page);
+    if (frame >= buffer.start && frame < buffer.start + buffer.frames) expect(page).toBe("out of the way");
+  }
+  expectContents(of);
+  vmm.check();
+  buffer.close();
+  pmm.check();
+});
+
+test("pages that a transfer has pinned do not move: the buffer is refused, they are named, and everything is as before", () => {
+  const of = full();
+  const { vmm, pmm, space, at } = of;
+  const near = within(of);
+  const transfers = near.map((page) => vmm.beginTransfer(space, at + page * PAGE_SIZE, PAGE_SIZE, "to-device"));
+  const frames = near.map((page) => frameOf(of, page));
+  const pinned = new Set(frames);
+  const refused = vmm.allocateDmaBuffer(WISH);
+  if (refused.ok) throw new Error("granted");
+  expect(refused.stuck.length).toBeGreaterThan(0);
+  for (const { pfn, reason } of refused.stuck) expect([pinned.has(pfn), reason]).toEqual([true, "pinned"]);
+  expect([pmm.freeFrames, near.map((page) => frameOf(of, page))]).toEqual([64, frames]);
+  expectContents(of);
+  for (const transfer of transfers) if (typeof transfer !== "string") transfer.complete();
+  expect(vmm.allocateDmaBuffer(WISH)).toMatchObject({ ok: true, moved: 16 });
+  expectContents(of);
   vmm.check();
 });

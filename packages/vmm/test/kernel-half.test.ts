@@ -47,8 +47,8 @@ function watchFrames(rig: Rig): () => number {
   };
   const give = pmm.give.bind(pmm);
   const giveMany = pmm.giveMany.bind(pmm);
-  pmm.give = (pfn, order = 0) => {
-    look(pfn, 2 ** order);
+  pmm.give = (pfn, order) => {
+    look(pfn, 2 ** (order ?? 0));
     give(pfn, order);
   };
   pmm.giveMany = (frames, count) => {

@@ -1,16 +1,20 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import {
   MemoryBacking,
   PAGE_SIZE,
   PlainMemory,
+  PlainTranslationSystem,
   READ,
   SpaceMemory,
   UNCACHED,
   Vmm,
   WRITE_BACK,
   WRITE_COMBINING,
+  typeOf,
   type AddressSpace,
+  type MemoryTypes,
+  type TlbControl,
 } from "@pagewright/vmm";
 
 import { spaceOf } from "./kit/rig.ts";
@@ -85,4 +89,80 @@ test("memory does not change its type under a device region that maps its frames
     expect(one.setMemoryType(at, PAGE_SIZE, UNCACHED)).toBe("ok");
   }
   vmm.check();
+});
+
+describe("before a frame is mapped with another type its caches are flushed, after all that led to it is gone", () => {
+  /** A manager whose tables, invalidations and flushes leave a trace. */
+  function traced(): { vmm: Vmm; trace: string[] } {
+    const trace: string[] = [];
+    const memory = new PlainMemory(64);
+    const tables = new PlainTranslationSystem();
+    const system = {
+      kernel: null,
+      structure: tables.structure,
+      create: () => {
+        const made = tables.create();
+        const map = made.map.bind(made);
+        const fill = made.fill.bind(made);
+        const unmap = made.unmap.bind(made);
+        made.map = (vpn, pfn, attributes, plan) => {
+          trace.push(`map ${pfn} ${typeOf(attributes)}`);
+          return map(vpn, pfn, attributes, plan);
+        };
+        made.fill = (vpn, pfn, attributes) => {
+          trace.push(`map ${pfn} ${typeOf(attributes)}`);
+          return fill(vpn, pfn, attributes);
+        };
+        made.unmap = (start, end, plan, sink) => {
+          trace.push("unmap");
+          unmap(start, end, plan, sink);
+        };
+        return made;
+      },
+    };
+    const tlb: TlbControl = {
+      invalidate: () => undefined,
+      shootdown: () => trace.push("shootdown"),
+      later: () => false,
+      settle: () => undefined,
+      ticket: () => 0,
+      quiesced: () => 0,
+    };
+    const memoryTypes: MemoryTypes = {
+      effective: (_start, _frames, wanted) => wanted,
+      flushCaches: (start, frames) => {
+        for (let pfn = start; pfn < start + frames; pfn++) trace.push(`flush ${pfn}`);
+      },
+    };
+    const options = { frames: memory, window: memory, tables: system, tlb, memoryTypes, faultAround: 1 };
+    return { vmm: new Vmm(options), trace };
+  }
+
+  test.each(["private", "shared"])("%s memory", (kind) => {
+    const { vmm, trace } = traced();
+    const [one, two] = [spaceOf(vmm), spaceOf(vmm)];
+    const object = kind === "shared" ? { object: vmm.createAnonymous(PAGE_SIZE), shared: true } : {};
+    const at = Number(one.map({ bytes: PAGE_SIZE, ...object }));
+    new SpaceMemory(one).store32(at, 7);
+    const spaces = kind === "shared" ? [one, two] : [one];
+    if (kind === "shared") expect(two.map({ address: at, bytes: PAGE_SIZE, ...object, placement: "fixed" })).toBe(at);
+    for (const space of spaces) expect(new SpaceMemory(space).load32(at)).toBe(7);
+    one.tables.query(at / PAGE_SIZE);
+    const { frame } = one.tables;
+    trace.length = 0;
+    expect(one.setMemoryType(at, PAGE_SIZE, UNCACHED)).toBe("ok");
+    const changed = trace.splice(0);
+    expect(changed.filter((event) => event.startsWith("map"))).toEqual([]);
+    expect(changed.filter((event) => event === "shootdown").length).toBe(spaces.length);
+    for (const space of spaces) expect(space.tables.query(at / PAGE_SIZE)).toBe(0); // No alias is left behind.
+    for (const space of spaces) expect(new SpaceMemory(space).load32(at)).toBe(7);
+    const flush = trace.indexOf(`flush ${frame}`);
+    const first = trace.findIndex((event) => event.startsWith(`map ${frame} `));
+    expect(flush).toBeGreaterThanOrEqual(0);
+    expect(flush).toBeLessThan(first);
+    expect(trace.filter((event) => event.startsWith(`map ${frame} `))).toEqual(
+      spaces.map(() => `map ${frame} ${UNCACHED}`),
+    );
+    vmm.check();
+  });
 });

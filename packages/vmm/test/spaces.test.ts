@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import {
   EXECUTE,
@@ -66,15 +66,51 @@ test("a stack grows down onto its guard gap and no further", () => {
   vmm.check();
 });
 
-test("write and execute never meet where the policy is enforced", () => {
-  const { space } = small({ writeExecute: "enforce" });
-  expect(space.map({ bytes: PAGE_SIZE, rights: READ + WRITE + EXECUTE })).toBe("write-execute");
-  const at = Number(space.map({ bytes: PAGE_SIZE, rights: READ + WRITE }));
-  expect(space.protect(at, PAGE_SIZE, READ + WRITE + EXECUTE)).toBe("write-execute");
-  expect(space.protect(at, PAGE_SIZE, READ + EXECUTE)).toBe("ok");
-  const warned = small({ writeExecute: "warn" });
-  expect(typeof warned.space.map({ bytes: PAGE_SIZE, rights: READ + WRITE + EXECUTE })).toBe("number");
-  expect(warned.vmm.writeExecuteWarnings).toBe(1);
+describe("write and execute on one page", () => {
+  const both = READ + WRITE + EXECUTE;
+
+  test("are refused by map, protect and makeUsable where the policy is enforced, and nothing changes", () => {
+    const { vmm, space, bytes } = small({ writeExecute: "enforce" });
+    expect(space.map({ bytes: PAGE_SIZE, rights: both })).toBe("write-execute");
+    expect(space.map({ bytes: PAGE_SIZE, rights: WRITE + EXECUTE })).toBe("write-execute");
+    const at = Number(space.map({ bytes: 4 * PAGE_SIZE, rights: READ + WRITE }));
+    bytes.store32(at, 7);
+    expect(space.protect(at, 4 * PAGE_SIZE, both)).toBe("write-execute");
+    expect(space.makeUsable(at - 2 * PAGE_SIZE, 2 * PAGE_SIZE, both)).toBe("write-execute");
+    expect(space.makeUsable(at - 2 * PAGE_SIZE, 4 * PAGE_SIZE, both)).toBe("write-execute");
+    const found = space.regions.within(space.low, space.high).map(({ start, pages, rights }) => [start, pages, rights]);
+    expect(found).toEqual([[at / PAGE_SIZE, 4, READ + WRITE + USER]]);
+    expect([bytes.store32(at, 8), space.fault(at, EXECUTE + USER)]).toEqual([true, "no-execute"]);
+    expect(vmm.writeExecuteWarnings).toBe(0);
+    vmm.check();
+  });
+
+  test("may follow each other: what was written is executed once it can be written no more", () => {
+    const { space, bytes } = small({ writeExecute: "enforce" });
+    const at = Number(space.map({ bytes: PAGE_SIZE, rights: READ + WRITE }));
+    bytes.store32(at, 0xc3);
+    expect(space.protect(at, PAGE_SIZE, READ + EXECUTE)).toBe("ok");
+    expect(["minor", "spurious"]).toContain(space.fault(at, EXECUTE + USER));
+    expect([space.fault(at, WRITE + USER), bytes.load32(at)]).toEqual(["no-write", 0xc3]);
+  });
+
+  test("are counted by map, protect and makeUsable where the policy is to warn, and allowed", () => {
+    const { vmm, space } = small({ writeExecute: "warn" });
+    const at = Number(space.map({ bytes: PAGE_SIZE, rights: both }));
+    expect(vmm.writeExecuteWarnings).toBe(1);
+    expect(space.protect(at, PAGE_SIZE, READ)).toBe("ok");
+    expect(space.protect(at, PAGE_SIZE, both)).toBe("ok");
+    expect(vmm.writeExecuteWarnings).toBe(2);
+    expect(space.makeUsable(at - PAGE_SIZE, PAGE_SIZE, both)).toBe("ok");
+    expect(vmm.writeExecuteWarnings).toBe(3);
+    expect(space.fault(at, EXECUTE + USER)).toBe("zero");
+  });
+
+  test("are nobody's business where the policy is off", () => {
+    const { vmm, space } = small();
+    expect(typeof space.map({ bytes: PAGE_SIZE, rights: both })).toBe("number");
+    expect(vmm.writeExecuteWarnings).toBe(0);
+  });
 });
 
 test("strict commit accounting promises no more than there is, and takes promises back", () => {
