@@ -94,6 +94,46 @@ describe("mapping a device yields the type that MTRRs and PAT come to", () => {
     expect([space.memoryType(at), cpu.memoryTypeOf(at)]).toEqual([UNCACHED, "UC"]);
   });
 
+  const ordinary: [registers: "WB" | "WT" | "UC", wanted: MemoryType, effective: MemoryType, name: string][] = [
+    ["WB", WRITE_BACK, WRITE_BACK, "WB"],
+    ["WB", WRITE_THROUGH, WRITE_THROUGH, "WT"],
+    ["WB", WRITE_COMBINING, WRITE_COMBINING, "WC"],
+    ["WB", UNCACHED_MINUS, UNCACHED, "UC"],
+    ["WB", UNCACHED, UNCACHED, "UC"],
+    ["WT", WRITE_BACK, WRITE_THROUGH, "WT"],
+    ["WT", WRITE_THROUGH, WRITE_THROUGH, "WT"],
+    ["WT", WRITE_COMBINING, WRITE_COMBINING, "WC"],
+    ["WT", UNCACHED, UNCACHED, "UC"],
+    ["UC", WRITE_BACK, UNCACHED, "UC"],
+    ["UC", WRITE_THROUGH, UNCACHED, "UC"],
+    ["UC", WRITE_COMBINING, WRITE_COMBINING, "WC"],
+    ["UC", UNCACHED, UNCACHED, "UC"],
+  ];
+  test.each(ordinary)(
+    "memory that the registers say is %s, changed to %i, is %i, %s",
+    (registers, wanted, effective, name) => {
+      const mtrrs = new MtrrRegisters();
+      mtrrs.setRanges([{ base: 0, length: 64 * MIB, type: registers }]);
+      const stack = stackOf(mtrrs);
+      const [one, two] = [spaceOf(stack), spaceOf(stack)];
+      const own = Number(one.map({ bytes: 2 * PAGE }));
+      const object = stack.vmm.createAnonymous(PAGE);
+      const shared = Number(one.map({ bytes: PAGE, object, shared: true }));
+      const alias = Number(two.map({ bytes: PAGE, object, shared: true }));
+      const cpu = stack.enter(one);
+      for (const at of [own, own + PAGE, shared]) expect(cpu.store32(at, 5)).toBe(true);
+      expect([one.setMemoryType(own, PAGE, wanted), one.setMemoryType(shared, PAGE, wanted)]).toEqual(["ok", "ok"]);
+      for (const at of [own, shared]) {
+        expect(cpu.load32(at)).toBe(5);
+        expect([one.memoryType(at), cpu.memoryTypeOf(at)]).toEqual([effective, name]);
+      }
+      expect(cpu.memoryTypeOf(own + PAGE)).toBe(registers); // Its neighbour is what it was.
+      expect(stack.enter(two).load32(alias)).toBe(5);
+      expect(stack.enter(two).memoryTypeOf(alias)).toBe(name); // And so is every alias.
+      expect(audit(stack).problems).toEqual([]);
+    },
+  );
+
   test("a second mapping with another type is refused, of the same frames only", () => {
     const stack = stackOf();
     const { start, frames } = screenOn(stack);
