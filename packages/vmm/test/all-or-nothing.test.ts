@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import {
   EXECUTE,
+  FileObject,
   MemoryBacking,
   MemorySwap,
   PAGE_SIZE,
@@ -223,8 +224,8 @@ describe("because of the last region of the range", () => {
       const of = filled(scene());
       if (name.startsWith("lock")) {
         // The file ends in the middle of its private mapping: what is locked first has been faulted in by the snapshot.
-        const [object] = [...of.vmm.core.objects.values()].filter(({ kind }) => kind === "file");
-        if (object === undefined || !("resize" in object)) throw new Error("no file");
+        const object = [...of.vmm.core.objects.values()].find((each) => each instanceof FileObject);
+        if (object === undefined) throw new Error("no file");
         expect(object.resize(3 * P)).toBe("ok");
       }
       expectNothing(of, refusal, operation);
