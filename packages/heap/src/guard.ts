@@ -1,4 +1,4 @@
-import { NO_ADDRESS, requireRequest } from "./allocator.ts";
+import { NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory, RangeSource } from "./ports.ts";
@@ -48,6 +48,7 @@ export class SamplingGuard extends Wrapper {
   /** By slot: size of its live block, or −1. */
   readonly #sizes: Float64Array;
   #left: number;
+  #isDestroyed = false;
 
   /** @throws HeapError `bad-option` where the source has no room for the slots. */
   constructor(inner: Allocator, source: RangeSource & BlockMemory, guard: PageGuard, options: GuardOptions) {
@@ -88,7 +89,7 @@ export class SamplingGuard extends Wrapper {
 
   /** Guards one in so many. */
   override allocate(size: number, alignment = 0, hint = 0): number {
-    if (--this.#left > 0) return this.inner.allocate(size, alignment, hint);
+    if (--this.#left > 0 || this.#isDestroyed) return this.inner.allocate(size, alignment, hint);
     this.#left = this.#distance();
     requireRequest(size, alignment);
     const slot = size > this.#page || alignment > this.#page ? undefined : this.#free.shift();
@@ -184,13 +185,31 @@ export class SamplingGuard extends Wrapper {
     });
   }
 
+  /** Checks the allocator behind, and that each slot is free or has a block that ends in its page. */
+  override check(): void {
+    this.inner.check();
+    const free = new Set(this.#free);
+    requireInvariant(free.size === this.#free.length, this.#base, "a slot is free once");
+    this.#sizes.forEach((size, slot) => {
+      const within = this.#addresses[slot]! - this.#pageOf(slot);
+      requireInvariant(size >= 0 !== free.has(slot), slot, "a slot is free or has a block");
+      requireInvariant(
+        size < 0 || (within >= 0 && within + size <= this.#page),
+        slot,
+        "a block lies in its slot's page",
+      );
+    });
+  }
+
   /** Gives the guarded slots back, accessible again. */
   override destroy(): void {
+    if (!this.#isDestroyed) {
+      this.#isDestroyed = true;
+      this.#sizes.fill(-1);
+      this.#addresses.fill(NO_ADDRESS);
+      this.#guard.protect(this.#base, this.#bytes, "read-write");
+      this.#source.release(this.#base, this.#bytes);
+    }
     this.inner.destroy();
-    if (this.#slots === 0) return;
-    this.#guard.protect(this.#base, this.#bytes, "read-write");
-    this.#source.release(this.#base, this.#bytes);
-    this.#slots = this.#free.length = 0;
-    this.#sizes.fill(-1);
   }
 }

@@ -61,6 +61,12 @@ export class Statistics extends Wrapper {
     return to;
   }
 
+  /** Ends all lives, which counts as their frees. */
+  override reset(): void {
+    this.inner.reset();
+    this.#frees = this.#allocations;
+  }
+
   /** What was counted so far. */
   counts(): AllocationCounts {
     return {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { FileHeap } from "@pagewright/heap/node";
+import { endProcesses } from "./file-heap-crash.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -80,6 +81,10 @@ test("a crash anywhere in a checkpoint leaves the state before or after it", () 
     expect(statSync(copy).size).toBe(before.length);
   }
 });
+
+test("a process that is ended at any moment leaves its last checkpoint", async () => {
+  await endProcesses(2);
+}, 60_000);
 
 test("another file, and a file cut short, are refused", () => {
   const path = join(folder, "heap");

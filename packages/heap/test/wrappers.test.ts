@@ -161,6 +161,32 @@ describe("the sampling guard", () => {
   });
 });
 
+test("a guard that was destroyed refuses use, and its check finds what does not fit", () => {
+  const memory = memoryOf(256);
+  const heap = new SamplingGuard(new Tlsf(memory), memory, { protect: () => undefined }, { every: 1, random: () => 0 });
+  const blocks = Array.from({ length: 20 }, (_, at) => heap.allocate(at * 100));
+  heap.check();
+  for (const block of blocks) heap.free(block);
+  heap.check();
+  heap.destroy();
+  expect(() => heap.allocate(8)).toThrow(expect.objectContaining({ code: "destroyed" }));
+  expect(heap.owns(blocks[0] ?? 0)).toBe(false);
+});
+
+test("a sampling guard guards one block in so many, whatever the program does", () => {
+  const memory = memoryOf(1024);
+  let state = 1;
+  const random = (): number => (state = (state * 16807) % 2147483647) / 2147483647;
+  let guarded = 0;
+  const guard = {
+    protect: (_at: number, _bytes: number, access: string) => void (guarded += access === "none" ? 0 : 1),
+  };
+  const heap = new SamplingGuard(new Tlsf(memory), memory, guard, { every: 100, random });
+  for (let at = 0; at < 200_000; at++) heap.free(heap.allocate(at % 300));
+  // 2000 on average; distances are spread evenly between 1 and 200, so four deviations are about 104.
+  expect(Math.abs(guarded - 2000)).toBeLessThan(104);
+});
+
 test("a quota refuses what exceeds it and admits it after a free", () => {
   const heap = new Quota(new GeneralHeap(memoryOf(256)), 1000);
   const block = heap.allocate(600);
@@ -170,6 +196,35 @@ test("a quota refuses what exceeds it and admits it after a free", () => {
   expect(heap.used).toBe(0);
   expect(heap.allocate(600)).not.toBe(-1);
   heap.check();
+});
+
+test("a quota is kept to the byte, resizes that fail change nothing, and foreign blocks do not count", () => {
+  const inner = new GeneralHeap(memoryOf(256));
+  const heap = new Quota(inner, 1000);
+  const block = heap.allocate(100);
+  expect(heap.resize(block, 1001)).toBe(-1);
+  expect([heap.used, heap.usableSize(block) >= 100]).toEqual([100, true]);
+  const grown = heap.resize(block, 1000);
+  expect([heap.used, heap.allocate(1)]).toEqual([1000, -1]);
+  expect(heap.allocate(0)).not.toBe(-1);
+  heap.check();
+  heap.free(inner.allocate(50));
+  expect(heap.used).toBe(1000);
+  expect(heap.resize(grown, 10)).not.toBe(-1);
+  expect([heap.used, heap.allocate(990) === -1]).toEqual([10, false]);
+  heap.check();
+  const small = new Quota(new Tlsf(memoryOf(4)), 10_000);
+  const all = small.allocate(3000);
+  expect([small.resize(all, 5000), small.used, small.allocate(5000), small.used]).toEqual([-1, 3000, -1, 3000]);
+  small.check();
+});
+
+test("blocks that a reset ended are not live to statistics", () => {
+  const heap = new Statistics(new GeneralHeap(memoryOf(64)));
+  for (let at = 0; at < 10; at++) heap.allocate(8);
+  heap.reset();
+  for (let at = 0; at < 11; at++) heap.allocate(8);
+  expect(heap.counts()).toMatchObject({ allocations: 21, frees: 10, peakBlocks: 11 });
 });
 
 test("statistics count what goes through", () => {

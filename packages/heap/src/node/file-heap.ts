@@ -28,7 +28,21 @@ const PAGE = 4096;
 const ENTRY = PAGE + 4;
 const ROOT_WORD = 3;
 
-/** FNV-1a over words. */
+/** Writes all of the bytes: a system may take fewer at once. */
+function writeAll(file: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done, bytes.length - done, position + done);
+}
+
+/** Reads as many bytes as there is room for. @throws HeapError `bad-format` where the file ends before. */
+function readAll(file: number, into: Uint8Array, position: number): void {
+  for (let done = 0; done < into.length;) {
+    const count = readSync(file, into, done, into.length - done, position + done);
+    if (count === 0) throw new HeapError("bad-format", position + done, "the file ends early");
+    done += count;
+  }
+}
+
+/** FNV-1a over bytes. */
 function checksum(bytes: Uint8Array): number {
   let sum = 0x811c9dc5;
   for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193);
@@ -102,7 +116,7 @@ export class FileHeap {
     FileHeap.#replay(file, total, size);
     const buffer = new SharedArrayBuffer(total);
     const saved = new Uint8Array(total);
-    readSync(file, saved, 0, total, 0);
+    readAll(file, saved, 0);
     new Uint8Array(buffer).set(saved);
     return new FileHeap(file, buffer, saved, SharedHeap.reopen(buffer, PAGE));
   }
@@ -128,7 +142,7 @@ export class FileHeap {
     const seal = FileHeap.#sealAt(file, size);
     if (seal !== null && size === total + seal.pages * ENTRY + 12) {
       const journal = new Uint8Array(seal.pages * ENTRY);
-      readSync(file, journal, 0, journal.length, total);
+      readAll(file, journal, total);
       if (checksum(journal) === seal.sum) FileHeap.#apply(file, journal);
     }
     if (size > total) {
@@ -140,7 +154,7 @@ export class FileHeap {
   static #apply(file: number, journal: Uint8Array): void {
     const view = new DataView(journal.buffer);
     for (let at = 0; at < journal.length; at += ENTRY)
-      writeSync(file, journal, at + 4, PAGE, view.getUint32(at, true) * PAGE);
+      writeAll(file, journal.subarray(at + 4, at + ENTRY), view.getUint32(at, true) * PAGE);
     fsyncSync(file);
   }
 
@@ -154,7 +168,12 @@ export class FileHeap {
     this.#words[ROOT_WORD] = address;
   }
 
-  /** Makes the present state the one that the file opens with, whatever happens from now on. @returns how many pages had changed. */
+  /**
+   * Makes the present state the one that the file opens with, whatever happens from now on. Only while no other worker uses the heap. Where it throws (a full disk), the file is as
+   * it was before, or as it is to be, and the next checkpoint makes it so.
+   *
+   * @returns how many pages had changed.
+   */
   checkpoint(): number {
     this.heap.flush();
     const changed: number[] = [];
@@ -170,9 +189,12 @@ export class FileHeap {
       journal.set(this.#bytes.subarray(page * PAGE, (page + 1) * PAGE), at * ENTRY + 4);
     });
     const total = this.#bytes.length;
-    writeSync(this.#file, journal, 0, journal.length, total);
+    // What a checkpoint that failed has left must not lie behind the seal of this one.
+    ftruncateSync(this.#file, total);
+    writeAll(this.#file, journal, total);
     fsyncSync(this.#file);
-    writeSync(this.#file, new Uint32Array([SEAL, changed.length, checksum(journal)]), 0, 12, total + journal.length);
+    const seal = new Uint32Array([SEAL, changed.length, checksum(journal)]);
+    writeAll(this.#file, new Uint8Array(seal.buffer), total + journal.length);
     fsyncSync(this.#file);
     FileHeap.#apply(this.#file, journal);
     ftruncateSync(this.#file, total);
