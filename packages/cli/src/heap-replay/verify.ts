@@ -19,6 +19,12 @@ function stampOf(id: number): number {
   return Math.imul(id + 1, 0x9e3779b1) | 1;
 }
 
+/** The word whose bytes at a block's multiples of 4 are the stamp's, seen at the memory's multiples of 4: blocks may start at any byte. */
+function wordAt(address: number, stamp: number): number {
+  const turn = (address % 4) * 8;
+  return (stamp << turn) | (stamp >>> (32 - turn));
+}
+
 /** The bytes of a bench as words and bytes, made anew when its memory has grown. */
 class Contents {
   readonly #bench: Bench;
@@ -47,29 +53,31 @@ class Contents {
   /** Fills `[from, to)` of the block with the stamp, whose bytes lie where a multiple of 4 from the block's start puts them. */
   fill(address: number, from: number, to: number, stamp: number): void {
     this.#refresh();
+    const word = wordAt(address, stamp);
     let at = from;
-    for (; at < to && (address + at) % 4 !== 0; at++) this.#bytes[address + at] = this.#byteOf(address + at, stamp);
+    for (; at < to && (address + at) % 4 !== 0; at++) this.#bytes[address + at] = this.#byteOf(address + at, word);
     const words = Math.floor((to - at) / 4);
-    this.#words.fill(stamp, (address + at) / 4, (address + at) / 4 + words);
-    for (at += words * 4; at < to; at++) this.#bytes[address + at] = this.#byteOf(address + at, stamp);
+    this.#words.fill(word, (address + at) / 4, (address + at) / 4 + words);
+    for (at += words * 4; at < to; at++) this.#bytes[address + at] = this.#byteOf(address + at, word);
   }
 
   /** Whether `[0, size)` of the block holds the stamp. */
   holds(address: number, size: number, stamp: number): boolean {
     this.#refresh();
+    const wanted = wordAt(address, stamp);
     let at = 0;
     for (; at < size && (address + at) % 4 !== 0; at++)
-      if (this.#bytes[address + at]! !== this.#byteOf(address + at, stamp)) return false;
+      if (this.#bytes[address + at]! !== this.#byteOf(address + at, wanted)) return false;
     const words = this.#words;
     const end = (address + at) / 4 + Math.floor((size - at) / 4);
-    for (let word = (address + at) / 4; word < end; word++) if (words[word]! !== stamp) return false;
+    for (let word = (address + at) / 4; word < end; word++) if (words[word]! !== wanted) return false;
     for (at += Math.floor((size - at) / 4) * 4; at < size; at++)
-      if (this.#bytes[address + at]! !== this.#byteOf(address + at, stamp)) return false;
+      if (this.#bytes[address + at]! !== this.#byteOf(address + at, wanted)) return false;
     return true;
   }
 
-  #byteOf(address: number, stamp: number): number {
-    return (stamp >>> ((address % 4) * 8)) & 255;
+  #byteOf(address: number, word: number): number {
+    return (word >>> ((address % 4) * 8)) & 255;
   }
 }
 
