@@ -22,6 +22,7 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.idleness.check();
   core.cold.check(core.pages);
   core.refaults.check();
+  core.reclaimer.rates.check();
   core.prefetcher.check();
   core.parting.check();
   core.balancer?.check();

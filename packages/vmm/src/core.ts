@@ -237,7 +237,7 @@ export class Core implements PlanTarget {
     pages.pfn[page] = pfn;
     if (page >= this.#tracked) this.#track();
     this.idleness.insert(page);
-    this.refaults.inserted(page, this.frameMap.count);
+    if (this.refaults.inserted(page, this.frameMap.count) >= 0) this.reclaimer.cameBack(page);
     if (pages.holds[page] === 0) this.#policyInsert(page);
   }
 

@@ -2,7 +2,7 @@
  * Takes frames from pages that can do without: the policy names a victim, the accessed bits of its translations may save it once more.
  *
  * ```
- *  cold page, else the policy's victim ── used since? ── accessed ── next victim
+ *  cold page, else the policy's victim ── used since, or (once) dearer than a page of a file? ── accessed ── next victim
  *    └─ no ── evict ── unmap everywhere ── flush ── save if dirty ── frame free
  *                                             ├─ store answers later ── leaving: departed() ends it
  *                                             └─ no store takes it ── mapped where it was, back to the policy, next victim
@@ -17,6 +17,7 @@ import { isDirty } from "../statistics/page-count.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import type { SaveOutcome } from "../swap/swapper.ts";
 import { HarvestSchedule } from "./policies/harvest-schedule.ts";
+import { ReturnRates } from "./return-rates.ts";
 
 /** Victims that are passed over because their content cannot be saved, before reclaim gives up. */
 const MAX_REFUSALS = 64;
@@ -31,6 +32,8 @@ export interface Victim {
 
 /** Frees frames. */
 export class Reclaimer {
+  /** How often pages of files and others come back. */
+  readonly rates: ReturnRates = new ReturnRates();
   readonly #core: Core;
   readonly #schedule: HarvestSchedule;
   /** Where pages were mapped that are leaving for a store that answers later. */
@@ -131,14 +134,30 @@ export class Reclaimer {
     const { policy, resident } = this.#core;
     const cold = this.#chooseCold(plan);
     if (cold !== NO_PAGE) return cold;
+    let isDear = this.rates.prefersFiles;
     // Every resident page is saved by its bits at most once, unless it is used meanwhile.
     for (let chances = 2 * resident + 1; chances > 0; chances--) {
       const page = policy.victim();
       if (page < 0) return NO_PAGE;
-      if (!this.#core.gather(page, plan)) return policy.evict();
+      if (!this.#core.gather(page, plan)) {
+        if (!isDear || this.#isInFile(page) || !isDirty(this.#core, page)) return policy.evict();
+        isDear = false; // One is spared for each that leaves, so that the policy's order stays nearly what it was.
+      }
       policy.accessed(page);
     }
     return policy.evict();
+  }
+
+  /** A page that had left its frame has one again. One that nobody had to wait for costs nothing: it was in compressed memory. */
+  cameBack(page: number): void {
+    const { pages, swap } = this.#core;
+    const isFile = this.#isInFile(page);
+    const reference = pages.swap[page]!;
+    if (isFile || (reference >= 0 && swap?.waits(reference) === true)) this.rates.returned(isFile);
+  }
+
+  #isInFile(page: number): boolean {
+    return this.#objectOf(page)?.hasStoreFor(page) === true;
   }
 
   /** The first cold page that was not used since, of the group whose page has to go where groups compete; the policy forgets it. NO_PAGE: there is none. */
@@ -264,6 +283,7 @@ export class Reclaimer {
     const object = this.#objectOf(page);
     if (pages.has(page, PAGE_REFERENCED)) core.prefetcher.touched(page);
     core.prefetcher.evicted(page, pages.swap[page]! >= 0);
+    this.rates.left(object?.hasStoreFor(page) === true);
     const frame = core.detachEvicted(page);
     plan.dataFrame(frame);
     core.stats.evictions++;
