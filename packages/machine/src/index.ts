@@ -29,6 +29,7 @@ export {
   E820_PERSISTENT,
   E820_RESERVED,
   E820_UNUSABLE,
+  E820_SOFT_RESERVED,
   E820_USABLE,
   typeName,
 } from "./firmware/entry.ts";
@@ -209,7 +210,7 @@ export type { MtrrRegisterReport, MtrrReport, MtrrSetReport, MtrrSetsReport, Rea
 export { mtrrNeeds, synthesiseMtrrs } from "./mtrr/synthesis.ts";
 export type { MtrrStrictness, SynthesisRules, TypeNeed } from "./mtrr/synthesis.ts";
 
-export { E820_SOFT_RESERVED, firmwareMapFromDmesg, isDmesg } from "./firmware/dmesg.ts";
+export { firmwareMapFromDmesg, isDmesg } from "./firmware/dmesg.ts";
 export type { DmesgOptions } from "./firmware/dmesg.ts";
 export { applyMemoryWords, memoryWordOf, memoryWordsOf } from "./firmware/memmap.ts";
 export type { MemoryWord } from "./firmware/memmap.ts";

@@ -15,7 +15,10 @@ export function registerMap(program: Command): void {
     .command("map")
     .summary("a firmware map: usable memory, nodes, holes, device windows")
     .description("Read a firmware map, sanitise it, and print what an operating system can do with it.")
-    .argument("<file>", "firmware map: JSON or a kernel log, plain or .gz; - for standard input")
+    .argument(
+      "<file>",
+      "firmware map: JSON, a kernel log or a printed UEFI memory map, plain or .gz; - for standard input",
+    )
     .option("--user", "the second map, after the kernel's memmap= words")
     .option("--json", "print one JSON document")
     .action((file: string, options: MapOptions) => {

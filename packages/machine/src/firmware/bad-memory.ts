@@ -113,6 +113,8 @@ const INJECTED_LINE = /\bInjecting memory failure for (?:pfn|page) (?:0x)?([0-9a
 const SOFT_OFFLINE = /\bsoft[ _-]offlin(?:e|ing)(?: (?:pfn|page))?:?\s*(?:0x)?([0-9a-f]+)\b/i;
 const HARDWARE_ERROR =
   /\b(?:hardware memory error in [\w-]+ at|Uncorrected hardware memory error.* at)\s+(?:0x)?([0-9a-f]+)/i;
+/** A memory error that firmware reported (APEI, CPER), corrected ones too: `{3}[Hardware Error]:   physical_address: 0x000000b50c68ce80`. */
+const FIRMWARE_ERROR = /\[Hardware Error\]:\s+physical_address:\s*0x([0-9a-f]+)/i;
 const KERNEL_MEMTEST = /\bbad mem addr (?:0x)?([0-9a-f]+) - (?:0x)?([0-9a-f]+)/i;
 /** A row of memtest86+: test, pass, `00007a3ce1c - 122.2MB` (from version 6 on `00007a3ce1c (122MB)`), good, bad … */
 const MEMTEST_ROW = /(?:^|\s)(?:0x)?([0-9a-f]{8,16})\s+(?:-\s+|\()[\d.]+\s*[KMGT]B\b/i;
@@ -145,13 +147,13 @@ function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
   const pfn = FAILURE_LINE.exec(line) ?? INJECTED_LINE.exec(line) ?? SOFT_OFFLINE.exec(line) ?? EDAC_LINE.exec(line);
   if (pfn !== null) return [frameSpan(Number(`0x${pfn[1] ?? "0"}`))];
   if (line.includes("memmap=")) return spansOfWords(line);
-  const address = HARDWARE_ERROR.exec(line) ?? MEMTEST_ROW.exec(line);
+  const address = HARDWARE_ERROR.exec(line) ?? FIRMWARE_ERROR.exec(line) ?? MEMTEST_ROW.exec(line);
   return address === null ? [] : [frameSpan(Math.floor(Number(`0x${address[1] ?? "0"}`) / FRAME_BYTES))];
 }
 
 /**
  * Returns the bad frames that a text names, below `limit` bytes, merged and ascending. It may be a kernel log (memory
- * failures, soft offlining, EDAC, the kernel's memtest), a list of memtest86+, or hold BadRAM and `memmap=size$start` words;
+ * failures, soft offlining, EDAC, memory errors that firmware reported, the kernel's memtest), a list of memtest86+, or hold BadRAM and `memmap=size$start` words;
  * other lines are passed over.
  */
 export function badFramesOfText(text: string, limit: PhysAddr = PHYSICAL_LIMIT): FrameSpan[] {

@@ -10,6 +10,8 @@
  *  user: [mem …] usable                                                       the second map, after memmap=
  * ```
  *
+ * Where a text has none of these, print-outs of a UEFI memory map do: see `efi-text.ts`.
+ *
  * Time stamps, priorities and syslog prefixes before the words do not matter, nor do other lines in between. NUMA ranges and
  * MTRRs are read beside the map: see `dmesg-facts.ts`.
  */
@@ -23,16 +25,15 @@ import {
   E820_NVS,
   E820_PERSISTENT,
   E820_RESERVED,
+  E820_SOFT_RESERVED,
   E820_UNUSABLE,
   E820_USABLE,
 } from "./entry.ts";
+import { efiEntryOfLine } from "./efi-text.ts";
 import { firmwareMapOf } from "./firmware-map.ts";
 import type { FirmwareMap } from "./firmware-map.ts";
 import { applyMemoryWords, memoryWordsOf } from "./memmap.ts";
 import { sanitiseEntries } from "./sanitise.ts";
-
-/** The E820 number that Linux prints as "soft reserved": memory that EFI sets apart for a special purpose. */
-export const E820_SOFT_RESERVED = 0xefffffff;
 
 /** Names that kernels print, lower case. */
 const TYPE_NAMES: Readonly<Record<string, number>> = {
@@ -138,14 +139,15 @@ export interface DmesgOptions {
   readonly list?: "entries" | "userEntries";
 }
 
-/** Returns whether a text has lines of a firmware map in any of the wordings. */
+/** Returns whether a text has lines of a firmware map in any of the wordings, or of a UEFI memory map. */
 export function isDmesg(text: string): boolean {
-  return linesOf(text, 20_000).some((line) => mapLineOf(line) !== null);
+  return linesOf(text, 20_000).some((line) => mapLineOf(line) !== null || efiEntryOfLine(line) !== null);
 }
 
 /**
- * Returns the firmware map that a kernel log prints. A log that holds several boots gives the last one. Throws `bad-text`
- * when no line of a map is in it, or none of the list that was asked for.
+ * Returns the firmware map that a kernel log prints. A log that holds several boots gives the last one. A UEFI memory map is taken where
+ * there is no E820 map, which the kernel makes of it. Throws `bad-text` when no line of a map is in it, or none of the list that was
+ * asked for.
  */
 export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): FirmwareMap {
   let log = emptyLog();
@@ -159,11 +161,17 @@ export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): 
       continue;
     }
     if (BOOT_START.test(line) && log.firmware.length > 0) log = emptyLog();
+    const described = efiEntryOfLine(line);
+    if (described !== null) {
+      if (log.efi.length > 0 && described.base <= (log.efi[0]?.base ?? 0n)) log.efi.length = 0;
+      log.efi.push(described);
+      continue;
+    }
     inMap &&= line.trim() === "";
     readFacts(line, log.facts);
     if (log.commandLine === "") log.commandLine = COMMAND_LINE.exec(line)?.[1] ?? "";
   }
-  if (log.firmware.length + log.user.length === 0)
+  if (log.firmware.length + log.user.length + log.efi.length === 0)
     throw new MachineError("bad-text", "The text has no line of a BIOS-e820 map", { lines: text.split("\n").length });
   return mapOf(log, options.list ?? "entries");
 }
@@ -171,12 +179,14 @@ export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): 
 interface Log {
   readonly firmware: MapLine[];
   readonly user: MapLine[];
+  /** Lines of a UEFI memory map, the last one printed. */
+  readonly efi: RawEntry[];
   readonly facts: LogFacts;
   commandLine: string;
 }
 
 function emptyLog(): Log {
-  return { firmware: [], user: [], facts: emptyFacts(), commandLine: "" };
+  return { firmware: [], user: [], efi: [], facts: emptyFacts(), commandLine: "" };
 }
 
 /** Whether a line after other lines begins the map of another boot: it is where the map so far began, or below. */
@@ -199,7 +209,7 @@ function entriesOf(lines: readonly MapLine[]): RawEntry[] {
 
 function mapOf(log: Log, list: "entries" | "userEntries"): FirmwareMap {
   const { facts } = log;
-  const firmware = entriesOf(log.firmware);
+  const firmware = log.firmware.length > 0 ? entriesOf(log.firmware) : log.efi;
   if (list === "entries") return firmwareMapOf(firmware, facts);
   if (log.user.length > 0) return firmwareMapOf(entriesOf(log.user), facts);
   const words = memoryWordsOf(log.commandLine);

@@ -11,9 +11,16 @@
  * Source: UEFI Specification 2.10, "Boot Services", GetMemoryMap.
  */
 import { MachineError } from "../errors.ts";
-import { E820_ACPI, E820_NVS, E820_PERSISTENT, E820_RESERVED, E820_UNUSABLE, E820_USABLE } from "./entry.ts";
+import {
+  E820_ACPI,
+  E820_NVS,
+  E820_PERSISTENT,
+  E820_RESERVED,
+  E820_SOFT_RESERVED,
+  E820_UNUSABLE,
+  E820_USABLE,
+} from "./entry.ts";
 import type { RawEntry } from "./entry.ts";
-import { E820_SOFT_RESERVED } from "./dmesg.ts";
 
 /** Bytes of the smallest descriptor. */
 const LEAST_DESCRIPTOR = 40;
@@ -44,6 +51,12 @@ const E820_OF_EFI: readonly number[] = [
   E820_RESERVED, // unaccepted
 ];
 
+/** Returns the E820 number of a UEFI type under the attributes of its descriptor, after ExitBootServices. */
+export function e820OfEfi(efiType: number, attributes: bigint): number {
+  const type = E820_OF_EFI[efiType] ?? E820_RESERVED;
+  return type === E820_USABLE && (attributes & SPECIAL_PURPOSE) !== 0n ? E820_SOFT_RESERVED : type;
+}
+
 /**
  * Returns the entries of a UEFI memory map. `bytes` holds whole descriptors of `descriptorSize` bytes (40 or more; UEFI
  * firmware of today says 48), or `bad-firmware-map`.
@@ -61,12 +74,10 @@ export function entriesFromEfi(bytes: Uint8Array, descriptorSize: number): RawEn
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: bytes.length / descriptorSize }, (_, index) => {
     const at = index * descriptorSize;
-    const type = E820_OF_EFI[view.getUint32(at, true)] ?? E820_RESERVED;
-    const special = type === E820_USABLE && (view.getBigUint64(at + 32, true) & SPECIAL_PURPOSE) !== 0n;
     return {
       base: view.getBigUint64(at + 8, true),
       length: view.getBigUint64(at + 24, true) << 12n,
-      type: special ? E820_SOFT_RESERVED : type,
+      type: e820OfEfi(view.getUint32(at, true), view.getBigUint64(at + 32, true)),
     };
   });
 }

@@ -28,6 +28,8 @@ export const E820_UNUSABLE = 5;
 export const E820_PERSISTENT = 7;
 /** Persistent memory as older firmware and the word `memmap=size!start` name it. */
 export const E820_LEGACY_PERSISTENT = 12;
+/** The E820 number that Linux prints as "soft reserved": memory that EFI sets apart for a special purpose. */
+export const E820_SOFT_RESERVED = 0xefffffff;
 
 /** One range of a sanitised firmware map: `[base, end)` with its E820 type. */
 export interface FirmwareEntry {

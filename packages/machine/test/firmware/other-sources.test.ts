@@ -6,15 +6,17 @@ import { describe, expect, test } from "vitest";
 
 import { withInputs } from "@pagewright/tooling/inputs";
 import { badFramesOfText, badRamPatternsOf, framesOfPattern } from "../../src/firmware/bad-memory.ts";
-import { E820_SOFT_RESERVED } from "../../src/firmware/dmesg.ts";
+import { E820_SOFT_RESERVED } from "../../src/firmware/entry.ts";
+import { firmwareMapFromDmesg, isDmesg } from "../../src/firmware/dmesg.ts";
 import { entriesFromE801 } from "../../src/firmware/e801.ts";
 import { entriesFromEfi } from "../../src/firmware/efi.ts";
+import { firmwareMapOf } from "../../src/firmware/firmware-map.ts";
 import { entriesFromMultiboot2 } from "../../src/firmware/multiboot2.ts";
 
 describe("UEFI memory maps", () => {
   const descriptors = (
     size: number,
-    ...rows: readonly [type: number, start: bigint, pages: bigint, attributes: bigint][]
+    ...rows: readonly (readonly [type: number, start: bigint, pages: bigint, attributes: bigint])[]
   ): Uint8Array => {
     const view = new DataView(new ArrayBuffer(size * rows.length));
     rows.forEach(([type, start, pages, attributes], i) => {
@@ -42,6 +44,71 @@ describe("UEFI memory maps", () => {
       { base: 0n, length: 0x1000n, type: E820_SOFT_RESERVED },
       { base: 0x400000n, length: 0x1000n, type: 2 },
     ]);
+  });
+
+  test("printed by Linux, old and new, and by the UEFI shell, they give what the descriptors give", () => {
+    /** Type, name in Linux to 5.x, name of today, name in the shell. */
+    const names = [
+      ["Reserved", "Reserved", "reserved"],
+      ["Loader Code", "Loader Code", "LoaderCode"],
+      ["Loader Data", "Loader Data", "LoaderData"],
+      ["Boot Code", "Boot Code", "BS_code"],
+      ["Boot Data", "Boot Data", "BS_data"],
+      ["Runtime Code", "Runtime Code", "RT_code"],
+      ["Runtime Data", "Runtime Data", "RT_data"],
+      ["Conventional Memory", "Conventional", "available"],
+      ["Unusable Memory", "Unusable", "Unusable"],
+      ["ACPI Reclaim Memory", "ACPI Reclaim", "ACPI_recl"],
+      ["ACPI Memory NVS", "ACPI Mem NVS", "ACPI_NVS"],
+      ["Memory Mapped I/O", "MMIO", "MMIO"],
+      ["MMIO Port Space", "MMIO Port", "MMIO_Port"],
+      ["PAL Code", "PAL Code", "PalCode"],
+      ["Persistent Memory", "Persistent", "Persistent"],
+    ] as const;
+    const rows = names.map(
+      (_, type) =>
+        [type, BigInt(type) * 0x100000n, BigInt(type + 1), type === 7 ? 0x4000fn : 0xfn] as readonly [
+          number,
+          bigint,
+          bigint,
+          bigint,
+        ],
+    );
+    rows.push([7, 0x100000000n, 0x10000n, 0xfn]);
+    const wanted = firmwareMapOf(entriesFromEfi(descriptors(48, ...rows), 48)).entries;
+    const hex = (value: bigint): string => value.toString(16).padStart(16, "0");
+    const numbered = rows.map(
+      ([type, base, pages, attributes], at) =>
+        `[    0.000000] efi: mem${at}: type=${type}, attr=0x${attributes.toString(16)}, range=[0x${hex(base)}-0x${hex(base + pages * 4096n)}) (0MB)`,
+    );
+    const named = (column: 0 | 1): string[] =>
+      rows.map(([type, base, pages, attributes], at) => {
+        const sp = attributes === 0xfn ? "  " : "SP";
+        const name = (names[type]?.[column] ?? "").padEnd(12);
+        const end = column === 0 ? `${hex(base + pages * 4096n)})` : `${hex(base + pages * 4096n - 1n)}]`;
+        return `efi: mem${String(at).padStart(2, "0")}: [${name}|   |  |${sp}|  |  |WB|WT|WC|UC] range=[0x${hex(base)}-0x${end} (0MB)`;
+      });
+    const shell = rows.map(
+      ([type, base, pages, attributes]) =>
+        `${(names[type]?.[2] ?? "").padEnd(11)} ${hex(base)}-${hex(base + pages * 4096n - 1n).toUpperCase()}   ${hex(pages)} ${hex(attributes)}`,
+    );
+    for (const lines of [
+      numbered,
+      named(0),
+      named(1),
+      ["Type  Start  End  # Pages  Attributes", ...shell, "", "  reserved  :  1 Pages (4,096)"],
+    ]) {
+      const text = lines.join("\n");
+      expect(isDmesg(text)).toBe(true);
+      expect(firmwareMapFromDmesg(text).entries).toEqual(wanted);
+    }
+  });
+
+  test("a log that prints an E820 map too gives that one, which the kernel made of both", () => {
+    const text = `efi: mem00: [Conventional Memory|   |  |  |  |   |WB|WT|WC|UC] range=[0x0000000000000000-0x0000000000100000) (1MB)
+BIOS-e820: [mem 0x0000000000000000-0x000000000009ffff] usable`;
+    expect(firmwareMapFromDmesg(text).entries).toEqual([{ base: 0, end: 0xa0000, type: 1 }]);
+    expect(isDmesg("something else 0000000000750000-0000000001841FFF 10F2 9")).toBe(false);
   });
 
   test("broken sizes are refused", () => {
@@ -165,6 +232,9 @@ describe("bad memory", () => {
 [ 12.5] mce: Uncorrected hardware memory error in user-access at 1850602400
 [ 12.6]   0000000012345000 bad mem addr 0x0000000012345000 - 0x0000000012347000 reserved
 [ 12.7] EDAC MC0: 1 CE memory read error on CPU_SrcID#0 (channel:0 slot:0 page:0x7d0a1 offset:0x0 grain:32)
+[ 12.8] {3}[Hardware Error]:   section_type: memory error
+[ 12.8] {3}[Hardware Error]:   physical_address: 0x000000b50c68ce80
+[ 12.8] {3}[Hardware Error]:   physical_address_mask: 0xffffffffffffffff
 GRUB_BADRAM="0x15c1e3c20,0xfffffffffffffff8"`;
     expect(badFramesOfText(log).map(({ start, end }) => [start, end])).toEqual([
       [0x12345, 0x12347],
@@ -173,6 +243,7 @@ GRUB_BADRAM="0x15c1e3c20,0xfffffffffffffff8"`;
       [0x15c1e3, 0x15c1e4],
       [0x208900, 0x208901],
       [0x1850602, 0x1850603],
+      [0xb50c68c, 0xb50c68d],
     ]);
   });
 
