@@ -109,8 +109,7 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
     space.vmm.commit.uncharge(charge);
     return replaced;
   }
-  const { quarantine } = space.vmm.core;
-  if (quarantine !== null && quarantine.overlaps(space.asid, start, start + pages)) quarantine.drain();
+  settleAddresses(space, start, start + pages);
   const region = new Region(start, start + pages, offset / PAGE_SIZE, traits);
   if (request.object instanceof FileObject && request.object.regions.size === 0) request.object.cleanTail();
   addRegion(space, region);
@@ -118,6 +117,12 @@ export function mapRegion(space: AddressSpace, request: MapRequest): VirtAddr | 
   mergeAround(space, region);
   if (request.populate === true || traits.locked === "all") populateRegions(space, start, start + pages);
   return start * PAGE_SIZE;
+}
+
+/** Makes sure that no processor knows any more what was mapped in `[start, end)` before: the addresses get another meaning now. */
+export function settleAddresses(space: AddressSpace, start: Vpn, end: Vpn): void {
+  const { quarantine } = space.vmm.core;
+  if (quarantine?.overlaps(space.asid, start, end) === true) quarantine.drain();
 }
 
 /** Unmaps `[start, end)`. `force` ignores seals: the space itself goes. */
@@ -234,11 +239,22 @@ export function mergeRange(space: AddressSpace, start: Vpn, end: Vpn): void {
   }
 }
 
+/** What a search for a place of regions in a row asks for: the pages that the outermost of them keep. */
+export function keptBy(regions: readonly Region[]): { guardPages: number; growsDown: boolean } {
+  const [first] = regions;
+  const last = regions[regions.length - 1];
+  return { guardPages: Math.max(first?.guard ?? 0, last?.guard ?? 0), growsDown: first?.growsDown ?? false };
+}
+
 /**
  * A gap for `pages` pages by the request's wishes, with its guard pages (and the gap below a stack, but not near an address) where no
- * other region keeps pages; `no-space` if there is none.
+ * other region keeps pages; `no-space` if there is none. One in which nothing is quarantined where such a one is near.
  */
 export function findGap(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
+  return quietGap(space, request, pages, openGap(space, request, pages));
+}
+
+function openGap(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { low, high, regions } = space;
   const guard = request.guardPages ?? 0;
   const below = keptBelow(request.growsDown ?? false, guard);
@@ -286,7 +302,7 @@ function quietGap(space: AddressSpace, request: MapRequest, pages: number, found
 
 function place(space: AddressSpace, request: MapRequest, pages: number): Vpn | Refusal {
   const { placement = "near", address = 0 } = request;
-  if (placement === "near") return quietGap(space, request, pages, findGap(space, request, pages));
+  if (placement === "near") return findGap(space, request, pages);
   if (!Number.isSafeInteger(address) || (address & (PAGE_SIZE - 1)) !== 0)
     throw new VmmError("unaligned", "A fixed address is a multiple of 4096.", { address });
   const start = address / PAGE_SIZE;

@@ -4,7 +4,17 @@ import type { Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import { EXECUTE, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { addRegion, findGap, mapRegion, mergeAround, mergeRange, splitAt, unmapRange } from "./mapping.ts";
+import {
+  addRegion,
+  findGap,
+  keptBy,
+  mapRegion,
+  mergeAround,
+  mergeRange,
+  settleAddresses,
+  splitAt,
+  unmapRange,
+} from "./mapping.ts";
 import { dropAnons } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { Region } from "./region.ts";
@@ -54,7 +64,7 @@ export function remapRange(space: AddressSpace, request: RemapRequest): VirtAddr
     if (grown === "ok") return address;
     if (grown !== "no-space" || request.mayMove !== true) return grown;
   }
-  const gap = gapLike(space, start, newPages);
+  const gap = gapLike(space, regions, start, newPages);
   if (typeof gap === "string") return gap;
   return moveTo(space, start, oldPages, newPages, gap, request.keepSource === true);
 }
@@ -77,10 +87,9 @@ function demandSense(request: RemapRequest, oldPages: number, newPages: number):
 }
 
 /** A gap in which a range is cut by tables as it is now, so that they can move whole, where one is to be had; else any. */
-function gapLike(space: AddressSpace, start: Vpn, pages: number): Vpn | Refusal {
+function gapLike(space: AddressSpace, regions: readonly Region[], start: Vpn, pages: number): Vpn | Refusal {
   const roomy = pages + TABLE_PAGES - 1;
-  const { guard: guardPages = 0, growsDown = false } = space.regions.find(start) ?? {};
-  const wish = { bytes: roomy * PAGE_SIZE, guardPages, growsDown };
+  const wish = { bytes: roomy * PAGE_SIZE, ...keptBy(regions) };
   const gap = pages < TABLE_PAGES ? "no-space" : findGap(space, wish, roomy);
   if (typeof gap !== "string") return gap + ((start - gap) & (TABLE_PAGES - 1));
   return findGap(space, wish, pages);
@@ -129,6 +138,7 @@ function growInPlace(space: AddressSpace, start: Vpn, end: Vpn, newPages: number
   if (!mayGrow(space, region, end, more)) return "type-conflict";
   const admitted = admit(space, growthOf(region, more));
   if (admitted !== "ok") return admitted;
+  settleAddresses(space, end, newEnd);
   space.regions.resize(region, region.start, newEnd);
   space.mappedPages += more;
   if (region.locked !== "none") space.lockedPages += more;
@@ -167,6 +177,7 @@ function moveTo(
   const admitted = admit(space, grown);
   if (admitted !== "ok") return admitted;
   unmapRange(space, to, to + newPages);
+  settleAddresses(space, to, to + newPages);
   unshareRange(space, start, start + oldPages);
   if (oldPages > movedPages) unmapRange(space, start + movedPages, start + oldPages);
   splitAt(space, start);

@@ -11,7 +11,7 @@ import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { splitLeaves } from "../large/leaf.ts";
-import { addRegion, findGap, mergeRange } from "./mapping.ts";
+import { addRegion, findGap, keptBy, mergeRange, settleAddresses } from "./mapping.ts";
 import { dropEmptySheets } from "./private-pages.ts";
 import { coverOf } from "./protecting.ts";
 import { Region } from "./region.ts";
@@ -47,7 +47,8 @@ export function shareRange(
     if (region.locked !== "none") return "locked";
   }
   if (into.lockFuture !== "none") return "locked";
-  const target = to === undefined ? findGap(into, { bytes, alignment: unit }, pages) : to / PAGE_SIZE;
+  const target =
+    to === undefined ? findGap(into, { bytes, alignment: unit, ...keptBy(regions) }, pages) : to / PAGE_SIZE;
   if (typeof target === "string") return target;
   if (target < into.low || target + pages > into.high) return "out-of-bounds";
   if (!into.regions.isFree(target, target + pages)) return "exists";
@@ -55,6 +56,7 @@ export function shareRange(
   if (into.mappedPages + pages > into.limits.pages) return "size-limit";
   if (hasGuards(from, start, start + pages)) return "mixed";
   splitLeaves(from, start, start + pages);
+  settleAddresses(into, target, target + pages);
   const change = core.begin(into);
   into.sheets.forEach(target, target + pages, (_sheet, base) => into.dropEmptySheet(base));
   const linked = structure.shareTables(from.tables, start, into.tables, target, pages, change.plan);

@@ -22,7 +22,7 @@ import { cloneInto } from "./cloning.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
-import { mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
+import { mapRegion, settleAddresses, unmapRange, type MapRequest } from "./mapping.ts";
 import { setMemoryType } from "./memory-type.ts";
 import { protectRange, sealRange } from "./protecting.ts";
 import { STACK_GAP, type LockState, type Region } from "./region.ts";
@@ -344,6 +344,7 @@ export class AddressSpace {
     if (object !== null && (added > offset || !this.vmm.types.allowsObject(object, type, offset - added, added)))
       return null;
     if (region.accounted && !this.vmm.commit.charge(added)) return null;
+    settleAddresses(this, vpn, region.start);
     this.regions.resize(region, vpn, region.end);
     if (object !== null) region.offset -= added;
     this.mappedPages += added;

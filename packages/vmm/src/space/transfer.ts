@@ -6,7 +6,7 @@ import { VmmError } from "../errors.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
-import { addRegion, findGap, mergeRange, splitAt } from "./mapping.ts";
+import { addRegion, findGap, keptBy, mergeRange, settleAddresses, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
@@ -36,7 +36,8 @@ export function transferRange(
   if (structure === null || from === into) return "mixed";
   if (regions === null) return "unmapped";
   if (regions.some((region) => region.sealed)) return "sealed";
-  const target = to === undefined ? findGap(into, { bytes, alignment: TRANSFER_UNIT }, pages) : to / PAGE_SIZE;
+  const target =
+    to === undefined ? findGap(into, { bytes, alignment: TRANSFER_UNIT, ...keptBy(regions) }, pages) : to / PAGE_SIZE;
   if (typeof target === "string") return target;
   if (target < into.low || target + pages > into.high) return "out-of-bounds";
   if (!into.regions.isFree(target, target + pages)) return "exists";
@@ -48,6 +49,7 @@ export function transferRange(
     if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
   if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
   unshareRange(from, start, start + pages);
+  settleAddresses(into, target, target + pages);
   const change = from.vmm.core.begin(from);
   const moved = moveTables(from, start, into, target, pages, change.plan);
   if (moved) moveRegions(from, into, start, pages, target);
