@@ -1,4 +1,4 @@
-import { NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
+import { NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { HeapSource } from "./allocator.ts";
 import { give, isUsed, OWNED_SIZE, sizeOf, take } from "./boundary-tags.ts";
 import type { Chunk } from "./chunks.ts";
@@ -61,7 +61,7 @@ export class GeneralHeap extends TaggedHeap {
   /** Small: the top of a stack and one bit. Larger: one that was held back, or one block unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
-    return size > 1024 ? this.#allocateLarge(size, 0) : this.#allocateSmall(this.tags[(size + (9216 * 8 + 7)) >>> 3]!);
+    return size > 1024 ? this.#allocateLarge(size) : this.#allocateSmall(this.tags[(size + (9216 * 8 + 7)) >>> 3]!);
   }
 
   #allocateSmall(magazine: number): number {
@@ -98,19 +98,23 @@ export class GeneralHeap extends TaggedHeap {
     return found ? this.#allocateSmall(magazine) : NO_ADDRESS;
   }
 
-  #allocateLarge(size: number, alignment: number): number {
-    if (size > LARGEST) return NO_ADDRESS;
-    const words = Math.max((size + 127) >>> 7, 4);
-    const block = (alignment <= 128 && take(this.tags, this.state, 0, words)) || this.takeSlowly(words, alignment);
-    if (block === 0) return NO_ADDRESS;
+  #allocateLarge(size: number): number {
+    const block = take(this.tags, this.state, 0, (size + 127) >>> 7);
     const offset = block * 128;
-    return offset < this.limit ? this.base + offset : this.addressOf(block);
+    return block !== 0 && offset < this.limit ? this.base + offset : this.#allocateSlowly(size, 0, block);
+  }
+
+  /** Aligned, or beyond the first chunk, or when nothing free is large enough. */
+  #allocateSlowly(size: number, alignment: number, taken: number): number {
+    if (size > LARGEST) return NO_ADDRESS;
+    const block = taken || this.takeSlowly(Math.max((size + 127) >>> 7, 4), alignment);
+    return block === 0 ? NO_ADDRESS : this.addressOf(block);
   }
 
   /** With an alignment, a hint, or an argument out of range. */
   #allocateOdd(size: number, alignment: number, hint: number): number {
     requireRequest(size, alignment);
-    if (size > SMALL_BYTES || alignment > SMALL_BYTES) return this.#allocateLarge(size, alignment);
+    if (size > SMALL_BYTES || alignment > SMALL_BYTES) return this.#allocateSlowly(size, alignment, 0);
     return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * MAGAZINE_WORDS);
   }
 
@@ -162,7 +166,10 @@ export class GeneralHeap extends TaggedHeap {
         : size > SMALL_BYTES
           && size <= LARGEST
           && this.resizeInPlace(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
-    return isEnough ? address : this.move(address, usable, size);
+    if (isEnough) return address;
+    const to = this.move(address, usable, size);
+    // What cannot move stays larger than it has to be.
+    return to === NO_ADDRESS && size <= usable ? address : to;
   }
 
   /** The size class, or the granules of the block. */
@@ -186,7 +193,9 @@ export class GeneralHeap extends TaggedHeap {
   /** The offset of an address that lies in a chunk and is whole, or 0, where nothing is live. */
   #offsetOf(address: number): number {
     const offset = (address - this.base) | 0;
-    return offset >>> 0 < this.limit && offset + this.base === address ? offset : this.#farOffsetOf(address);
+    return offset >= this.floor && offset < this.limit && offset + this.base === address
+      ? offset
+      : this.#farOffsetOf(address);
   }
 
   /** Beyond the first chunk, or beyond 2 GiB. */
@@ -209,13 +218,11 @@ export class GeneralHeap extends TaggedHeap {
   /** Walks ranges, slabs and lists. */
   override check(): void {
     super.check();
-    let listed = 0;
+    const slabs: number[] = [];
     this.walkAll((block, _words, isUsed) => {
-      if (!isUsed || this.tags[block]! >= 0) return;
-      requireInvariant(block % SLAB_WORDS === 0, block, "a slab is aligned to its size");
-      if (this.#slabs.checkSlab(block)) listed++;
+      if (isUsed && this.tags[block]! < 0) slabs.push(block);
     });
-    this.#slabs.check(listed);
+    this.#slabs.check(slabs);
   }
 
   /** In address order within each chunk. */

@@ -36,11 +36,9 @@ export function checkShared(
   const kept = checkKept(layout, runs);
   checkPages(layout, remote, kept);
   for (let slot = 0; slot < slots; slot++) {
-    const slabs = slabsOf(slot);
-    let listed = 0;
-    for (let page = 1; page < pages; page++)
-      if (layout.owners[page] === slot + 1 && slabs.checkSlab(page * SLAB_WORDS)) listed++;
-    slabs.check(listed);
+    const own: number[] = [];
+    for (let page = 1; page < pages; page++) if (layout.owners[page] === slot + 1) own.push(page * SLAB_WORDS);
+    slabsOf(slot).check(own);
   }
 }
 

@@ -177,62 +177,56 @@ export class Slabs {
     this.#first.fill(0);
   }
 
-  /** Checks one slab against its invariants. @returns whether it is listed. */
-  checkSlab(slab: number): boolean {
-    const { tags } = this;
-    const list = listOf(tags[slab]!);
-    const size = slotSizeOf(tags[slab]!);
-    requireInvariant(
-      list < this.#first.length && SIZE_CLASSES[list % CLASSES] === size,
-      slab,
-      "a slab has the size of its class",
-    );
-    const isListed = tags[slab + NEXT] !== UNLISTED;
-    // Of a slab that is listed, what lies below was not looked at since it was.
-    const seen = SLAB_BYTES - (SLAB_BYTES % size) - tags[slab + CURSOR]!;
-    requireInvariant(seen >= 0 && seen % size === 0, slab, "a cursor stands at a slot");
-    const inMagazine = new Set(this.#magazine(list));
-    for (let within = 0; within < SLAB_BYTES; within += 8) {
-      const unit = slab * 16 + within / 8;
-      const isLive = (tags[bitsWordOf(unit)]! & (1 << unit)) !== 0;
-      const isSlot = within % size === 0 && within + size <= SLAB_BYTES;
-      requireInvariant(
-        isLive ? isSlot && !inMagazine.has(unit) : !isSlot || (isListed && within < seen) || inMagazine.has(unit),
-        slab,
-        "a slot is live, in the magazine, or its slab is listed",
-      );
-    }
-    return isListed;
-  }
-
   #magazine(list: number): Int32Array {
     const magazine = list * MAGAZINE_WORDS + 1;
     return this.magazines.subarray(magazine, magazine + this.magazines[magazine - 1]!);
   }
 
-  /** Checks lists and magazines; `count` slabs say that they are listed. */
-  check(count: number): void {
-    let listed = 0;
-    const belongs = (slab: number, list: number): void =>
-      requireInvariant(
-        this.tags[slab]! < 0 && listOf(this.tags[slab]!) === list,
-        slab,
-        "a list holds slabs of its class",
-      );
+  /** Checks lists, magazines and slabs; `slabs` are all that there are. */
+  check(slabs: readonly number[]): void {
+    const { tags } = this;
+    const all = new Set(slabs);
+    const held = new Set<number>();
+    const listed = new Set<number>();
     for (let list = 0; list < this.#first.length; list++) {
-      for (let slab = this.#first[list]!; slab !== 0; slab = this.tags[slab + NEXT]!) {
-        requireInvariant(++listed <= count, slab, "a slab is listed once");
-        belongs(slab, list);
+      const belongs = (slab: number): boolean => all.has(slab) && listOf(tags[slab]!) === list;
+      for (let slab = this.#first[list]!; slab !== 0; slab = tags[slab + NEXT]!) {
+        requireInvariant(belongs(slab) && !listed.has(slab), slab, "a list holds slabs of its class, each once");
+        listed.add(slab);
       }
       requireInvariant(
-        this.magazines[list * MAGAZINE_WORDS]! >>> 0 < MAGAZINE_WORDS,
+        this.magazines[list * MAGAZINE_WORDS]! >>> 0 < MAGAZINE_WORDS
+          && this.#magazine(list).every((unit) => belongs(slabAt(unit * 8)) && held.size < held.add(unit).size),
         list,
-        "a magazine has room for what is in it",
+        "a magazine holds blocks of its class, each once",
       );
-      const units = this.#magazine(list);
-      requireInvariant(new Set(units).size === units.length, list, "a magazine holds a block once");
-      for (const unit of units) belongs(slabAt(unit * 8), list);
     }
-    requireInvariant(listed === count, listed, "every slab that says so is listed");
+    for (const slab of slabs) {
+      const list = listOf(tags[slab]!);
+      const size = slotSizeOf(tags[slab]!);
+      const isListed = listed.has(slab);
+      // Of a slab that is listed, what lies below was not looked at since it was.
+      const seen = SLAB_BYTES - (SLAB_BYTES % size) - tags[slab + CURSOR]!;
+      requireInvariant(
+        slab % SLAB_WORDS === 0
+          && list < this.#first.length
+          && SIZE_CLASSES[list % CLASSES] === size
+          && seen >= 0
+          && seen % size === 0
+          && isListed === (tags[slab + NEXT] !== UNLISTED),
+        slab,
+        "a slab has its place, the size of its class, and a cursor at a slot, and knows whether it is listed",
+      );
+      for (let within = 0; within < SLAB_BYTES; within += 8) {
+        const unit = slab * 16 + within / 8;
+        const isLive = (tags[bitsWordOf(unit)]! & (1 << unit)) !== 0;
+        const isSlot = within % size === 0 && within + size <= SLAB_BYTES;
+        requireInvariant(
+          isLive ? isSlot && !held.has(unit) : !isSlot || held.has(unit) || (isListed && within < seen),
+          slab,
+          "a slot is live, in the magazine, or its slab is listed",
+        );
+      }
+    }
   }
 }

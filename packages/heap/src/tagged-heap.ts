@@ -49,8 +49,9 @@ export abstract class TaggedHeap implements Allocator {
   protected readonly granule: number;
   /** log2 of the words of tags for each granule. */
   protected readonly shift: number;
-  /** The address of granule 0 as the first chunk counts, and from which distance on an address is not in it. */
+  /** The address of granule 0 as the first chunk counts; at which distance from there that starts and ends, as far as 31 bits go. */
   protected base = 0;
+  protected floor = 0;
   protected limit = 0;
   /** Free blocks of so many granules may be worth giving back: asks the policy. */
   protected readonly surplus: number;
@@ -229,9 +230,10 @@ export abstract class TaggedHeap implements Allocator {
 
   #findFirst(): void {
     const [first] = this.chunks.list;
-    this.limit = 0;
+    this.limit = this.floor = 0;
     if (first === undefined) return;
     this.base = first.address - first.start * this.granule;
+    this.floor = first.first * this.granule;
     this.limit = Math.min(this.endOf(first) * this.granule, 2 ** 31 - 1);
   }
 

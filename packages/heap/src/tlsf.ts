@@ -116,7 +116,7 @@ export class Tlsf extends TaggedHeap {
   #granuleAt(address: number): number {
     const offset = address - this.base;
     const granule = offset >> this.#granuleShift;
-    const isNear = granule << this.#granuleShift === offset && offset < this.limit && offset >= 0;
+    const isNear = granule << this.#granuleShift === offset && offset < this.limit && offset >= this.floor;
     return isNear ? granule : this.granuleAt(address);
   }
 
