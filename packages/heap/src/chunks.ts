@@ -38,15 +38,17 @@ export class Chunks {
   }
 
   /**
-   * Takes more from the source: as the policy says, or `bytes` where that much is not there. What follows the last chunk makes that one longer.
+   * Takes more from the source: as the policy says, or a sixteenth of that or just `bytes` where that much is not there. What follows the last chunk makes that one longer.
    *
    * @param unit what is taken is a multiple of this.
    * @returns how many bytes came, at the end of the last chunk; 0 where the source has nothing.
    */
   grow(bytes: number, unit: number, alignment: number): number {
     const { chunkBytes = 65536, clock } = this.#policy;
-    const least = Math.ceil(bytes / unit) * unit;
-    for (const wish of new Set([Math.ceil(Math.max(least, chunkBytes, this.bytes / 8) / unit) * unit, least])) {
+    const most = Math.max(chunkBytes, this.bytes / 8);
+    for (const wish of new Set(
+      [most, most / 16, bytes].map((each) => Math.ceil(Math.max(each, bytes) / unit) * unit),
+    )) {
       this.calls++;
       const address = this.#source.reserve(wish, alignment);
       if (address !== -1) {

@@ -18,7 +18,7 @@ import {
   Tlsf,
 } from "@pagewright/heap";
 import type { AllocatorFixture } from "@pagewright/heap/testing";
-import { FarMemory, SplitRange } from "./memories.ts";
+import { DownwardRange, FarMemory, SplitRange } from "./memories.ts";
 
 const KIB = 1024;
 
@@ -66,6 +66,27 @@ export const fixtures: Record<string, () => AllocatorFixture> = {
   },
   "GeneralHeap over split numbers": () => ({
     allocator: new GeneralHeap(new SplitRange(512 * KIB), { chunkBytes: 16 * KIB }),
+    memory: null,
+    largest: 16 * KIB,
+    alignment: 4096,
+    records: true,
+  }),
+  "GeneralHeap over numbers from the top down": () => ({
+    allocator: new GeneralHeap(new DownwardRange(2 ** 47, 512 * KIB), { chunkBytes: 16 * KIB }),
+    memory: null,
+    largest: 16 * KIB,
+    alignment: 4096,
+    records: true,
+  }),
+  "Tlsf over numbers from the top down": () => ({
+    allocator: new Tlsf(new DownwardRange(2 ** 47, 512 * KIB), { chunkBytes: 16 * KIB }),
+    memory: null,
+    largest: 16 * KIB,
+    alignment: 4096,
+    records: true,
+  }),
+  "OffsetAllocator over numbers from the top down": () => ({
+    allocator: new OffsetAllocator(new DownwardRange(2 ** 47, 512 * KIB), { chunkBytes: 16 * KIB }),
     memory: null,
     largest: 16 * KIB,
     alignment: 4096,

@@ -45,3 +45,21 @@ export class SplitRange implements RangeSource {
     this.#halves[address >= 2 ** 33 ? 1 : 0].release(address, bytes);
   }
 }
+
+/** Plain numbers from the top down, as an operating system gives address space: each range ends where the one before starts. */
+export class DownwardRange implements RangeSource {
+  readonly #mirror: NumberRange;
+  readonly #end: number;
+  constructor(end: number, bytes: number) {
+    this.#mirror = new NumberRange(0, bytes);
+    this.#end = end;
+  }
+  reserve(bytes: number, alignment: number): number {
+    const whole = Math.ceil(bytes / alignment) * alignment;
+    const mirrored = this.#mirror.reserve(whole, alignment);
+    return mirrored === -1 ? -1 : this.#end - mirrored - whole;
+  }
+  release(address: number, bytes: number): void {
+    this.#mirror.release(this.#end - address - bytes, bytes);
+  }
+}

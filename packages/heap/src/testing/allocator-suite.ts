@@ -131,7 +131,11 @@ function allocateEverything({ allocator, largest }: AllocatorFixture): void {
     freeMany(allocator, into, count);
     return count;
   });
-  claim((counts[0] ?? 0) > 0 && counts[0] === counts[1], "a heap that was filled and emptied can be filled again");
+  // What was held back for speed may have stood in the way the first time.
+  claim(
+    (counts[0] ?? 0) > 0 && (counts[1] ?? 0) >= (counts[0] ?? 0),
+    "a heap that was filled and emptied can be filled again",
+  );
 }
 
 /** Claims about any {@link Allocator}. */
