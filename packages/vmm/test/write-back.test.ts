@@ -20,8 +20,10 @@ const PAGES = 100;
 class Noting extends MemoryBacking {
   writes: [page: number, bytes: number][] = [];
   fails = false;
+  /** Writes that succeed. */
+  limit = Infinity;
   override write(offset: number, from: Uint8Array): IoOutcome {
-    if (this.fails) return "failed";
+    if (this.fails || this.writes.length >= this.limit) return "failed";
     this.writes.push([offset / PAGE_SIZE, from.length]);
     return super.write(offset, from);
   }
@@ -135,5 +137,18 @@ test("while writes fail no dirty page leaves and nothing is lost; each caller of
   backing.fails = false;
   expect([file.sync(one), file.sync(two), file.sync(two)]).toEqual(["ok", "failed", "ok"]);
   for (let page = 0; page < 40; page++) expect(stored(page)).toBe(7);
+  vmm.check();
+});
+
+test("a hole whose zeroes the store takes in part is there in that part, in frames as in the file", () => {
+  start();
+  for (let page = 0; page < 4; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+  expect(space.sync(at, 4 * PAGE_SIZE)).toBe("ok");
+  bytes.store32(at + 3 * PAGE_SIZE, 9);
+  backing.limit = backing.writes.length + 2;
+  expect(space.advise(at, 4 * PAGE_SIZE, "remove")).toBe("failed");
+  expect([0, 1, 2, 3].map((page) => bytes.load32(at + page * PAGE_SIZE))).toEqual([0, 0, 3, 9]);
+  expect([0, 1, 2, 3].map((page) => backing.bytes[page * PAGE_SIZE])).toEqual([0, 0, 3, 4]);
+  expect([space.sync(at, PAGE_SIZE), file.dirtyPages]).toEqual(["failed", 1]);
   vmm.check();
 });

@@ -204,6 +204,7 @@ export class FileObject extends MemoryObject {
       const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
       if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") {
         this.#errors++;
+        super.punch(start, at); // What the store has as zeroes is not to be seen otherwise until a page leaves.
         return "failed";
       }
       at += bytes;

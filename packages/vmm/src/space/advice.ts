@@ -27,7 +27,7 @@ import { wishesAt } from "./wishes.ts";
  * | `free` | private pages may be dropped from now on, before all others, until they are stored to again |
  * | `cold` | pages leave first when frames are needed |
  * | `page-out` | pages leave their frames now |
- * | `remove` | pages of a shared object read as zero, for all its users |
+ * | `remove` | pages of a shared object read as zero, for all its users; some of them where a store fails |
  * | `large`, `no-large` | 2M pages are wanted, or not |
  * | `wipe-on-clone`, `keep-on-clone` | clones see zeroes there; no longer |
  * | `no-clone`, `clone` | clones have nothing there, whatever else was said; no longer |
@@ -80,7 +80,10 @@ const KINDS: ReadonlySet<string> = new Set<Advice>([
   "populate-write",
 ]);
 
-/** Applies advice to `[start, end)`, which is mapped without holes: all of it or nothing. */
+/**
+ * Applies advice to `[start, end)`, which is mapped without holes: all of it or nothing, as far as it is known before. `failed`: a store did not take the zeroes of
+ * `remove`; then those before the error are there, in each file of the range, and the rest of its pages are as they were.
+ */
 export function advise(space: AddressSpace, start: Vpn, end: Vpn, advice: Advice): Outcome {
   if (!KINDS.has(advice)) throw new VmmError("bad-argument", "There is no such advice.", { advice });
   if (start === end) return "ok";

@@ -114,6 +114,26 @@ different("A215", "a sealed page keeps a whole range as it is", ({ space, map })
   expect(store(space, at, 1)).toBe("ok");
 });
 
+different("B098", "a range to shrink has no hole", ({ space, map }) => {
+  const at = map(8);
+  paint(space, at, "abcdefgh");
+  expect(space.unmap(at + 6 * P, P)).toBe("ok");
+  expect(space.remap({ address: at, bytes: 8 * P, newBytes: 2 * P })).toBe("unmapped");
+  expect(look(space, at, 8)).toBe("abcdef!h");
+});
+
+different("B099", "ranges move over any number of regions, unless they grow", ({ space, map }) => {
+  const [at, target] = [map(8), 2 ** 40];
+  paint(space, at, "abcdefgh");
+  expect(space.protect(at + 4 * P, 4 * P, READ)).toBe("ok");
+  expect(space.remap({ address: at, bytes: 8 * P, newBytes: 6 * P, mayMove: true, target })).toBe(target);
+  expect([look(space, at, 8), look(space, target, 7)]).toEqual(["!!!!!!!!", "abcdef!"]);
+  const kept = { address: target, bytes: 6 * P, newBytes: 6 * P, mayMove: true, keepSource: true };
+  const to = Number(space.remap(kept));
+  expect([look(space, to, 6), look(space, target, 6)]).toEqual(["abcdef", "......"]);
+  expect(space.remap({ ...kept, newBytes: 7 * P, keepSource: false })).toBe("mixed");
+});
+
 different("B094", "a lock moves with the pages alone, and is counted once", ({ space, map }) => {
   const at = map(3, { locked: "all" });
   const to = Number(space.remap({ address: at, bytes: 2 * P, newBytes: 2 * P, mayMove: true, keepSource: true }));

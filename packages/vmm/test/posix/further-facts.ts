@@ -99,5 +99,8 @@ export const FURTHER_FACTS: Readonly<Record<string, string>> = {
   B093: "WIPEONFORK on 0-1, DONTFORK on 0-2, KEEPONFORK on 0-2; fork; WIPEONFORK on 0, DOFORK on 0-2; fork → nothing mapped in the child; page 0 wiped, 1-2 copied: the two marks are apart",
   B094: "DONTUNMAP: locked 2 of 3 pages of a region; all unmapped → the third is unlocked too, VmLck counts both places, the old one for good",
   B096: "mmap: overcommit 2, at the limit; FIXED over as many private pages / over one less → success / ENOMEM (KM)",
+  B097: "mremap: two regions of 4 pages; shrink all 8 to 6 / to 2 / leave them at 8 in place → the pages behind the new size are gone, the others keep their bytes",
+  B098: "mremap: 8 pages with a hole at page 6; shrink to 2 in place → success, the tail is gone",
+  B099: "mremap: two regions of 4 pages; FIXED with new size 6 / DONTUNMAP of all 8 → fails, both regions intact [EFAULT]",
   B095: "MAP_GROWSDOWN: above a NONE region / a READ region → grows right down to it / stops 256 pages away",
 };

@@ -104,6 +104,16 @@ fact("B095", ({ space, map }) => {
   expect(store(space, base + 2 ** 30 + 256 * P, 1)).toBe("unmapped");
 });
 
+fact("B097", ({ space, map }) => {
+  for (const size of [6, 2, 8]) {
+    const at = map(8);
+    paint(space, at, "abcdefgh");
+    expect(space.protect(at + 4 * P, 4 * P, READ)).toBe("ok");
+    expect(space.remap({ address: at, bytes: 8 * P, newBytes: size * P })).toBe(at);
+    expect(look(space, at, 8)).toBe("abcdefgh".slice(0, size).padEnd(8, "!"));
+  }
+});
+
 fact("B096", () => {
   const memory = new PlainMemory(64);
   const vmm = new Vmm({ frames: memory, window: memory, commit: "strict", commitLimit: 4 });
