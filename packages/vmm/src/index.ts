@@ -72,6 +72,7 @@ export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";
 export { RateMeter, type Rates } from "./statistics/rates.ts";
+export type { Events, FaultCounts } from "./statistics/events.ts";
 export type {
   MemoryReport,
   NodeReport,

@@ -6,6 +6,7 @@ import { CommitAccount, type CommitPolicy } from "./commit.ts";
 import { Core } from "./core.ts";
 import { ManualClock, SeededRandom } from "./environment.ts";
 import { VmmError } from "./errors.ts";
+import type { MemoryObject } from "./objects/object.ts";
 import { AnonymousObject } from "./objects/anonymous-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import { FileObject } from "./objects/file-object.ts";
@@ -49,7 +50,7 @@ import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
 import { AddressSpace } from "./space/space.ts";
-import { RateMeter } from "./statistics/rates.ts";
+import { eventsOfAll, RateMeter } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace, type SwapPriority } from "./swap/swap-space.ts";
@@ -383,9 +384,13 @@ export class Vmm {
     return reportOf(this.core, this.commit.charged, this.core.nodeOf);
   }
 
-  /** Begins to measure faults by kind, pages fetched and written, per second of the clock. One meter for each reader: they do not disturb each other. */
-  rateMeter(): RateMeter {
-    return new RateMeter(this.core.clock, this.core.stats);
+  /**
+   * Begins to measure faults by kind, pages fetched, written and evicted, per second of the clock: of everything, or of one space or object. One meter for each reader: they
+   * do not disturb each other.
+   */
+  rateMeter(of?: AddressSpace | MemoryObject): RateMeter {
+    const { clock, stats } = this.core;
+    return new RateMeter(clock, of === undefined ? () => eventsOfAll(stats) : () => of.events);
   }
 
   /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */

@@ -134,6 +134,7 @@ export class AsyncFileObject extends MemoryObject {
     this.#arrived.delete(index);
     core.window.write(pfn, 0, bytes);
     core.stats.fileReads++;
+    this.events.pagesFetched++;
     this.supplyRead = true;
     return this.adopt(index, pfn);
   }
@@ -178,6 +179,7 @@ export class AsyncFileObject extends MemoryObject {
     try {
       await backing.writeLater(offset, bytes);
       core.stats.fileWrites++;
+      this.events.pagesWritten++;
       core.stats.writebacks++;
     } catch {
       written = false;

@@ -76,6 +76,7 @@ export class FileObject extends MemoryObject {
     }
     core.window.write(pfn, 0, buffer);
     core.stats.fileReads++;
+    this.events.pagesFetched++;
     this.supplyRead = true;
     return this.adopt(index, pfn);
   }
@@ -100,6 +101,7 @@ export class FileObject extends MemoryObject {
         this.core.window.write(pfn + at + page, 0, cluster.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
     }
     this.core.stats.fileReads += TABLE_PAGES;
+    this.events.pagesFetched += TABLE_PAGES;
     return true;
   }
 
@@ -279,6 +281,7 @@ export class FileObject extends MemoryObject {
       this.#dirty.delete(page);
     }
     core.stats.fileWrites += run.length;
+    this.events.pagesWritten += run.length;
     core.stats.writebacks += run.length;
     return run.length;
   }

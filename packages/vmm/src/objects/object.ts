@@ -15,6 +15,7 @@ import type { ReadAhead } from "../reclaim/read-ahead.ts";
 import { dropTranslations } from "../space/private-pages.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
+import { noEvents, type Events } from "../statistics/events.ts";
 import { PAGE_SIZE, pagesFor, type Vpn } from "../units.ts";
 
 /** What kind of thing an object is. */
@@ -37,6 +38,8 @@ export abstract class MemoryObject {
   readonly pages: PageIndex = new PageIndex();
   /** Regions that map it, with their spaces. */
   readonly regions: Map<Region, AddressSpace> = new Map();
+  /** What happened to its pages, and the faults in regions that map it. */
+  readonly events: Events = noEvents();
   /** What the last {@link supply} waits for. */
   pending: Promise<void> | null = null;
   /** Whether the last {@link supply} read from a store. */

@@ -27,6 +27,7 @@ import {
   SOURCE_PRIVATE,
   SOURCE_SHARED,
 } from "./fault-table.ts";
+import { countFault } from "../statistics/events.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
 import { isPageResident } from "./residency.ts";
@@ -65,11 +66,11 @@ export class FaultHandler {
   fault(space: AddressSpace, address: VirtAddr, access: number): FaultOutcome {
     const vpn = Math.floor(address / PAGE_SIZE);
     const region = space.regions.find(vpn) ?? space.growStack(vpn);
-    if (region === null) return this.#failed("unmapped");
+    if (region === null) return this.#failed(space, "unmapped");
     const lacking = access & ~region.rights & RIGHTS_MASK;
-    if (lacking !== 0) return this.#failed(lackingOutcome(lacking));
+    if (lacking !== 0) return this.#failed(space, lackingOutcome(lacking));
     if (space.isMoving) return "busy";
-    if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn)) return this.#failed("no-memory");
+    if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn)) return this.#failed(space, "no-memory");
     const { groups, yields } = this.#core;
     groups?.begin(space.group);
     const placement = region.placement ?? space.placement;
@@ -78,7 +79,9 @@ export class FaultHandler {
         ? this.resolve(space, region, vpn, access)
         : this.#resolvePlaced(space, region, placement, vpn, access);
     if (outcome === "no-memory") outcome = this.#withoutFrame(space, region, vpn, access, yields);
-    this.#count(outcome);
+    countFault(this.#core.stats, outcome);
+    countFault(space.events, outcome);
+    if (region.object !== null) countFault(region.object.events, outcome);
     this.#core.prefetcher.follow();
     groups?.end(space.group, this.#core.reclaimer);
     return outcome;
@@ -340,20 +343,10 @@ export class FaultHandler {
     return mapped;
   }
 
-  #failed(outcome: FaultOutcome): FaultOutcome {
+  #failed(space: AddressSpace, outcome: FaultOutcome): FaultOutcome {
     this.#core.stats.failedFaults++;
+    space.events.failedFaults++;
     return outcome;
-  }
-
-  #count(outcome: FaultOutcome): void {
-    const { stats } = this.#core;
-    if (outcome === "major") stats.majorFaults++;
-    else if (outcome === "spurious") stats.spuriousFaults++;
-    else if (outcome === "minor" || outcome === "zero" || outcome === "copy") {
-      stats.minorFaults++;
-      if (outcome === "zero") stats.zeroFaults++;
-      else if (outcome === "copy") stats.copyFaults++;
-    } else stats.failedFaults++;
   }
 }
 

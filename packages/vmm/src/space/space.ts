@@ -28,6 +28,7 @@ import { protectRange, sealRange } from "./protecting.ts";
 import { STACK_GAP, type LockState, type Region } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
+import { noEvents, type Events } from "../statistics/events.ts";
 import { usageByRegion, usageOfSpace, usageText, type RegionReport, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
@@ -65,6 +66,8 @@ export class AddressSpace {
   readonly high: Vpn;
   /** The manager. */
   readonly vmm: Vmm;
+  /** What happened to its private pages, and the faults of its programs. */
+  readonly events: Events = noEvents();
   /** The group whose frames its pages take, where groups compete for them: of its own to begin with. */
   group: number;
   /** Its name in reports; empty: its number. */

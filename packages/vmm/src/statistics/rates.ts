@@ -1,45 +1,26 @@
-/** What happened per second of the clock: differences of the manager's counters, which cost one addition each and run always. */
+/** What happened per second of the clock: differences of counters, which cost one addition each and run always. */
 import type { Clock } from "../ports.ts";
 import type { VmmStats } from "../stats.ts";
+import { noEvents, type Events } from "./events.ts";
 
 /** Events per second, over the time since the sample before. All 0 where no time has passed. */
-export interface Rates {
+export interface Rates extends Readonly<Events> {
   /** Seconds that the rates are over. */
   readonly seconds: number;
-  /** Faults that needed no store. */
-  readonly minorFaults: number;
-  /** Faults that read a page from a store. */
-  readonly majorFaults: number;
-  /** Of the minor faults, those for new pages. */
-  readonly zeroFaults: number;
-  /** Of the minor faults, copies on write. */
-  readonly copyFaults: number;
-  /** Faults that found the translation there: stale entries. */
-  readonly spuriousFaults: number;
-  /** Faults that could not be resolved. */
-  readonly failedFaults: number;
-  /** Pages read from swap and files. */
-  readonly pagesFetched: number;
-  /** Pages written to swap and files. */
-  readonly pagesWritten: number;
-  /** Pages that lost their frame. */
-  readonly evictions: number;
 }
-
-type Counter = keyof VmmStats;
 
 /** Turns counters into rates. Costs nothing between two samples. */
 export class RateMeter {
   readonly #clock: Clock;
-  readonly #stats: Readonly<VmmStats>;
-  #before: Readonly<VmmStats>;
+  readonly #read: () => Readonly<Events>;
+  #before: Readonly<Events>;
   #moment: number;
 
-  /** A meter of a manager's counters, from now on. */
-  constructor(clock: Clock, stats: Readonly<VmmStats>) {
+  /** A meter of what `read` tells, from now on. */
+  constructor(clock: Clock, read: () => Readonly<Events>) {
     this.#clock = clock;
-    this.#stats = stats;
-    this.#before = { ...stats };
+    this.#read = read;
+    this.#before = { ...read() };
     this.#moment = clock.nanoseconds();
   }
 
@@ -47,21 +28,29 @@ export class RateMeter {
   sample(): Rates {
     const now = this.#clock.nanoseconds();
     const seconds = (now - this.#moment) / 1e9;
-    const rates = this.#all(seconds);
-    const { minorFaults, majorFaults, zeroFaults, copyFaults, spuriousFaults, failedFaults, evictions } = rates;
-    const { swapIns, fileReads, swapOuts, fileWrites } = rates;
-    const faults = { minorFaults, majorFaults, zeroFaults, copyFaults, spuriousFaults, failedFaults };
-    if (seconds > 0) {
-      this.#before = { ...this.#stats };
-      this.#moment = now;
-    }
-    return { seconds, ...faults, pagesFetched: swapIns + fileReads, pagesWritten: swapOuts + fileWrites, evictions };
+    const rates = noEvents();
+    if (seconds <= 0) return { ...rates, seconds };
+    const events = { ...this.#read() };
+    for (const name of Object.keys(rates) as (keyof Events)[])
+      rates[name] = (events[name] - this.#before[name]) / seconds;
+    this.#before = events;
+    this.#moment = now;
+    return { ...rates, seconds };
   }
+}
 
-  #all(seconds: number): VmmStats {
-    const rates = { ...this.#stats };
-    for (const name of Object.keys(rates) as Counter[])
-      rates[name] = seconds > 0 ? (this.#stats[name] - this.#before[name]) / seconds : 0;
-    return rates;
-  }
+/** The events of a whole manager, by its counters. */
+export function eventsOfAll(stats: Readonly<VmmStats>): Events {
+  const { minorFaults, majorFaults, zeroFaults, copyFaults, spuriousFaults, failedFaults, evictions } = stats;
+  return {
+    minorFaults,
+    majorFaults,
+    zeroFaults,
+    copyFaults,
+    spuriousFaults,
+    failedFaults,
+    pagesFetched: stats.swapIns + stats.fileReads,
+    pagesWritten: stats.swapOuts + stats.fileWrites,
+    evictions,
+  };
 }

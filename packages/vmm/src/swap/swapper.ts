@@ -11,6 +11,7 @@
  */
 import type { Core } from "../core.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
+import { eventsOf } from "../statistics/events.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
 import { NO_FRAME, type Pfn } from "../units.ts";
 import { SWAP_BUSY, SWAP_FULL, type SwapSpace } from "./swap-space.ts";
@@ -107,6 +108,7 @@ export class Swapper {
     }
     core.window.write(pfn, 0, buffer);
     core.stats.swapIns++;
+    this.#count(page, "pagesFetched");
     core.place(page, pfn);
     if (swap.waits(place)) this.#mayHaveCopies = true;
     else {
@@ -167,9 +169,20 @@ export class Swapper {
       this.#leaving++;
       return "leaving";
     }
-    core.stats.swapOuts++;
-    core.stats.writebacks++;
+    this.#written(page);
     return "saved";
+  }
+
+  #written(page: number): void {
+    const { stats } = this.#core;
+    stats.swapOuts++;
+    stats.writebacks++;
+    this.#count(page, "pagesWritten");
+  }
+
+  #count(page: number, what: "pagesFetched" | "pagesWritten"): void {
+    const events = eventsOf(this.#core, page);
+    if (events !== null) events[what]++;
   }
 
   /** Settles when no page is leaving any more, nor giving way in swap. */
@@ -204,10 +217,8 @@ export class Swapper {
     const core = this.#core;
     this.#leaving--;
     this.#mayHaveCopies = true;
-    if (kept) {
-      core.stats.swapOuts++;
-      core.stats.writebacks++;
-    } else {
+    if (kept) this.#written(page);
+    else {
       core.pages.swap[page] = -1;
       core.stats.ioErrors++;
       core.dirty(page);

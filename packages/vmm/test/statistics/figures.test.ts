@@ -1,7 +1,18 @@
 /** Rates by the clock, idle pages and access frequencies, the text in the manner of smaps. */
 import { expect, test } from "vitest";
 
-import { ManualClock, MemorySwap, PAGE_SIZE, PlainMemory, READ, SpaceMemory, USER, Vmm, WRITE } from "@pagewright/vmm";
+import {
+  ManualClock,
+  MemoryBacking,
+  MemorySwap,
+  PAGE_SIZE,
+  PlainMemory,
+  READ,
+  SpaceMemory,
+  USER,
+  Vmm,
+  WRITE,
+} from "@pagewright/vmm";
 
 import { rigOf, spaceOf } from "../kit/rig.ts";
 
@@ -96,4 +107,47 @@ test("the text has a paragraph for each region, with what is in frames, shared, 
   ]);
   expect(vmm.report().spaces.find(({ asid }) => asid === space.asid)?.regions).toEqual(regions);
   expect(space.usage()).toMatchObject({ virtualPages: 8, residentPages: 4, lockedPages: 2, dirtyPages: 4 });
+});
+
+test("what happens to a space and an object is counted for each of them, and adds up", () => {
+  const clock = new ManualClock();
+  const memory = new PlainMemory(100);
+  const vmm = new Vmm({
+    frames: memory,
+    window: memory,
+    swap: [new MemorySwap(200)],
+    residentLimit: 20,
+    clock,
+    readAhead: 0,
+    faultAround: 1,
+  });
+  const [one, two] = [spaceOf(vmm), spaceOf(vmm)];
+  const file = vmm.openFile(new MemoryBacking(30 * PAGE_SIZE));
+  const shared = vmm.createAnonymous(30 * PAGE_SIZE);
+  const own = Number(one.map({ bytes: 30 * PAGE_SIZE }));
+  const fileAt = Number(two.map({ bytes: 30 * PAGE_SIZE, object: file, shared: true }));
+  const sharedAt = Number(two.map({ bytes: 30 * PAGE_SIZE, object: shared, shared: true }));
+  const meters = [one, two, file, shared].map((each) => vmm.rateMeter(each));
+  for (let round = 0; round < 4; round++)
+    for (let page = 0; page < 30; page++) {
+      expect(new SpaceMemory(one).store32(own + page * PAGE_SIZE, page)).toBe(true);
+      expect(new SpaceMemory(two).store32(fileAt + page * PAGE_SIZE, page)).toBe(true);
+      expect(new SpaceMemory(two).store32(sharedAt + page * PAGE_SIZE, page)).toBe(true);
+    }
+  expect(new SpaceMemory(two).load32(0)).toBe(-1);
+  clock.advance(2_000_000_000);
+  const rates = meters.map((meter) => meter.sample());
+  const sum = (of: readonly number[], name: "pagesFetched" | "pagesWritten" | "evictions" | "majorFaults"): number =>
+    of.reduce((total, at) => total + 2 * (rates[at]?.[name] ?? NaN), 0);
+  const { stats } = vmm;
+  expect(sum([0, 2, 3], "evictions")).toBe(stats.evictions);
+  expect(sum([0, 3], "pagesFetched")).toBe(stats.swapIns);
+  expect(sum([2], "pagesFetched")).toBe(stats.fileReads);
+  expect(sum([0, 3], "pagesWritten")).toBe(stats.swapOuts);
+  expect(sum([2], "pagesWritten")).toBe(stats.fileWrites);
+  expect(sum([0, 1], "majorFaults")).toBe(stats.majorFaults);
+  expect(sum([2, 3], "majorFaults")).toBe(sum([1], "majorFaults"));
+  expect([one.events.failedFaults, two.events.failedFaults, file.events.failedFaults]).toEqual([0, 1, 0]);
+  expect(one.events).toMatchObject({ zeroFaults: 30, minorFaults: 30 });
+  for (const at of [0, 2, 3]) expect(sum([at], "evictions")).toBeGreaterThan(20);
 });
