@@ -1,7 +1,8 @@
 import { NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
-import type { BlockMemory } from "./ports.ts";
+import type { BlockMemory, WordMemory } from "./ports.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Wrapper } from "./wrapper.ts";
 
 /** What the debug heap looks for, and how much it spends on it. */
@@ -52,6 +53,12 @@ function redTail(word: number, size: number): number {
   return (word & ~mask) | (RED & mask);
 }
 
+/** Whether the rest of a block's last word and the two words from `end` on are red. */
+function isBackRed(words: Int32Array, end: number, size: number): boolean {
+  if (words[end] !== RED || words[end + 1] !== RED) return false;
+  return (size & 3) === 0 || words[end - 1] === redTail(words[end - 1]!, size);
+}
+
 /** How far before a block with a longer front the red zone begins. */
 function redFront(front: number): number {
   return front < RED_FRONT ? front : RED_FRONT;
@@ -71,29 +78,28 @@ function frontOf(packed: number): number {
  */
 export class DebugHeap extends Wrapper {
   readonly #memory: BlockMemory;
+  /** The same where its words can be reached directly, as everything here is a matter of few words. */
+  readonly #direct: Pick<WordMemory, "words"> | null;
+  /** Elsewhere copies of the words in front of a block and behind it. */
+  readonly #copies: Int32Array = new Int32Array(7);
   readonly #poisonBytes: number;
   readonly #callSite: (() => string) | null;
-  /** Addresses of freed blocks that the allocator behind still counts as live: a ring of `#held` ones, the oldest at `#oldest`. */
-  readonly #quarantine: Float64Array;
-  readonly #quarantineSizes: Float64Array;
-  readonly #quarantineBytes: number;
-  #oldest = 0;
-  #held = 0;
-  #heldBytes = 0;
-  #resets = 0;
+  /** Freed blocks that the allocator behind still counts as live. */
+  readonly #quarantine: Quarantine;
+  /** What the seals of one address differ in before and after a reset. */
+  #salt = 0;
   readonly #sites: string[] = ["unknown"];
   readonly #siteIds = new Map<string, number>();
   /** Live blocks. */
   #live = 0;
 
-  constructor(inner: Allocator, memory: BlockMemory, options: DebugOptions = {}) {
+  constructor(inner: Allocator, memory: BlockMemory & Partial<WordMemory>, options: DebugOptions = {}) {
     super(inner);
     this.#memory = memory;
+    this.#direct = memory.words === undefined ? null : (memory as WordMemory);
     this.#poisonBytes = options.poisonBytes ?? 32;
     this.#callSite = options.callSite ?? null;
-    this.#quarantine = new Float64Array(options.quarantine ?? 256).fill(NO_ADDRESS);
-    this.#quarantineSizes = new Float64Array(this.#quarantine.length);
-    this.#quarantineBytes = options.quarantineBytes ?? 2 ** 20;
+    this.#quarantine = new Quarantine(options.quarantine ?? 256, options.quarantineBytes ?? 2 ** 20);
   }
 
   /** Allocates with red zones around. */
@@ -119,36 +125,63 @@ export class DebugHeap extends Wrapper {
     return id;
   }
 
-  /** Writes record and red zones. The site's upper byte holds the log2 of the front. */
-  #record(address: number, size: number, site: number, front: number): void {
-    const memory = this.#memory;
-    if (front > FRONT) for (let at = address - redFront(front); at < address - 16; at += 4) memory.store32(at, RED);
-    const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
-    memory.store32(address - 16, RED);
-    memory.store32(address - 12, packed);
-    memory.store32(address - 8, size);
-    memory.store32(address - 4, packed ^ size ^ LIVE ^ this.#keyOf(address));
-    // What is left of the last word, and the two words after it.
-    const end = address + ((size + 3) & -4);
-    if ((size & 3) !== 0) memory.store32(end - 4, redTail(memory.load32(end - 4), size));
-    memory.store32(end, RED);
-    memory.store32(end + 4, RED);
+  /** The memory's own words, where an address of a block is one of the first 2 GiB of them, else the copies. */
+  #wordsFor(address: number): Int32Array {
+    return this.#direct !== null && (address | 0) === address ? this.#direct.words : this.#copies;
   }
 
-  /** What the seals of different addresses, and of one address before and after a reset, differ in. */
-  #keyOf(address: number): number {
-    return (address | 0) ^ Math.imul(this.#resets, 0x9e3779b1);
+  /** Copies the four words in front of a block. */
+  #loadFront(address: number): void {
+    for (let at = 0; at < 4; at++) this.#copies[at] = this.#memory.load32(address - 16 + at * 4);
+  }
+
+  /** Copies the last word of a block and the two behind it. */
+  #loadBack(address: number, size: number): void {
+    const end = address + ((size + 3) & -4);
+    for (let at = 0; at < 3; at++) this.#copies[4 + at] = this.#memory.load32(end - 4 + at * 4);
+  }
+
+  /** Writes the copies back. */
+  #storeCopies(address: number, size: number): void {
+    const end = address + ((size + 3) & -4);
+    for (let at = 0; at < 4; at++) this.#memory.store32(address - 16 + at * 4, this.#copies[at]!);
+    for (let at = (size & 3) === 0 ? 1 : 0; at < 3; at++) this.#memory.store32(end - 4 + at * 4, this.#copies[4 + at]!);
+  }
+
+  /** Writes record and red zones. The site's upper byte holds the log2 of the front. */
+  #record(address: number, size: number, site: number, front: number): void {
+    if (front > FRONT)
+      for (let at = address - redFront(front); at < address - 16; at += 4) this.#memory.store32(at, RED);
+    const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
+    const words = this.#wordsFor(address);
+    const isCopy = words === this.#copies;
+    if (isCopy) this.#loadBack(address, size);
+    const at = isCopy ? 0 : (address >> 2) - 4;
+    const end = isCopy ? 5 : at + 4 + ((size + 3) >>> 2);
+    words[at] = RED;
+    words[at + 1] = packed;
+    words[at + 2] = size;
+    words[at + 3] = packed ^ size ^ LIVE ^ (address | 0) ^ this.#salt;
+    // What is left of the last word, and the two words after it.
+    if ((size & 3) !== 0) words[end - 1] = redTail(words[end - 1]!, size);
+    words[end] = RED;
+    words[end + 1] = RED;
+    if (isCopy) this.#storeCopies(address, size);
   }
 
   /** The size in the record of a live block. Throws what is wrong with it. */
   #sizeAt(address: number): number {
-    const memory = this.#memory;
-    const packed = memory.load32(address - 12);
-    const size = memory.load32(address - 8);
-    if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== LIVE) this.#throwDead(address);
-    if (memory.load32(address - 16) !== RED || (packed >>> 24 !== 4 && !this.#isFrontRed(address, packed)))
+    const words = this.#wordsFor(address);
+    const isCopy = words === this.#copies;
+    if (isCopy) this.#loadFront(address);
+    const at = isCopy ? 0 : (address >> 2) - 4;
+    const packed = words[at + 1]!;
+    const size = words[at + 2]!;
+    if ((words[at + 3]! ^ packed ^ size ^ (address | 0) ^ this.#salt) !== LIVE) this.#throwDead(address);
+    if (words[at] !== RED || (packed >>> 24 !== 4 && !this.#isFrontRed(address, packed)))
       throw new HeapError("corrupt", address, "the bytes before a block were written over");
-    if (!this.#isBackRed(address, size))
+    if (isCopy) this.#loadBack(address, size);
+    if (!isBackRed(words, isCopy ? 5 : at + 4 + ((size + 3) >>> 2), size))
       throw new HeapError("corrupt", address, "the bytes after a block were written over");
     return size;
   }
@@ -158,7 +191,7 @@ export class DebugHeap extends Wrapper {
     if (address % 4 !== 0) throw new HeapError("wild-free", address);
     const memory = this.#memory;
     const packed = memory.load32(address - 12);
-    const state = memory.load32(address - 4) ^ packed ^ memory.load32(address - 8) ^ this.#keyOf(address);
+    const state = memory.load32(address - 4) ^ packed ^ memory.load32(address - 8) ^ (address | 0) ^ this.#salt;
     if (state === DEAD) throw new HeapError("double-free", address);
     if (!this.inner.owns(address - frontOf(packed))) throw new HeapError("wild-free", address);
     throw new HeapError("corrupt", address, "the bytes before a block were written over");
@@ -170,20 +203,13 @@ export class DebugHeap extends Wrapper {
     return true;
   }
 
-  #isBackRed(address: number, size: number): boolean {
-    const memory = this.#memory;
-    const end = address + ((size + 3) & -4);
-    if (memory.load32(end) !== RED || memory.load32(end + 4) !== RED) return false;
-    if ((size & 3) === 0) return true;
-    const tail = memory.load32(end - 4);
-    return tail === redTail(tail, size);
-  }
-
   /** Checks the block, poisons it and puts it into quarantine. */
   override free(address: number): void {
     const size = this.#sizeAt(address);
     const memory = this.#memory;
-    memory.store32(address - 4, memory.load32(address - 4) ^ LIVE ^ DEAD);
+    const words = this.#wordsFor(address);
+    if (words === this.#copies) memory.store32(address - 4, memory.load32(address - 4) ^ LIVE ^ DEAD);
+    else words[(address >> 2) - 1] = words[(address >> 2) - 1]! ^ LIVE ^ DEAD;
     this.#live--;
     memory.fill(address, size < this.#poisonBytes ? size : this.#poisonBytes, POISON);
     this.#keep(address, size);
@@ -191,30 +217,16 @@ export class DebugHeap extends Wrapper {
 
   /** Puts a block into quarantine; the oldest ones leave as far as it needs their place. */
   #keep(address: number, size: number): void {
-    const places = this.#quarantine.length;
-    if (places === 0 || size > this.#quarantineBytes) {
+    const quarantine = this.#quarantine;
+    if (!quarantine.takes(size)) {
       this.#release(address);
       return;
     }
-    const leaving = this.#held === places ? this.#takeOldest() : NO_ADDRESS;
-    const after = this.#oldest + this.#held;
-    const place = after < places ? after : after - places;
-    this.#quarantine[place] = address;
-    this.#quarantineSizes[place] = size;
-    this.#held++;
-    this.#heldBytes += size;
+    // In first, so that it is safe when what leaves was written to, which throws.
+    const leaving = quarantine.isFull ? quarantine.takeOldest() : NO_ADDRESS;
+    quarantine.put(address, size);
     if (leaving !== NO_ADDRESS) this.#release(leaving);
-    while (this.#heldBytes > this.#quarantineBytes) this.#release(this.#takeOldest());
-  }
-
-  /** Takes the oldest block out of the quarantine, which has one. */
-  #takeOldest(): number {
-    const address = this.#quarantine[this.#oldest]!;
-    this.#heldBytes -= this.#quarantineSizes[this.#oldest]!;
-    this.#quarantine[this.#oldest] = NO_ADDRESS;
-    this.#oldest = this.#oldest + 1 === this.#quarantine.length ? 0 : this.#oldest + 1;
-    this.#held--;
-    return address;
+    while (quarantine.isOver) this.#release(quarantine.takeOldest());
   }
 
   /** Frees a block whose size the caller knows. @throws HeapError `size-mismatch` where it has another. */
@@ -225,31 +237,38 @@ export class DebugHeap extends Wrapper {
 
   /** Whether a block in quarantine is as it was when it was freed: its record, its poison and its red zones. */
   #isUntouched(address: number): boolean {
-    const memory = this.#memory;
-    const size = memory.load32(address - 8);
-    const packed = memory.load32(address - 12);
-    if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== DEAD) return false;
+    const words = this.#wordsFor(address);
+    const isCopy = words === this.#copies;
+    if (isCopy) this.#loadFront(address);
+    const at = isCopy ? 0 : (address >> 2) - 4;
+    const size = words[at + 2]!;
+    if ((words[at + 3]! ^ words[at + 1]! ^ size ^ (address | 0) ^ this.#salt) !== DEAD) return false;
     const poisoned = size < this.#poisonBytes ? size : this.#poisonBytes;
-    const end = address + (poisoned & -4);
-    for (let at = address; at < end; at += 4) if (memory.load32(at) !== POISONED_WORD) return false;
+    const count = poisoned >>> 2;
     // Of the last word only what belongs to the block.
     const mask = ~(-1 << ((poisoned & 3) * 8));
-    if (mask !== 0 && ((memory.load32(end) ^ POISONED_WORD) & mask) !== 0) return false;
-    return this.#isBackRed(address, size);
+    for (let word = 0; word < count + (mask === 0 ? 0 : 1); word++) {
+      const found = isCopy ? this.#memory.load32(address + word * 4) : words[at + 4 + word]!;
+      if (((found ^ POISONED_WORD) & (word < count ? -1 : mask)) !== 0) return false;
+    }
+    if (isCopy) this.#loadBack(address, size);
+    return isBackRed(words, isCopy ? 5 : at + 4 + ((size + 3) >>> 2), size);
   }
 
   /** Looks at a block that leaves the quarantine, and gives it back. Its record stays, so that a second free is told as long as nobody has written over it. */
   #release(address: number): void {
     const isUntouched = this.#isUntouched(address);
-    const start = address - frontOf(this.#memory.load32(address - 12));
+    const words = this.#wordsFor(address);
+    const packed = words === this.#copies ? this.#memory.load32(address - 12) : words[(address >> 2) - 3]!;
+    const start = address - frontOf(packed);
     if (isUntouched || this.inner.owns(start)) this.inner.free(start);
     if (!isUntouched) throw new HeapError("use-after-free", address, "a freed block was written to");
   }
 
   /** @returns whether there was anything in it. */
   #emptyQuarantine(): boolean {
-    const any = this.#held > 0;
-    while (this.#held > 0) this.#release(this.#takeOldest());
+    const any = !this.#quarantine.isEmpty;
+    while (!this.#quarantine.isEmpty) this.#release(this.#quarantine.takeOldest());
     return any;
   }
 
@@ -276,7 +295,7 @@ export class DebugHeap extends Wrapper {
     const packed = this.#memory.load32(address - 12);
     const size = this.#memory.load32(address - 8);
     const seal = this.#memory.load32(address - 4);
-    return (seal ^ packed ^ size ^ this.#keyOf(address)) === LIVE && this.inner.owns(address - frontOf(packed));
+    return (seal ^ packed ^ size ^ (address | 0) ^ this.#salt) === LIVE && this.inner.owns(address - frontOf(packed));
   }
 
   /** Live blocks, grouped by call site, most bytes first. */
@@ -308,9 +327,8 @@ export class DebugHeap extends Wrapper {
       this.#sizeAt(address);
       live++;
     });
-    for (const address of this.#quarantine)
-      if (address !== NO_ADDRESS && !this.#isUntouched(address))
-        throw new HeapError("use-after-free", address, "a freed block was written to");
+    for (const address of this.#quarantine.addresses())
+      if (!this.#isUntouched(address)) throw new HeapError("use-after-free", address, "a freed block was written to");
     if (live !== this.#live)
       throw new HeapError("corrupt", this.#live - live, "the bytes before a block were written over");
   }
@@ -318,14 +336,14 @@ export class DebugHeap extends Wrapper {
   /** Visits live blocks: those of the allocator behind that are not in quarantine. */
   override walk(visit: (address: number, bytes: number) => void): void {
     const memory = this.#memory;
-    const dead = new Set(this.#quarantine);
+    const dead = new Set(this.#quarantine.addresses());
     this.inner.walk((start, bytes) => {
       for (let front = FRONT; front < bytes; front *= 2) {
         const address = start + front;
         const packed = memory.load32(address - 12);
         const size = memory.load32(address - 8);
         if (frontOf(packed) !== front || dead.has(address)) continue;
-        if ((memory.load32(address - 4) ^ packed ^ size ^ this.#keyOf(address)) !== LIVE) continue;
+        if ((memory.load32(address - 4) ^ packed ^ size ^ (address | 0) ^ this.#salt) !== LIVE) continue;
         visit(address, size);
         return;
       }
@@ -347,7 +365,7 @@ export class DebugHeap extends Wrapper {
   override reset(): void {
     this.#emptyQuarantine();
     this.inner.reset();
-    this.#resets++;
+    this.#salt = (this.#salt + 0x9e3779b1) | 0;
     this.#live = 0;
   }
 
@@ -355,6 +373,6 @@ export class DebugHeap extends Wrapper {
   override destroy(): void {
     this.#emptyQuarantine();
     this.inner.destroy();
-    this.#resets++;
+    this.#salt = (this.#salt + 0x9e3779b1) | 0;
   }
 }
