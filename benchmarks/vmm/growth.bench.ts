@@ -1,10 +1,10 @@
 /**
- * How costs grow: a fault with the number of spaces (not at all) and of regions (by its logarithm), a clone with its pages (in proportion), an eviction with the sharers of the page, and sharing with the page
- * tables (both in proportion).
+ * How costs grow: a fault with the number of spaces (not at all) and of regions (by its logarithm), a clone and a change of rights with their pages (in proportion), an eviction and a migration with the sharers of the
+ * page (in proportion) and not with the pages that there are, sharing with the page tables (in proportion). `makeUsable` is in usable.bench.ts.
  */
 import { EXECUTE, READ, TRANSFER_UNIT, USER, WRITE, type AddressSpace, type Vmm } from "@pagewright/vmm";
 
-import { PAGE, eachAlone, figure, mapped, plainRig, quickest, spaceOf } from "./rig.ts";
+import { PAGE, bareRig, eachAlone, figure, mapped, plainRig, quickest, spaceOf } from "./rig.ts";
 
 const FAULTS = 2000;
 /** Pages that are cut into regions, and a step that leads to all of them in an order without a pattern. */
@@ -102,6 +102,46 @@ function sharingOf(tables: number): number {
   );
 }
 
+/** Nanoseconds a page for which so many writable pages become read-only at once. */
+function protectionOf(pages: number): number {
+  const space = spaceOf(bareRig(pages + 4096));
+  const at = mapped(space, { bytes: pages * PAGE });
+  const ns = quickest(
+    pages > 100_000 ? 4 : 15,
+    () => {
+      space.protect(at, pages * PAGE, READ + WRITE);
+      for (let page = 0; page < pages; page++) space.fault(at + page * PAGE, WRITE + USER);
+    },
+    () => {
+      if (space.protect(at, pages * PAGE, READ) !== "ok") throw new Error("not protected");
+    },
+  );
+  return ns / pages;
+}
+
+/** Pages that are moved at a time. */
+const MOVED = 500;
+
+/** A page goes to another frame, the bytes aside, where so many pages are in frames and each is mapped by so many spaces. */
+function migrationOf(pages: number, sharers: number): number {
+  const vmm = bareRig(pages + 4096);
+  const object = vmm.createAnonymous(pages * PAGE);
+  const spaces = Array.from({ length: sharers }, () => spaceOf(vmm));
+  const places = spaces.map((space) => mapped(space, { bytes: pages * PAGE, object, shared: true }));
+  for (const [index, space] of spaces.entries())
+    for (let page = 0; page < pages; page++) space.fault((places[index] ?? 0) + page * PAGE, WRITE + USER);
+  const step = Math.floor(pages / MOVED);
+  const { pfn } = vmm.core.pages;
+  const ns = quickest(
+    20,
+    () => Array.from({ length: MOVED }, (_, at) => pfn[object.pages.get(at * step)]!),
+    (frames) => {
+      for (const frame of frames) if (typeof vmm.migrator.vacate(frame) !== "number") throw new Error("not moved");
+    },
+  );
+  return ns / MOVED;
+}
+
 /** Measures each size, the smallest once before to warm up; every figure beside that of the smallest. */
 function grow(
   sizes: readonly [number, ...number[]],
@@ -126,6 +166,23 @@ eachAlone(import.meta.url, {
   },
   tables: () => {
     grow([8, 64, 512], (size) => `sharing, tables: ${size}`, sharingOf);
+  },
+  protection: () => {
+    grow([1000, 10_000, 100_000, 1_000_000], (size) => `protect, a page of ${size}`, protectionOf);
+  },
+  migration: () => {
+    grow(
+      [1000, 10_000, 100_000, 1_000_000],
+      (size) => `migration, pages in frames: ${size}`,
+      (size) => migrationOf(size, 1),
+    );
+  },
+  "migration of shared pages": () => {
+    grow(
+      [1, 4, 16, 64],
+      (size) => `migration, sharers: ${size}`,
+      (size) => migrationOf(1000, size),
+    );
   },
   sharers: () => {
     grow([1, 4, 16, 64], (size) => `eviction, sharers: ${size}`, evictionWith);

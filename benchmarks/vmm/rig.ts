@@ -4,7 +4,16 @@ import { fileURLToPath } from "node:url";
 
 import { Machine, physicalMapFromJson, type Cpu } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
-import { PlainMemory, Vmm, type AddressSpace, type MapRequest, type VirtAddr, type VmmOptions } from "@pagewright/vmm";
+import {
+  PlainMemory,
+  Vmm,
+  type AddressSpace,
+  type FrameSource,
+  type FrameWindow,
+  type MapRequest,
+  type VirtAddr,
+  type VmmOptions,
+} from "@pagewright/vmm";
 import { CpuTlbControl, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
 
 /**
@@ -33,6 +42,54 @@ export const PAGE = 4096;
 export function plainRig(frames: number, options: Partial<VmmOptions> = {}): Vmm {
   const memory = new PlainMemory(frames);
   return new Vmm({ frames: memory, window: memory, ...options });
+}
+
+/** Frames without bytes, so that a million pages need no memory: what is measured on them is the manager's own work. */
+class BareFrames implements FrameSource, FrameWindow {
+  readonly #free: number[];
+
+  constructor(frames: number) {
+    this.#free = Array.from({ length: frames }, (_, at) => frames - 1 - at);
+  }
+
+  take(): number {
+    return this.#free.pop() ?? -1;
+  }
+
+  give(pfn: number): void {
+    this.#free.push(pfn);
+  }
+
+  takeMany(into: Float64Array, count: number): number {
+    for (let at = 0; at < count; at++) into[at] = this.take();
+    return count;
+  }
+
+  giveMany(frames: Float64Array, count: number): void {
+    for (let at = 0; at < count; at++) this.give(frames[at]!);
+  }
+
+  read(): void {
+    return;
+  }
+
+  write(): void {
+    return;
+  }
+
+  copy(): void {
+    return;
+  }
+
+  zero(): void {
+    return;
+  }
+}
+
+/** The manager over so many frames without bytes. */
+export function bareRig(frames: number): Vmm {
+  const bare = new BareFrames(frames);
+  return new Vmm({ frames: bare, window: bare });
 }
 
 /** The manager under a processor: x86 tables, kernel windows, TLB. */

@@ -18,15 +18,19 @@ const MAX_TRIES = 8;
  * had, frames that were filled with zeroes for the others are free again. Pages that came from a store stay, and so do copies for a writer.
  */
 export function populateRange(space: AddressSpace, start: Vpn, end: Vpn, access: number): Outcome {
-  const { core } = space.vmm;
   const made: Vpn[] = [];
   const outcome = faultIn(space, start, end, access, made);
-  if (outcome === "ok") return outcome;
+  if (outcome !== "ok") putOut(space, made);
+  return outcome;
+}
+
+/** The pages that a failed operation has filled with zeroes lose their frames again. */
+function putOut(space: AddressSpace, made: readonly Vpn[]): void {
+  const { core } = space.vmm;
   for (const vpn of made) {
     const page = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? NO_PAGE;
     if (page >= 0 && core.pages.isResident(page) && core.pages.holds[page] === 0) core.reclaimer.evictPage(page);
   }
-  return outcome;
 }
 
 /**
@@ -42,14 +46,25 @@ export function populateRegions(space: AddressSpace, start: Vpn, end: Vpn): Outc
   return "ok";
 }
 
-/** Faults in page by page, and pins what it has until the last one is there, so that none leaves for another. Notes which pages were filled with zeroes. */
-function faultIn(space: AddressSpace, start: Vpn, end: Vpn, access: number, made: Vpn[]): Outcome {
+/**
+ * Faults in page by page, and pins what it has until the last one is there, so that none leaves for another; with `holds` false it does not, and some may have left.
+ * Notes which pages were filled with zeroes.
+ */
+function faultIn(
+  space: AddressSpace,
+  start: Vpn,
+  end: Vpn,
+  access: number,
+  made: Vpn[],
+  holds: boolean = true,
+): Outcome {
   const { core } = space.vmm;
   const needed = (access & (READ | WRITE | EXECUTE)) + (space.attributes === 0 ? USER : 0);
   const pinned: number[] = [];
   let outcome: Outcome = "ok";
   for (let vpn = start; vpn < end && outcome === "ok"; vpn++) {
     outcome = faultInOne(space, vpn, needed, made);
+    if (!holds) continue;
     const page = outcome === "ok" ? core.frameMap.pageAt(space.tables.frame) : NO_PAGE;
     if (page < 0) continue; // The frame of zeroes, or a device's.
     core.pin(page);
@@ -117,7 +132,7 @@ export function refusalOf(outcome: FaultOutcome): Refusal {
 
 /**
  * Makes every page of `[start, end)` present: fills the holes between regions, then faults in what is missing. All or nothing, as {@link populateRange} is: where a page
- * cannot be had, the holes are there again.
+ * cannot be had, the holes are there again. Costs what is missing, a look at the entries of each table in which something is, and a look at every other table.
  */
 export function makeUsable(space: AddressSpace, start: Vpn, end: Vpn, rights: number): Outcome {
   const made: [Vpn, Vpn][] = [];
@@ -136,8 +151,46 @@ export function makeUsable(space: AddressSpace, start: Vpn, end: Vpn, rights: nu
     if (typeof mapped === "string") return undone(mapped);
     made.push([from, to]);
   }
-  const outcome = populateRange(space, start, end, (rights & WRITE) !== 0 ? WRITE : READ);
-  return outcome === "ok" ? outcome : undone(outcome);
+  const access = (rights & WRITE) !== 0 ? WRITE : READ;
+  const { stats } = space.vmm.core;
+  const { evictions } = stats;
+  const filled: Vpn[] = [];
+  let outcome: Outcome = "ok";
+  for (const [from, to] of missingOf(space, start, end, access))
+    if (outcome === "ok") outcome = faultIn(space, from, to, access, filled, false);
+  // What was there at first may have left for what came.
+  if (outcome === "ok" && stats.evictions !== evictions) outcome = faultIn(space, start, end, access, filled);
+  if (outcome === "ok") return outcome;
+  putOut(space, filled);
+  return undone(outcome);
+}
+
+/** The parts of `[start, end)` outside of tables that are full, neighbours as one. */
+function missingOf(space: AddressSpace, start: Vpn, end: Vpn, access: number): [Vpn, Vpn][] {
+  const parts: [Vpn, Vpn][] = [];
+  let from = start;
+  for (let base = Math.ceil(start / TABLE_PAGES) * TABLE_PAGES; base + TABLE_PAGES <= end; base += TABLE_PAGES) {
+    if (!isTableFull(space, base, access)) continue;
+    if (base > from) parts.push([from, base]);
+    from = base + TABLE_PAGES;
+  }
+  if (end > from) parts.push([from, end]);
+  return parts;
+}
+
+/** Whether the 512 pages under a table are all mapped, for an access that their region allows, and none would be copied for it. */
+function isTableFull(space: AddressSpace, base: Vpn, access: number): boolean {
+  const sheet = space.sheets.get(base);
+  if (sheet?.mapped !== TABLE_PAGES) return false;
+  const region = space.regions.find(base);
+  if (region === null || region.end < base + TABLE_PAGES || (region.rights & access) === 0) return false;
+  if (region.shared || access !== WRITE) return true;
+  const { refs } = space.vmm.core.pages;
+  for (let at = 0; at < TABLE_PAGES; at++) {
+    const page = sheet.anons[at]!;
+    if (page < 0 || refs[page] !== 1) return false;
+  }
+  return true;
 }
 
 /** No page of `[start, end)` is mapped afterwards. */
