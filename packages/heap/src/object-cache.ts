@@ -9,11 +9,14 @@ export interface ObjectCacheOptions {
   readonly objectBytes: number;
   /** Alignment of an object; 8 by default. */
   readonly alignment?: number;
-  /** Brings fresh memory into the constructed state; called once for an object, not once for an allocation. */
+  /**
+   * Brings fresh memory into the constructed state; called once for an object, not once for an allocation, and must not use the cache. Where it throws, so does the
+   * allocation, and the slab is given back.
+   */
   readonly construct?: (address: number) => void;
   /** Undoes what the constructor did, before the memory is given back. */
   readonly destruct?: (address: number) => void;
-  /** Bytes of a slab, a power of two; by default enough for 8 objects, at least 4096. */
+  /** Bytes of a slab, a power of two, for each of which the source is called once; by default enough for 8 objects, at least 4096. */
   readonly slabBytes?: number;
   /** Bytes of a cache line: slabs start their objects at different lines, as far as what is left over allows; 64 by default, 0 turns colouring off. */
   readonly lineBytes?: number;
@@ -67,7 +70,7 @@ export class ObjectCache implements Allocator {
   #live = 0;
   #calls = 0;
 
-  /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none. */
+  /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none, no CPU, or a magazine for nothing. */
   constructor(source: RangeSource, options: ObjectCacheOptions) {
     const { objectBytes, alignment = 8, lineBytes = 64, cpus = 1, magazine = 32 } = options;
     requireRequest(objectBytes, alignment);
@@ -79,7 +82,9 @@ export class ObjectCache implements Allocator {
     this.#perSlab = Math.floor(this.#slabBytes / this.#objectBytes);
     if (this.#perSlab < 1 || !Number.isInteger(Math.log2(this.#slabBytes)))
       throw new HeapError("bad-option", this.#slabBytes, "a slab is a power of two and holds an object");
-    this.#line = Math.max(lineBytes, this.#alignment);
+    for (const count of [cpus, magazine])
+      if (!Number.isSafeInteger(count) || count < 1) throw new HeapError("bad-option", count);
+    this.#line = Math.max(Math.ceil(lineBytes / this.#alignment), 1) * this.#alignment;
     const over = this.#slabBytes - this.#perSlab * this.#objectBytes;
     this.#colours = lineBytes === 0 ? 1 : Math.floor(over / this.#line) + 1;
     this.#construct = options.construct ?? (() => undefined);
@@ -139,10 +144,23 @@ export class ObjectCache implements Allocator {
     this.#nextColour = (this.#nextColour + 1) % this.#colours;
     const free = Array.from({ length: this.#perSlab }, (_, at) => start + (this.#perSlab - 1 - at) * this.#objectBytes);
     const slab = { base, start, live: new Uint8Array(this.#perSlab), free };
-    for (const address of free) this.#construct(address);
+    this.#constructAll(slab);
     this.#slabs.set(base / this.#slabBytes, slab);
     this.#partial.add(slab);
     return slab;
+  }
+
+  /** Where a constructor throws, undoes the others and gives the slab back. */
+  #constructAll({ base, free }: Slab): void {
+    let done = 0;
+    try {
+      for (; done < free.length; done++) this.#construct(free[done] ?? NO_ADDRESS);
+    } catch (error) {
+      for (const address of free.slice(0, done)) this.#destruct(address);
+      this.#calls++;
+      this.#source.release(base, this.#slabBytes);
+      throw error;
+    }
   }
 
   #slabAt(address: number): Slab | undefined {

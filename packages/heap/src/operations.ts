@@ -25,17 +25,18 @@ export function allocateMany(
   count: number,
   size: number,
   alignment = 0,
+  hint = 0,
 ): number {
   let done = 0;
   for (; done < count; done++) {
-    const address = heap.allocate(size, alignment);
+    const address = heap.allocate(size, alignment, hint);
     if (address === NO_ADDRESS) break;
     into[done] = address;
   }
   return done;
 }
 
-/** Frees the first `count` of `addresses`. Stops at the first misuse, which it throws. */
+/** Frees the first `count` of `addresses`, in their order. Stops at the first misuse, which it throws: those before it are freed, it and those after it are not. */
 export function freeMany(heap: Pick<Allocator, "free">, addresses: Float64Array, count: number): void {
   for (let at = 0; at < count; at++) heap.free(addresses[at]!);
 }

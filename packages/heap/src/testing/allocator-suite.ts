@@ -108,7 +108,11 @@ export function useAtRandom(fixture: AllocatorFixture, seed: number, steps: numb
     seen.size === blocks.length && blocks.every(({ address }) => seen.has(address)),
     "walk visits exactly the live blocks",
   );
-  claim(allocator.stats().liveBlocks === blocks.length, "stats count the live blocks");
+  const usable = blocks.reduce((sum, { address }) => sum + allocator.usableSize(address), 0);
+  const stats = allocator.stats();
+  claim(stats.liveBlocks === blocks.length, "stats count the live blocks");
+  claim(stats.liveBytes === usable, "stats count what the live blocks can hold");
+  claim(stats.reservedBytes >= usable, "live blocks lie in what was reserved");
   for (const block of blocks) {
     claim(isIntact(memory, block), "every block kept its bytes to the end");
     allocator.free(block.address);
