@@ -33,6 +33,13 @@ export class Faults {
     return this.#random.uint32() % bound;
   }
 
+  /** Whether who waits for a store that is down gives up: one of four does, where reads may be spoiled. */
+  givesUp(): boolean {
+    if (this.#odds.read === 0 || this.below(4) > 0) return false;
+    this.spoiledReads++;
+    return true;
+  }
+
   /** Carries a write out, or not. */
   write(work: () => IoOutcome): IoOutcome {
     const outcome = this.#happens(this.#odds.write) ? "failed" : this.#happens(this.#odds.full) ? "full" : work();
@@ -87,12 +94,14 @@ export class BadSwap implements SwapStore {
   }
 }
 
-/** A store that answers later, and not at all while it is down: what was under way then is interrupted, carried out or not. */
+/** A store that answers later, and not at all while it is down: what was under way then is interrupted, carried out or not, and repeated or rejected. */
 export class BadLateSwap implements AsyncSwapStore {
   readonly slots: number;
   readonly depth: number;
   /** Transfers that a crash interrupted. */
   interrupted = 0;
+  /** Of these, transfers that were rejected. */
+  rejected = 0;
   readonly #faults: Faults;
   readonly #store: MemorySwap;
   /** Slots that cannot be read. */
@@ -152,6 +161,10 @@ export class BadLateSwap implements AsyncSwapStore {
         if (this.#restart === null && crashes === this.#crashes) return work();
         this.interrupted++;
         if (this.#faults.below(2) === 0) work(); // It was carried out, and the answer is lost.
+        if (this.#restart !== null && this.#faults.givesUp()) {
+          this.rejected++;
+          throw new Error("the store is down");
+        }
         await this.#restart?.done;
       }
     } finally {

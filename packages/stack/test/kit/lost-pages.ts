@@ -215,13 +215,13 @@ export const CASES: readonly (readonly [string, Odds])[] = [
 
 /** What happened in runs. */
 export type Totals = Record<
-  "refusedWrites" | "missed" | "lost" | "interrupted" | "mismatches" | "movedDown" | "fenced",
+  "refusedWrites" | "missed" | "lost" | "interrupted" | "rejected" | "mismatches" | "movedDown" | "fenced",
   number
 >;
 
 /** Nothing has happened yet. */
 export function noTotals(): Totals {
-  return { refusedWrites: 0, missed: 0, lost: 0, interrupted: 0, mismatches: 0, movedDown: 0, fenced: 0 };
+  return { refusedWrites: 0, missed: 0, lost: 0, interrupted: 0, rejected: 0, mismatches: 0, movedDown: 0, fenced: 0 };
 }
 
 /** Runs four processors for so many steps each, proves that nothing was lost but what stores spoiled, and adds up what happened. */
@@ -235,6 +235,7 @@ export async function runAll(seed: number, odds: Odds, steps: number, totals: To
   totals.missed += run.missed;
   totals.lost += run.lost;
   totals.interrupted += run.late.interrupted;
+  totals.rejected += run.late.rejected;
   for (const tier of run.stack.vmm.swapTiers()) {
     totals.mismatches += tier.mismatches;
     totals.movedDown += tier.movedDown;
