@@ -1,6 +1,8 @@
 /** `@pagewright/vmm/testing`: what a correct implementation of each port does, as suites that need no test runner. */
 export { claim, type ConformanceCase } from "./testing/case.ts";
-export { tableStructureSuite, translationTablesSuite, type TablesFixture } from "./testing/translation-tables.ts";
+export type { TablesFixture } from "./testing/tables-fixture.ts";
+export { translationTablesSuite } from "./testing/translation-tables.ts";
+export { tableStructureSuite } from "./testing/table-structure.ts";
 export { largeLeavesSuite } from "./testing/large-leaves.ts";
 export {
   asyncBackingStoreSuite,

@@ -268,6 +268,16 @@ function refreshPath(node: Region | null, region: Region, key: Vpn): void {
   refresh(node);
 }
 
+/** Whether a gap of `need` pages from `low` on may lie below a node: nothing of its left subtree lies in the way, or something in it or at its edges is wide enough. */
+function mayHoldBelow({ left, keptFrom }: Region, low: Vpn, need: number): boolean {
+  return left === null || left.gap >= need || left.first > low || keptFrom - left.last >= need;
+}
+
+/** The same above a node, for gaps that end at `high` at the latest. */
+function mayHoldAbove({ right, keptTo }: Region, high: Vpn, need: number): boolean {
+  return right === null || right.gap >= need || right.last < high || right.first - keptTo >= need;
+}
+
 /** Searches under a node; `prev` and `next` are the regions that enclose its subtree. */
 function lowestUnder(
   node: Region | null,
@@ -283,17 +293,13 @@ function lowestUnder(
     const start = alignUp((prev === null ? low : Math.max(low, prev.keptTo)) + below, alignment);
     return start - below + need <= (next === null ? high : Math.min(high, next.keptFrom)) ? start : -1;
   }
-  // Nothing of the subtree lies in the way, or nothing in it is wide enough: only its outer edges count.
   const { left, right } = node;
-  if (low < node.start) {
-    if (left === null || left.gap >= need || left.first > low || node.keptFrom - left.last >= need) {
-      const found = lowestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
-      if (found !== -1) return found;
-    }
+  if (low < node.start && mayHoldBelow(node, low, need)) {
+    const found = lowestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
+    if (found !== -1) return found;
   }
   if (high <= node.end) return -1;
-  if (right === null || right.gap >= need || right.last < high || right.first - node.keptTo >= need)
-    return lowestUnder(right, Math.max(low, node.end), high, wanted, node, next);
+  if (mayHoldAbove(node, high, need)) return lowestUnder(right, Math.max(low, node.end), high, wanted, node, next);
   return -1;
 }
 
@@ -313,15 +319,12 @@ function highestUnder(
     return start - below >= (prev === null ? low : Math.max(low, prev.keptTo)) ? start : -1;
   }
   const { left, right } = node;
-  if (high > node.end) {
-    if (right === null || right.gap >= need || right.last < high || right.first - node.keptTo >= need) {
-      const found = highestUnder(right, Math.max(low, node.end), high, wanted, node, next);
-      if (found !== -1) return found;
-    }
+  if (high > node.end && mayHoldAbove(node, high, need)) {
+    const found = highestUnder(right, Math.max(low, node.end), high, wanted, node, next);
+    if (found !== -1) return found;
   }
   if (low >= node.start) return -1;
-  if (left === null || left.gap >= need || left.first > low || node.keptFrom - left.last >= need)
-    return highestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
+  if (mayHoldBelow(node, low, need)) return highestUnder(left, low, Math.min(high, node.start), wanted, prev, node);
   return -1;
 }
 

@@ -4,7 +4,7 @@ import type { LargeLeaves, TranslationTables } from "../ports.ts";
 import { ACCESSED, DIRTY, PRESENT, READ, USER, WRITE } from "../rights.ts";
 import { TABLE_PAGES, type Pfn, type Vpn } from "../units.ts";
 import { claim, same, type ConformanceCase } from "./case.ts";
-import { Plan, type TablesFixture } from "./translation-tables.ts";
+import { Plan, type TablesFixture } from "./tables-fixture.ts";
 
 const RIGHTS = READ + USER;
 const ALL = READ + WRITE + USER;
