@@ -53,19 +53,20 @@ export class Comparison {
 
   /** Ranges whose owner let go of them and that the manager has dropped. */
   noticePurges(): void {
-    for (const range of this.#world.volatile) {
-      if (range.isHeld) continue;
-      const { pair, start, count } = range;
-      let isGone = false;
-      for (let vpn = start; vpn < start + count; vpn++) {
-        const own = pair.naive.pages.get(vpn)?.own ?? null;
+    const open = this.#world.volatile.filter(({ isHeld }) => !isHeld);
+    if (open.length === 0) return;
+    const gone = new Set<NaivePage>();
+    for (const pair of this.#world.spaces)
+      for (const [vpn, page] of pair.naive.pages) {
+        const { own } = page;
         if (own === null || own.page < 0) continue;
         const anon = anonOf(pair, vpn);
-        if (anon === -1 || (anon !== own.page && own.owners === 1)) isGone = true;
+        if (anon === -1 || (anon !== own.page && own.owners === 1)) gone.add(page);
       }
-      if (!isGone) continue;
+    for (const range of open) {
+      if (!range.pages.some((page) => gone.has(page))) continue;
       range.wasPurged = true;
-      pair.naive.forget(start, count);
+      for (const page of range.pages) setOwn(page, null);
     }
   }
 

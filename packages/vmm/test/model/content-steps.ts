@@ -155,8 +155,6 @@ export function destroy(world: World, pair: Pair): string {
   pair.real.destroy();
   for (const page of pair.naive.pages.values()) setOwn(page, null);
   world.spaces = world.spaces.filter((other) => other !== pair);
-  for (const range of world.volatile) if (range.pair === pair) range.handle.close();
-  world.volatile = world.volatile.filter((range) => range.pair !== pair);
   return "destroy";
 }
 
@@ -164,8 +162,10 @@ export function destroy(world: World, pair: Pair): string {
 export function purge(world: World, pair: Pair, { start, count }: Range): string {
   const range = world.volatile.length < 2 ? undefined : world.pick(world.volatile);
   if (range === undefined) {
+    const pages = pair.naive.mapped(start, count);
+    if (pages.length < count) return "nothing to make purgeable";
     const handle = world.vmm.makePurgeable(pair.real, start * PAGE_SIZE, count * PAGE_SIZE);
-    world.volatile.push({ pair, start, count, handle, isHeld: true, wasPurged: false, contents: new Set() });
+    world.volatile.push({ pages, handle, isHeld: true, wasPurged: false, contents: new Set() });
     return "make purgeable";
   }
   if (range.isHeld) {
@@ -178,14 +178,16 @@ export function purge(world: World, pair: Pair, { start, count }: Range): string
   world.noticePurges();
   const outcome = range.handle.hold();
   range.isHeld = true;
+  const mapped = new Set(world.spaces.flatMap(({ naive }) => [...naive.pages.values()]));
   if (range.wasPurged) expect(outcome).toBe("purged");
-  else if (outcome === "purged") expect(ownOf(range).filter((own) => range.contents.has(own))).toEqual([]);
+  else if (outcome === "purged" && range.pages.every((page) => mapped.has(page)))
+    expect(ownOf(range).filter((own) => range.contents.has(own))).toEqual([]);
   return outcome;
 }
 
 /** The private contents of a range. */
-function ownOf({ pair, start, count }: Volatile): Content[] {
-  return pair.naive.mapped(start, count).flatMap(({ own }) => (own === null ? [] : [own]));
+function ownOf({ pages }: Volatile): Content[] {
+  return pages.flatMap(({ own }) => (own === null ? [] : [own]));
 }
 
 /** A purgeable range becomes ordinary memory. */

@@ -21,16 +21,15 @@ export const NEVER: number = 2 ** 30;
 /** Runs a world to its end and returns it. What goes wrong is told with the seed and the last steps. */
 export async function run({ seed, odds, steps, options = {}, shape = SMALL, loads = 50 }: Course): Promise<World> {
   const world = new World(seed, odds, options, shape);
-  const done: string[] = [];
   try {
     for (let step = 0; step < steps; step++) {
-      done.push(await world.step());
+      await world.step();
       if (step % loads === loads - 1) await world.loadAll();
     }
     await world.loadAll();
     await world.close();
   } catch (cause) {
-    const last = `after ${done.length} steps, the last ones ${done.slice(-6).join(", ")}`;
+    const last = `after ${world.done.length} steps, the last ones ${world.done.slice(-6).join(", ")}`;
     throw new Error(`seed ${seed}, one call in ${odds} fails: ${String(cause)} (${last})`, { cause });
   }
   return world;

@@ -20,7 +20,7 @@ import { advise, clone, destroy, drop, purge, touch, wait } from "./content-step
 import { Comparison } from "./comparison.ts";
 import { Coin, FlakyFrames, FlakySwap } from "./flaky.ts";
 import { background, beginTransfer, endTransfer, migrate } from "./frame-steps.ts";
-import { NaiveSpace, type Content } from "./naive.ts";
+import { NaiveSpace, type Content, type NaivePage } from "./naive.ts";
 import { pagerStep, replace, resize, seal, sync } from "./object-steps.ts";
 import {
   lock,
@@ -114,17 +114,15 @@ export interface Pinned {
   readonly fromDevice: boolean;
 }
 
-/** A range that its owner can make again. */
+/** Pages that their owner can make again. They stay together as long as nobody moves or unmaps some of them. */
 export interface Volatile {
-  readonly pair: Pair;
-  readonly start: number;
-  readonly count: number;
+  readonly pages: readonly NaivePage[];
   readonly handle: PurgeableHandle;
   isHeld: boolean;
   /** The content is gone. */
   wasPurged: boolean;
   /** What was there when it was let go. */
-  contents: ReadonlySet<Content | null>;
+  contents: ReadonlySet<Content>;
 }
 
 /** What the last step may have changed beside what it says. */
@@ -182,6 +180,8 @@ export class World {
   transfers: Pinned[] = [];
   volatile: Volatile[] = [];
   allowance: Allowance = { copies: [], zeroes: new Set() };
+  /** What each step came to. */
+  readonly done: string[] = [];
   /** How often each step came to what it says. */
   readonly counts: Map<string, number> = new Map();
   readonly #comparison: Comparison = new Comparison(this);
@@ -261,6 +261,7 @@ export class World {
     this.coin.off = false;
     const name = await step(this, pair, range);
     this.coin.off = true;
+    this.done.push(name);
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     this.compare();
     return name;
