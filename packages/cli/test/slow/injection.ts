@@ -116,7 +116,7 @@ export class FlakyTables implements TranslationSystem {
   }
 }
 
-/** A store whose writes fail, or find no room, now and then. Reads are right: what was acknowledged is kept. */
+/** A store whose writes fail, or find no room, now and then, and whose reads fail seldom: what was acknowledged is there the next time. */
 export class FlakySwap implements SwapStore {
   readonly slots: number;
   readonly #store: MemorySwap;
@@ -134,6 +134,7 @@ export class FlakySwap implements SwapStore {
   }
 
   read(slot: number, into: Uint8Array): IoOutcome {
+    if (this.#coin.fails("swap reads", 100)) return "failed";
     return this.#store.read(slot, into);
   }
 
@@ -166,6 +167,7 @@ export class FlakyLateSwap implements AsyncSwapStore {
 
   async readLater(slot: number, into: Uint8Array): Promise<IoOutcome> {
     await this.#turns();
+    if (this.#coin.fails("late swap reads", 10)) throw new Error("the connection is gone");
     return this.#store.read(slot, into);
   }
 
