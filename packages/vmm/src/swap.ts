@@ -1,4 +1,4 @@
-/** `@pagewright/vmm/swap`: compressed memory as a swap store, page compressors, striping. */
+/** `@pagewright/vmm/swap`: compressed memory as a swap store and page compressors. */
 export { CompressedPool, type CompressedPoolOptions, type CompressedPoolStats } from "./swap/compressed-pool.ts";
 export { defaultCompressor } from "./swap/compress/default.ts";
 export { Lz4Block } from "./swap/compress/lz4-block.ts";
