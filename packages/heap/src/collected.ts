@@ -2,6 +2,7 @@ import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
 import { BLOCK, BlockBits, MARK, ROOT } from "./block-bits.ts";
 import { HeapError } from "./errors.ts";
+import { Roots } from "./roots.ts";
 import { Wrapper } from "./wrapper.ts";
 
 /** How a collected heap knows what is reachable, and when it collects. */
@@ -49,8 +50,7 @@ export class CollectedHeap extends Wrapper {
   readonly #threshold: number;
   readonly #growth: number;
   readonly #bits: BlockBits;
-  /** How often blocks are roots that are so more than once. */
-  readonly #rootCounts = new Map<number, number>();
+  readonly #roots: Roots;
   readonly #scanners: ((visit: (reference: number) => void) => void)[] = [];
   /** Marked, but not yet traced. */
   readonly #grey: number[] = [];
@@ -79,12 +79,12 @@ export class CollectedHeap extends Wrapper {
     this.#grey.push(reference);
   };
   readonly #collectBlock = (address: number): void => {
-    // The finaliser of an earlier block may have freed it.
-    if (!this.#isBlock(address)) return;
+    // A finaliser, of this block or an earlier one, may have freed it, and what it allocated may be in its place.
+    if (!this.#isDead(address)) return;
     try {
       this.#finalize(address);
     } finally {
-      if (this.#isBlock(address)) {
+      if (this.#isDead(address)) {
         this.#freed++;
         this.#forget(address);
         this.inner.free(address);
@@ -104,6 +104,7 @@ export class CollectedHeap extends Wrapper {
     this.#threshold = thresholdBytes;
     this.#growth = growth;
     this.#bits = new BlockBits(granule);
+    this.#roots = new Roots(this.#bits);
     this.#left = this.#half = thresholdBytes / 2;
   }
 
@@ -123,8 +124,8 @@ export class CollectedHeap extends Wrapper {
   }
 
   /** Whether a block is about to be swept: nothing has reached it when marking ended. */
-  #isDead(place: number): boolean {
-    return this.#phase === "sweep" && this.#bits.has(place, BLOCK) && !this.#bits.has(place, MARK);
+  #isDead(address: number): boolean {
+    return this.#phase === "sweep" && this.#isBlock(address) && !this.#bits.has(this.#bits.find(address), MARK);
   }
 
   /**
@@ -133,22 +134,16 @@ export class CollectedHeap extends Wrapper {
    * @throws HeapError `wild-free` where it is no live block, or one that nothing has reached and that is about to be freed.
    */
   addRoot(address: number): void {
-    const place = this.#bits.find(address);
-    if (place < 0 || !this.#bits.has(place, BLOCK) || this.#isDead(place))
+    if (!this.#isBlock(address) || this.#isDead(address))
       throw new HeapError("wild-free", address, "a root must be a live block");
-    if (this.#bits.has(place, ROOT)) this.#rootCounts.set(address, (this.#rootCounts.get(address) ?? 1) + 1);
-    this.#bits.add(place, ROOT);
+    this.#roots.add(address);
     if (this.#phase === "mark") this.#mark(address);
   }
 
   /** Takes one {@link CollectedHeap.addRoot} back. @throws HeapError `wild-free` where the block is no root. */
   removeRoot(address: number): void {
-    const place = this.#bits.find(address);
-    if (place < 0 || !this.#bits.has(place, ROOT)) throw new HeapError("wild-free", address, "the block is no root");
-    const count = this.#rootCounts.size === 0 ? undefined : this.#rootCounts.get(address);
-    if (count === undefined) this.#bits.delete(place, ROOT);
-    else if (count === 2) this.#rootCounts.delete(address);
-    else this.#rootCounts.set(address, count - 1);
+    if (!this.#roots.has(address)) throw new HeapError("wild-free", address, "the block is no root");
+    this.#roots.remove(address);
   }
 
   /** Adds roots that are asked for twice in each collection, at once: a stack, a table. */
@@ -163,13 +158,7 @@ export class CollectedHeap extends Wrapper {
    */
   wrote(to: number): void {
     if (this.#phase === "mark") this.#mark(to);
-    else if (this.#phase === "sweep") this.#refuseDead(to);
-  }
-
-  #refuseDead(address: number): void {
-    const place = this.#bits.find(address);
-    if (place >= 0 && this.#isDead(place))
-      throw new HeapError("wild-free", address, "what nothing reaches is about to be freed");
+    else if (this.#isDead(to)) throw new HeapError("wild-free", to, "what nothing reaches is about to be freed");
   }
 
   /** Allocates; does a part of a collection where it is due, and a whole one where memory has run out. The new block is kept until the next collection starts. Throws what callbacks throw; there is no block then. */
@@ -219,8 +208,7 @@ export class CollectedHeap extends Wrapper {
 
   /** Frees at once, without finalising. @throws HeapError `bad-option` for a root. */
   override free(address: number): void {
-    const place = this.#bits.find(address);
-    if (place >= 0 && this.#bits.has(place, ROOT)) throw new HeapError("bad-option", address, "a root cannot be freed");
+    if (this.#roots.has(address)) throw new HeapError("bad-option", address, "a root cannot be freed");
     this.inner.free(address);
     this.#forget(address);
   }
@@ -256,17 +244,9 @@ export class CollectedHeap extends Wrapper {
 
   /** What is known of a block is known of the place it has moved to. */
   #follow(address: number, to: number): void {
-    const before = this.#bits.find(address);
-    const isRoot = before >= 0 && this.#bits.has(before, ROOT);
     this.#forget(address);
     this.#enter(to);
-    if (isRoot) {
-      this.#bits.delete(before, ROOT);
-      this.#bits.add(this.#bits.find(to), ROOT);
-      const count = this.#rootCounts.get(address);
-      if (count !== undefined) this.#rootCounts.set(to, count);
-      this.#rootCounts.delete(address);
-    }
+    if (this.#roots.has(address)) this.#roots.move(address, to);
     // It may not have been traced where it was.
     if (this.#phase === "mark") this.#grey.push(to);
   }
@@ -378,8 +358,8 @@ export class CollectedHeap extends Wrapper {
   }
 
   #forgetAll(): void {
-    for (const set of [BLOCK, MARK, ROOT]) this.#bits.clear(set);
-    this.#rootCounts.clear();
+    for (const set of [BLOCK, MARK]) this.#bits.clear(set);
+    this.#roots.clear();
     this.#grey.length = 0;
     this.#blocks = 0;
     this.#phase = "idle";

@@ -218,3 +218,23 @@ test("callbacks that throw, free and allocate at random lose nothing that is rea
     }
   }
 });
+
+test("what a finaliser allocates in the place of what it has freed is kept", () => {
+  const fresh: number[] = [];
+  const { heap, memory, make } = subject((self) => ({
+    finalize: (address) => {
+      const owned = self().memory.load32(address);
+      self().heap.free(address);
+      if (owned !== 0 && self().heap.owns(owned)) self().heap.free(owned);
+      fresh.push(self().make(), self().make());
+    },
+  }));
+  const pair = [make(), make()];
+  memory.store32(pair[0] ?? 0, pair[1] ?? 0);
+  memory.store32(pair[1] ?? 0, pair[0] ?? 0);
+  heap.collect();
+  expect(fresh.length).toBe(2);
+  expect([...fresh].sort((a, b) => a - b)).toEqual(pair);
+  for (const block of fresh) expect(heap.owns(block)).toBe(true);
+  heap.check();
+});
