@@ -94,7 +94,8 @@ export class SamplingGuard extends Wrapper {
     requireRequest(size, alignment);
     const slot = size > this.#page || alignment > this.#page ? undefined : this.#free.shift();
     if (slot === undefined) return this.inner.allocate(size, alignment, hint);
-    const unit = alignment === 0 ? 8 : alignment;
+    // As aligned as any allocator's blocks: wrappers around this one count on it.
+    const unit = Math.max(alignment, 8);
     const page = this.#pageOf(slot);
     const address = page + Math.floor((this.#page - Math.max(size, 1)) / unit) * unit;
     this.#guard.protect(page, this.#page, "read-write");

@@ -187,6 +187,16 @@ test("a sampling guard guards one block in so many, whatever the program does", 
   expect(Math.abs(guarded - 2000)).toBeLessThan(104);
 });
 
+test("guarded blocks are aligned as others are, so that a debug heap can have them", () => {
+  const memory = memoryOf(256);
+  const guard = { protect: () => undefined };
+  const heap = new DebugHeap(new SamplingGuard(new Tlsf(memory), memory, guard, { every: 1, random: () => 0 }), memory);
+  for (const alignment of [1, 2, 4, 8, 64]) heap.free(heap.allocate(21, alignment));
+  heap.check();
+  heap.reset();
+  heap.check();
+});
+
 test("a quota refuses what exceeds it and admits it after a free", () => {
   const heap = new Quota(new GeneralHeap(memoryOf(256)), 1000);
   const block = heap.allocate(600);
