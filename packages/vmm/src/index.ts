@@ -67,7 +67,8 @@ export type {
   TranslationSystem,
   TranslationTables,
 } from "./ports.ts";
-export { Vmm, type VmmOptions, type WriteExecutePolicy } from "./vmm.ts";
+export { Vmm } from "./vmm.ts";
+export type { VmmOptions, WriteExecutePolicy } from "./vmm-options.ts";
 export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";

@@ -2,7 +2,7 @@
  * The virtual memory manager: one per memory. It makes spaces and objects, and owns what they share.
  */
 import { checkManager } from "./check.ts";
-import { CommitAccount, type CommitPolicy } from "./commit.ts";
+import { CommitAccount } from "./commit.ts";
 import { Core } from "./core.ts";
 import { ManualClock, SeededRandom } from "./environment.ts";
 import { VmmError } from "./errors.ts";
@@ -15,31 +15,22 @@ import { AsyncFileObject } from "./objects/async-file-object.ts";
 import { allocateDmaBuffer, type DmaOutcome, type DmaRequest } from "./dma/allocate.ts";
 import { beginTransfer, type DeviceReach, type DmaTransfer, type TransferDirection } from "./dma/transfer.ts";
 import { Collapser } from "./large/collapser.ts";
-import { LargePages, type LargePageUse } from "./large/large-pages.ts";
+import { LargePages } from "./large/large-pages.ts";
 import { Migrator } from "./migration.ts";
 import { Balancer, type BalancerStats } from "./numa/balancer.ts";
 import type { Refusal } from "./outcome.ts";
 import { FrameReserve } from "./frames/frame-reserve.ts";
 import { Background } from "./pressure/background.ts";
-import type { OutOfMemoryHandler } from "./pressure/last-resort.ts";
 import type { MemoryPressure } from "./pressure/memory-pressure.ts";
-import type { OutOfMemoryChoice, OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
+import type { OutOfMemoryChoice } from "./pressure/out-of-memory.ts";
 import type {
   AddressSpaceSwitch,
   AsyncBackingStore,
   BackingStore,
-  Clock as ClockPort,
   FramePressure,
-  FrameSource,
-  FrameWindow,
-  Interleaving,
   MemoryTypes,
   Pager,
-  Random,
-  ReplacementPolicy,
   SpecialFrames,
-  TlbControl,
-  TranslationSystem,
 } from "./ports.ts";
 import type { AccessHistogram } from "./reclaim/idle-tracker.ts";
 import type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
@@ -53,76 +44,12 @@ import { AddressSpace } from "./space/space.ts";
 import { eventsOfAll, RateMeter } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
-import { SwapSpace, type SwapPriority } from "./swap/swap-space.ts";
+import { SwapSpace } from "./swap/swap-space.ts";
 import type { SwapTierStats } from "./swap/tier.ts";
 import { PlainTranslationSystem } from "./tables/plain-system.ts";
 import { TypeLedger } from "./type-ledger.ts";
 import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";
-
-/** What is done about pages that would be writable and executable at once. */
-export type WriteExecutePolicy = "off" | "warn" | "enforce";
-
-/** Ports and settings of a manager. Only frames and window are needed. */
-export interface VmmOptions {
-  /** Where frames come from. */
-  readonly frames: FrameSource;
-  /** How their bytes are reached. */
-  readonly window: FrameWindow;
-  /** Tables of spaces; in plain memory by default. */
-  readonly tables?: TranslationSystem;
-  /** Invalidation on processors; none by default. */
-  readonly tlb?: TlbControl;
-  /** How processors change spaces. */
-  readonly spaceSwitch?: AddressSpaceSwitch;
-  /** Memory types of physical ranges. */
-  readonly memoryTypes?: MemoryTypes;
-  /** Frames in a row for devices. */
-  readonly special?: SpecialFrames;
-  /** How full the frame source is; the source itself by default, where it says so. */
-  readonly pressure?: FramePressure;
-  /** Which page leaves; S3-FIFO by default, see reclaim/policies/README.md. */
-  readonly policy?: ReplacementPolicy;
-  /** Whether groups of spaces compete for frames by their shares, so that none pushes out another's pages; not with `policy`; false by default. */
-  readonly fairness?: boolean;
-  /** Stores for pages without a file, preferred ones first; pages are striped among those in one list. Behind one that answers later, faults may be `pending`. */
-  readonly swap?: readonly SwapPriority[];
-  /** Frames that hold pages at most; without a limit by default. */
-  readonly residentLimit?: number;
-  /** How promises of memory are limited; `unlimited` by default. */
-  readonly commit?: CommitPolicy;
-  /** Pages that `strict` and `heuristic` promise at most. */
-  readonly commitLimit?: number;
-  /** Write and execute on one page; `off` by default. */
-  readonly writeExecute?: WriteExecutePolicy;
-  /** Pages mapped around a fault on an object's page, a power of two; 16 by default, 1 for none. */
-  readonly faultAround?: number;
-  /** Whether loads of untouched memory map one shared frame of zeroes; true by default. */
-  readonly zeroFrame?: boolean;
-  /** Time. */
-  readonly clock?: ClockPort;
-  /** Placement of regions. */
-  readonly random?: Random;
-  /** NUMA node of the processor that runs now, for regions that want local frames. */
-  readonly currentNode?: () => number;
-  /** NUMA node of a frame; with {@link currentNode} it lets {@link Vmm.balance} move pages to the nodes that use them. */
-  readonly nodeOf?: (pfn: Pfn) => number;
-  /** Pages that are fetched ahead of a stream of misses at most: of a file into spare frames, from swap by neighbourhood in the space; 32 by default, 0 for none. */
-  readonly readAhead?: number;
-  /** Whether unmapping leaves remote invalidation to the processors' own pace; false by default. */
-  readonly lazyShootdown?: boolean;
-  /** Where 2M pages are used without a request; in regions with the advice `large` by default. */
-  readonly largePages?: LargePageUse;
-  /** Pages that may be missing where the background makes 512 pages a 2M page, 0 … 511; 51 by default. */
-  readonly collapseMissing?: number;
-  /** Who may run at yield points; nobody by default. */
-  readonly interleaving?: Interleaving;
-  /** Frames that only reclaim may take; `frames` itself by default, where it is one. Everybody who takes frames should take them through it. */
-  readonly reserve?: FrameReserve;
-  /** Told when no frame can be had and nothing can leave, with who should go; by default such accesses end as `no-memory`. */
-  readonly outOfMemory?: OutOfMemoryHandler;
-  /** How spaces are judged then; who sets the most memory free goes by default. */
-  readonly outOfMemoryPolicy?: OutOfMemoryPolicy;
-}
+import type { VmmOptions, WriteExecutePolicy } from "./vmm-options.ts";
 
 /** The virtual memory manager. */
 export class Vmm {

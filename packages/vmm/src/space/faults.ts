@@ -34,6 +34,7 @@ import { isPageResident } from "./residency.ts";
 import { makeRoom } from "./resident-limit.ts";
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
+import { growStack } from "./stack-growth.ts";
 
 /** Pages around a faulting page of an object that are mapped with it where they are in frames: one cache line of entries, twice. */
 export const FAULT_AROUND = 16;
@@ -65,7 +66,7 @@ export class FaultHandler {
   /** Resolves an access (READ, WRITE or EXECUTE, and USER from user mode) at an address, or says why it cannot be. */
   fault(space: AddressSpace, address: VirtAddr, access: number): FaultOutcome {
     const vpn = Math.floor(address / PAGE_SIZE);
-    const region = space.regions.find(vpn) ?? space.growStack(vpn);
+    const region = space.regions.find(vpn) ?? growStack(space, vpn);
     if (region === null) return this.#failed(space, "unmapped");
     const lacking = access & ~region.rights & RIGHTS_MASK;
     if (lacking !== 0) return this.#failed(space, lackingOutcome(lacking));

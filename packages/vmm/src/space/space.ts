@@ -13,7 +13,7 @@ import type { Vmm } from "../vmm.ts";
 import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
 import { NO_PAGE } from "../pages/pages.ts";
 import type { TranslationTables } from "../ports.ts";
-import { GLOBAL, USER, type MemoryType } from "../rights.ts";
+import { GLOBAL, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { advise, discardRange, type Advice } from "./advice.ts";
@@ -22,10 +22,10 @@ import { cloneInto } from "./cloning.ts";
 import { demandPlacement, type FramePlacement } from "./frame-placement.ts";
 import { defaultLimits, type SpaceLimits } from "./limits.ts";
 import { lockAll, lockRange, unlockAll, unlockRange } from "./locking.ts";
-import { mapRegion, settleAddresses, unmapRange, type MapRequest } from "./mapping.ts";
+import { mapRegion, unmapRange, type MapRequest } from "./mapping.ts";
 import { setMemoryType } from "./memory-type.ts";
 import { protectRange, sealRange } from "./protecting.ts";
-import { STACK_GAP, type LockState, type Region } from "./region.ts";
+import type { LockState } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
 import { noEvents, type Events } from "../statistics/events.ts";
@@ -332,29 +332,6 @@ export class AddressSpace {
     tlb.invalidate(this.asid, HERE, 1);
   }
 
-  /** Grows the region that may grow down onto a page just below it, as far as its object begins; the region, or null. */
-  growStack(vpn: Vpn): Region | null {
-    const region = this.regions.findFrom(vpn);
-    if (region === null || !region.growsDown || vpn < this.low) return null;
-    const below = this.regions.findBelow(region.start);
-    const isFenced = below !== null && (below.growsDown || (below.rights & ~USER) === 0);
-    const gap = below === null ? 0 : Math.max(isFenced ? 0 : STACK_GAP, below.guard + region.guard);
-    const floor = below === null ? this.low : below.end + gap;
-    const added = region.start - vpn;
-    if (vpn < floor || this.mappedPages + added > this.limits.pages) return null;
-    if (region.locked !== "none" && this.lockedPages + added > this.limits.lockedPages) return null;
-    const { object, type, offset } = region;
-    if (object !== null && (added > offset || !this.vmm.types.allowsObject(object, type, offset - added, added)))
-      return null;
-    if (region.accounted && !this.vmm.commit.charge(added)) return null;
-    settleAddresses(this, vpn, region.start);
-    this.regions.resize(region, vpn, region.end);
-    if (object !== null) region.offset -= added;
-    this.mappedPages += added;
-    if (region.locked !== "none") this.lockedPages += added;
-    return region;
-  }
-
   /** Drops the anonymous page of an entry. */
   dropAnon(sheet: Sheet, vpn: Vpn): void {
     const { core } = this.vmm;
@@ -379,9 +356,7 @@ export class AddressSpace {
   transfer(address: VirtAddr, bytes: number, into: AddressSpace, to?: VirtAddr): VirtAddr | Refusal {
     this.#demandAlive();
     into.#demandAlive();
-    return this.#exclusively(() =>
-      into.#exclusively(() => moving(this, into, () => transferRange(this, address, bytes, into, to))),
-    );
+    return this.#exclusively(() => into.#exclusively(() => transferRange(this, address, bytes, into, to)));
   }
 
   /** Lets another space map a range of shared objects, whole 2 MiB units, through the very same page tables; its address there, or why not. */
@@ -423,15 +398,3 @@ export class AddressSpace {
 }
 
 const HERE = new Float64Array(1);
-
-/** Lets faults of two spaces wait while pages are between them. */
-function moving<T>(from: AddressSpace, into: AddressSpace, operation: () => T): T {
-  from.isMoving = true;
-  into.isMoving = true;
-  try {
-    return operation();
-  } finally {
-    from.isMoving = false;
-    into.isMoving = false;
-  }
-}

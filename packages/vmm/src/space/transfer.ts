@@ -48,12 +48,14 @@ export function transferRange(
   for (const region of regions)
     if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
   if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
+  from.isMoving = into.isMoving = true; // Faults of both wait while pages are between them.
   unshareRange(from, start, start + pages);
   settleAddresses(into, target, target + pages);
   const change = from.vmm.core.begin(from);
   const moved = moveTables(from, start, into, target, pages, change.plan);
   if (moved) moveRegions(from, into, start, pages, target);
   from.vmm.core.end(change);
+  from.isMoving = into.isMoving = false;
   return moved ? target * PAGE_SIZE : "no-memory";
 }
 
