@@ -33,7 +33,7 @@ for (const { name, from, import: names, max, goal } of budgets) {
   over ||= tooBig;
   let note = "";
   if (max !== undefined) note = `${max}${tooBig ? " **exceeded**" : ""}`;
-  else if (goal !== undefined) note = `goal ${goal}${zipped > goal ? ", not reached" : ""}`;
+  if (goal !== undefined) note += `${note && "; "}goal ${goal}${zipped > goal ? ", not reached" : ""}`;
   rows.push(`| ${name} | ${bytes.length} | ${zipped} | ${note} |`);
 }
 const table = ["| import | minified | min + gzip | budget |", "| --- | --: | --: | --: |", ...rows].join("\n");
