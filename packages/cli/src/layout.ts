@@ -40,20 +40,26 @@ function objectOf(value: unknown, where: string, fields: readonly string[]): Jso
   return value as Json;
 }
 
+/** A value of the document as an error names it, cut where it is long. */
+function shown(value: unknown): string {
+  return value === undefined ? "missing" : JSON.stringify(value).slice(0, 60);
+}
+
 /** Reads a layout document. Throws {@link UsageError} naming the file and the field that is wrong. */
 export function layoutOf(document: unknown, path: string): Layout {
   const layout = objectOf(document, path, LAYOUT_FIELDS);
   const levels = layout["levels"] ?? "4";
   const name = typeof levels === "number" || typeof levels === "string" ? String(levels).toLowerCase() : "";
   const mode = MODES[name];
-  if (mode === undefined) throw new UsageError(`${path}: levels should be one of ${Object.keys(MODES).join(", ")}`);
+  if (mode === undefined)
+    throw new UsageError(`${path}: levels should be one of ${Object.keys(MODES).join(", ")}, is ${shown(levels)}`);
   const ranges = layout["ranges"];
-  if (!Array.isArray(ranges)) throw new UsageError(`${path}: ranges should be a list`);
+  if (!Array.isArray(ranges)) throw new UsageError(`${path}: ranges should be a list, is ${shown(ranges)}`);
   const base = numberOf(`${path}: base`, layout["base"]);
-  if (base >= 1n << 52n) throw new UsageError(`${path}: base lies beyond 52 bits`);
+  if (base >= 1n << 52n) throw new UsageError(`${path}: base ${shown(layout["base"])} lies beyond 52 bits`);
   const slot = layout["recursiveSlot"];
   if (slot !== undefined && (typeof slot !== "number" || !Number.isInteger(slot) || slot < 0 || slot > 1023))
-    throw new UsageError(`${path}: recursiveSlot should be an index`);
+    throw new UsageError(`${path}: recursiveSlot should be an index, is ${shown(slot)}`);
   return {
     mode,
     tablesAt: Number(base),
@@ -75,11 +81,12 @@ function rangeFrom(value: unknown, where: string, ept: boolean): LayoutRange {
   const flag = (name: string, letter: string): boolean => {
     const own = range[name];
     if (own !== undefined && typeof own !== "boolean")
-      throw new UsageError(`${where}: ${name} should be true or false`);
+      throw new UsageError(`${where}: ${name} should be true or false, is ${shown(own)}`);
     return own ?? rightsOf(range["rights"], where).includes(letter);
   };
   const page = range["page"] ?? "largest";
-  if (typeof page !== "string") throw new UsageError(`${where}: page should be "4K", "2M", "1G" or "largest"`);
+  if (typeof page !== "string")
+    throw new UsageError(`${where}: page should be "4K", "2M", "1G" or "largest", is ${shown(page)}`);
   const known = {
     start,
     size,
@@ -88,7 +95,7 @@ function rangeFrom(value: unknown, where: string, ept: boolean): LayoutRange {
   };
   return {
     ...known,
-    read: range["read"] !== false,
+    read: range["read"] === undefined || flag("read", "r"),
     write: flag("write", "w"),
     execute: flag("execute", "x"),
     user: flag("user", "u"),
@@ -104,14 +111,14 @@ function rangeFrom(value: unknown, where: string, ept: boolean): LayoutRange {
 function rightsOf(value: unknown, where: string): string {
   if (value === undefined) return "";
   if (typeof value !== "string" || !/^[rwxugad-]*$/i.test(value))
-    throw new UsageError(`${where}: rights should be letters out of r, w, x, u, g, a, d`);
+    throw new UsageError(`${where}: rights should be letters out of r, w, x, u, g, a, d, is ${shown(value)}`);
   return value.toLowerCase();
 }
 
 function small(value: unknown, where: string, limit: number): number {
   if (value === undefined) return 0;
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= limit)
-    throw new UsageError(`${where} should be a whole number below ${limit}`);
+    throw new UsageError(`${where} should be a whole number below ${limit}, is ${shown(value)}`);
   return value;
 }
 
@@ -119,7 +126,8 @@ function typeFrom(value: unknown, where: string, ept: boolean): number {
   if (value === undefined) return ept ? 6 : 0;
   if (typeof value === "number") return small(value, `${where}: memoryType`, 8);
   const type = typeof value === "string" ? (ept ? EPT_MEMORY_TYPES : MEMORY_TYPES)[value.toLowerCase()] : undefined;
-  if (type === undefined) throw new UsageError(`${where}: memoryType should be a name such as WB or UC, or an index`);
+  if (type === undefined)
+    throw new UsageError(`${where}: memoryType should be a name such as WB or UC, or an index, is ${shown(value)}`);
   return type;
 }
 

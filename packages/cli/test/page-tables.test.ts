@@ -280,6 +280,25 @@ describe("bad input is one line and exit code 2", () => {
       /already mapped/,
     ],
     [
+      "a layout for levels that there are not",
+      () => (
+        writeFileSync(file("bad.json"), JSON.stringify({ ...LAYOUT, levels: 7 })),
+        ["tables", file("bad.json"), "-o", file("x")]
+      ),
+      /levels should be one of .*, is 7/,
+    ],
+    [
+      "a range with rights that there are not",
+      () => (
+        writeFileSync(
+          file("bad.json"),
+          JSON.stringify({ ...LAYOUT, ranges: [{ start: 0, size: 4096, rights: "rwq" }] }),
+        ),
+        ["tables", file("bad.json"), "-o", file("x")]
+      ),
+      /range 0: rights should be .*, is "rwq"/,
+    ],
+    [
       "a layout with an unknown field",
       () => (
         writeFileSync(file("bad.json"), JSON.stringify({ ...LAYOUT, rangs: [] })),
