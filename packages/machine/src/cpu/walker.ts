@@ -152,11 +152,12 @@ export class Walker {
     const { words, structures, state } = this;
     const { asid } = this.mmu;
     let table: Pfn;
-    if (structures.findDirectory(vpn, asid)) {
+    const cached = !structures.absent;
+    if (cached && structures.findDirectory(vpn, asid)) {
       table = structures.pd.table;
       this.rights = structures.pd.rights;
       this.from = 1;
-    } else table = this.tableOf(vpn, !structures.absent && !structures.isVoid(vpn, asid));
+    } else table = this.tableOf(vpn, cached && !structures.isVoid(vpn, asid));
     const place = this.memory.placeOfTable(table);
     if (place <= 0) return ODD;
     const at = place - 1 + (vpn & 511) * 2;
