@@ -17,8 +17,8 @@ import type { OutOfMemoryPolicy } from "./pressure/out-of-memory.ts";
 import type { SpaceGroups } from "./reclaim/space-groups.ts";
 import type { SwapSpace } from "./swap/swap-space.ts";
 
-/** The ports and limits that a core is made of. */
-export interface CoreParts {
+/** The ports and limits that a core is made of, and goes on having. */
+export class CoreParts {
   /** Where frames come from. */
   readonly frames: FrameSource;
   /** How their bytes are reached. */
@@ -34,7 +34,7 @@ export interface CoreParts {
   /** Where pages without a file go; null: nowhere. */
   readonly swap: SwapSpace | null;
   /** Most frames that hold pages at once. */
-  readonly residentLimit: number;
+  residentLimit: number;
   /** Pages that are expected to be in frames at once: what the policy is sized for. */
   readonly policyFrames: number;
   /** Time. */
@@ -57,4 +57,27 @@ export interface CoreParts {
   readonly outOfMemoryPolicy: OutOfMemoryPolicy | undefined;
   /** Who is told then. */
   readonly outOfMemory: OutOfMemoryHandler | null;
+
+  /** Takes them over. */
+  constructor(parts: Readonly<CoreParts>) {
+    this.frames = parts.frames;
+    this.window = parts.window;
+    this.tables = parts.tables;
+    this.tlb = parts.tlb;
+    this.policy = parts.policy;
+    this.groups = parts.groups;
+    this.swap = parts.swap;
+    this.residentLimit = parts.residentLimit;
+    this.policyFrames = parts.policyFrames;
+    this.clock = parts.clock;
+    this.random = parts.random;
+    this.interleaving = parts.interleaving;
+    this.framePressure = parts.framePressure;
+    this.memoryTypes = parts.memoryTypes;
+    this.readAhead = parts.readAhead;
+    this.lazyShootdown = parts.lazyShootdown;
+    this.reserve = parts.reserve;
+    this.outOfMemoryPolicy = parts.outOfMemoryPolicy;
+    this.outOfMemory = parts.outOfMemory;
+  }
 }

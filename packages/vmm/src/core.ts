@@ -5,8 +5,9 @@
  * Interleaving: what an operation decides is written here first; entries of tables change afterwards, one by one, and whoever runs in between finds
  * the decision already made.
  */
-import { Change, Marker } from "./change.ts";
-import type { CoreParts } from "./core-parts.ts";
+import { Marker, type Change } from "./change.ts";
+import { Changes } from "./changes.ts";
+import { CoreParts } from "./core-parts.ts";
 import { VmmError } from "./errors.ts";
 import type { FlushPlan, PlanTarget } from "./flush-plan.ts";
 import { FrameKeeper } from "./frames/frame-keeper.ts";
@@ -14,18 +15,6 @@ import { FrameMap } from "./frames/frame-map.ts";
 import { SuspectFrames } from "./frames/suspect-frames.ts";
 import { Mappings } from "./pages/mappings.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED, Pages } from "./pages/pages.ts";
-import type {
-  Clock,
-  FramePressure,
-  FrameSource,
-  FrameWindow,
-  Interleaving,
-  MemoryTypes,
-  Random,
-  ReplacementPolicy,
-  TlbControl,
-  TranslationSystem,
-} from "./ports.ts";
 import { ACCESSED, DIRTY } from "./rights.ts";
 import type { MemoryObject } from "./objects/object.ts";
 import type { AddressSpace } from "./space/space.ts";
@@ -33,7 +22,6 @@ import type { Region } from "./space/region.ts";
 import { SheetRegistry, type Sheet } from "./space/sheet.ts";
 import { TableSharing } from "./space/table-sharing.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
-import type { FrameReserve } from "./frames/frame-reserve.ts";
 import { LastResort } from "./pressure/last-resort.ts";
 import { MemoryPressure } from "./pressure/memory-pressure.ts";
 import { ColdPages } from "./reclaim/cold-pages.ts";
@@ -43,25 +31,13 @@ import { Purgeable } from "./reclaim/purgeable.ts";
 import { Quarantine } from "./reclaim/quarantine.ts";
 import { Reclaimer } from "./reclaim/reclaimer.ts";
 import { RefaultMeter } from "./reclaim/refault-meter.ts";
-import type { SpaceGroups } from "./reclaim/space-groups.ts";
-import type { SwapSpace } from "./swap/swap-space.ts";
 import { Swapper } from "./swap/swapper.ts";
 import { Parting } from "./tlb/parting.ts";
 import type { Balancer } from "./numa/balancer.ts";
 import { NO_FRAME, PAGE_SIZE, TABLE_PAGES, type Pfn, type Vpn } from "./units.ts";
 
 /** Shared state and page life. */
-export class Core implements PlanTarget {
-  readonly frames: FrameSource;
-  readonly window: FrameWindow;
-  readonly tables: TranslationSystem;
-  readonly tlb: TlbControl | null;
-  readonly policy: ReplacementPolicy;
-  /** Groups of spaces that compete for frames; null: spaces are not told apart. */
-  readonly groups: SpaceGroups | null;
-  readonly swap: SwapSpace | null;
-  readonly clock: Clock;
-  readonly random: Random;
+export class Core extends CoreParts implements PlanTarget {
   readonly pages: Pages = new Pages();
   readonly mappings: Mappings = new Mappings(this.pages);
   readonly frameMap: FrameMap = new FrameMap();
@@ -82,26 +58,14 @@ export class Core implements PlanTarget {
   readonly marker: Marker;
   /** One page of bytes on the way between a store and a frame. */
   readonly buffer: Uint8Array = new Uint8Array(PAGE_SIZE);
-  /** Frames that hold pages at most. */
-  residentLimit: number;
-  /** Who may run at yield points; null: nobody. */
-  readonly interleaving: Interleaving | null;
   /** Frames that wait for processors; null: they are interrupted. */
   readonly quarantine: Quarantine | null;
   /** Pages that leave without interrupts, where {@link quarantine} is. */
   readonly parting: Parting = new Parting(this);
-  /** How full the frame source is; null: unknown. */
-  readonly framePressure: FramePressure | null;
-  /** Memory types of physical ranges; null: nothing caches. */
-  readonly memoryTypes: MemoryTypes | null;
-  /** Pages that are fetched ahead of a stream of misses at most. */
-  readonly readAhead: number;
   /** How short memory is. */
   readonly pressure: MemoryPressure;
   /** Who has to go when nothing can leave. */
   readonly lastResort: LastResort;
-  /** Frames kept back for reclaim; null: none. */
-  readonly reserve: FrameReserve | null;
   /** Ranges that are dropped under pressure. */
   readonly purgeable: Purgeable = new Purgeable();
   /** Pages that leave before those that the policy names. */
@@ -116,33 +80,17 @@ export class Core implements PlanTarget {
   nodeOf: (pfn: Pfn) => number = () => -1;
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
-  readonly #idle: Change[] = [];
-  /** Changes that have begun and not ended, where others can run in between. */
-  readonly #open: Change[] = [];
+  readonly #changes: Changes = new Changes(this);
   #policySlots = 0;
   #tracked = 1024;
   #objectNumber = 0;
 
   /** A core over its parts. */
-  constructor(parts: CoreParts) {
-    this.frames = parts.frames;
-    this.window = parts.window;
-    this.tables = parts.tables;
-    this.tlb = parts.tlb;
-    this.policy = parts.policy;
-    this.groups = parts.groups;
-    this.swap = parts.swap;
-    this.clock = parts.clock;
-    this.random = parts.random;
-    this.residentLimit = parts.residentLimit;
-    this.interleaving = parts.interleaving;
+  constructor(parts: Readonly<CoreParts>) {
+    super(parts);
     this.quarantine = parts.lazyShootdown && parts.tlb !== null ? new Quarantine(parts.frames, parts.tlb) : null;
-    this.framePressure = parts.framePressure;
-    this.readAhead = parts.readAhead;
-    this.memoryTypes = parts.memoryTypes;
     this.pressure = new MemoryPressure(this);
     this.lastResort = new LastResort(this, parts.outOfMemoryPolicy, parts.outOfMemory);
-    this.reserve = parts.reserve;
     this.keeper = new FrameKeeper(this);
     this.swapper = new Swapper(this, parts.policyFrames);
     this.reclaimer = new Reclaimer(this, parts.policyFrames);
@@ -178,45 +126,24 @@ export class Core implements PlanTarget {
 
   // ------------------------------------------------------------ changes of translations
 
-  /** Begins a change in a space, or (null) of pages wherever they are mapped. Every `begin` is ended by one {@link end}. */
+  /** See {@link Changes.begin}. */
   begin(space: AddressSpace | null): Change {
-    const change = this.#idle.pop() ?? new Change(this);
-    change.enter(space);
-    if (this.interleaving !== null) this.#open.push(change);
-    return change;
+    return this.#changes.begin(space);
   }
 
-  /** See {@link PlanTarget.settle}. Only where others can run in the middle of a change is there more than one plan with anything in it. */
-  settle(plan: FlushPlan): void {
-    if (this.interleaving === null) return;
-    for (;;) {
-      const other = this.#open.find((change) => change.plan !== plan && change.plan.isPending);
-      if (other === undefined) return;
-      other.plan.flush();
-    }
-  }
-
-  #close(change: Change): void {
-    if (this.interleaving !== null) this.#open.splice(this.#open.indexOf(change), 1);
-    this.#idle.push(change);
-  }
-
-  /** Completes the change's plan and keeps the change for later. */
+  /** See {@link Changes.end}. */
   end(change: Change): void {
-    change.plan.complete();
-    this.#close(change);
+    this.#changes.end(change);
   }
 
-  /**
-   * {@link end} for a range of one space whose content is nobody's any more: other processors need not be interrupted. At once where a page of it lives on
-   * elsewhere, and where frames are scarce.
-   */
+  /** See {@link Changes.endLater}. */
   endLater(change: Change, start: Vpn, end: Vpn): void {
-    const { framePressure } = this;
-    const isScarce = framePressure !== null && framePressure.level() !== "none";
-    if (isScarce || !change.setsAllFree) change.plan.complete();
-    else change.plan.completeLater(start, end);
-    this.#close(change);
+    this.#changes.endLater(change, start, end);
+  }
+
+  /** See {@link PlanTarget.settle}. */
+  settle(plan: FlushPlan): void {
+    this.#changes.settle(plan);
   }
 
   /**
