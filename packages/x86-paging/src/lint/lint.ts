@@ -38,7 +38,7 @@ export function lint(state: PagingState, memory: TableMemory, options: LintOptio
   const leafLimit = options.leafLimit ?? LEAF_LIMIT;
   const own: LintRun[] = [...runs(state, memory, { leafLimit })];
   const all = [...own];
-  for (const other of options.others ?? []) all.push(...runs(other, memory, { leafLimit }));
+  for (const other of options.others ?? []) for (const run of runs(other, memory, { leafLimit })) all.push(run);
   const byFrame = distinctFrames(all);
   const scene: LintScene = { state, memory, options, runs: own, byFrame, wants, report };
   const tables = lintTables(scene);
