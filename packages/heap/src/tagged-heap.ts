@@ -172,14 +172,17 @@ export abstract class TaggedHeap implements Allocator {
 
   /** A block when there was none: out of what was held back, else of new memory. Alignments up to a granule need none. @returns its granule, or 0. */
   protected takeSlowly(granules: number, alignment: number): number {
-    const isAligned = alignment > this.granule;
-    const attempt = (): number =>
-      isAligned ? this.takeAligned(granules, alignment) : take(this.tags, this.state, this.shift, granules);
-    let taken = attempt();
-    if (taken === 0 && this.letGo()) taken = attempt();
+    let taken = this.#attempt(granules, alignment);
+    if (taken === 0 && this.letGo()) taken = this.#attempt(granules, alignment);
     if (taken !== 0) return taken;
-    this.grow(isAligned ? granules + alignment / this.granule + MIN_WORDS : granules);
-    return attempt();
+    this.grow(alignment > this.granule ? granules + alignment / this.granule + MIN_WORDS : granules);
+    return this.#attempt(granules, alignment);
+  }
+
+  #attempt(granules: number, alignment: number): number {
+    return alignment > this.granule
+      ? this.takeAligned(granules, alignment)
+      : take(this.tags, this.state, this.shift, granules);
   }
 
   /** Makes a block `granules` long where it is, growing the heap if the block is its last. @returns whether that was possible. */
