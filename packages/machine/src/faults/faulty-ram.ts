@@ -44,7 +44,7 @@ interface WordFaults {
 export interface FaultyRamState {
   /** By word address: stuck bits with their values, and flipped bits. */
   readonly words: readonly (readonly [
-    PhysAddr,
+    address: PhysAddr,
     stuck: readonly (readonly [number, number])[],
     flipped: readonly number[],
   ])[];
