@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { PAGE_SIZE, PlainMemory, READ, SpaceMemory, Vmm, WRITE, type AsyncBackingStore } from "@pagewright/vmm";
 
@@ -174,6 +174,68 @@ test("what is dirty when the last handle and mapping go is written", async () =>
   for (let turns = 0; turns < 4; turns++) await Promise.resolve();
   expect(new DataView(file.bytes.buffer).getUint32(8, true)).toBe(77);
   vmm.check();
+});
+
+/** A file whose writes wait until they are let through. */
+class GatedFile extends LateFile {
+  readonly gates: (() => void)[] = [];
+
+  override async writeLater(offset: number, from: Uint8Array): Promise<void> {
+    await new Promise<void>((resolve) => this.gates.push(resolve));
+    return super.writeLater(offset, from);
+  }
+
+  /** Lets through what waits, until nothing does. */
+  async open(): Promise<void> {
+    for (let idle = 0; idle < 20; idle++) {
+      for (const gate of this.gates.splice(0)) {
+        gate();
+        idle = 0;
+      }
+      await Promise.resolve();
+    }
+  }
+}
+
+describe("a store while the page is being written", () => {
+  async function begun(): Promise<{ file: GatedFile; vmm: Vmm; close: () => void; sync: () => Promise<string> }> {
+    const { vmm } = rig(1);
+    const file = new GatedFile(new Uint8Array(PAGE_SIZE));
+    const object = vmm.openAsyncFile(file);
+    const space = spaceOf(vmm);
+    const at = Number(space.map({ bytes: PAGE_SIZE, object, shared: true, rights: READ + WRITE }));
+    expect(await space.run((memory) => memory.store8(at, 1))).toMatchObject({ value: true });
+    void object.sync();
+    expect(new SpaceMemory(space).store8(at, 2)).toBe(true);
+    return {
+      file,
+      vmm,
+      close: () => {
+        space.destroy();
+        object.close();
+      },
+      sync: () => object.sync(),
+    };
+  }
+
+  test("is written as well when the last handle and mapping go, after the older bytes", async () => {
+    const { file, vmm, close } = await begun();
+    close();
+    expect(file.gates.length).toBe(1);
+    await file.open();
+    expect(file.bytes[0]).toBe(2);
+    expect(vmm.residentPages).toBe(0);
+    vmm.check();
+  });
+
+  test("is in the store when a sync after it is acknowledged", async () => {
+    const { file, vmm, close, sync } = await begun();
+    const acknowledged = sync().then((outcome) => [outcome, file.bytes[0]]);
+    await file.open();
+    expect(await acknowledged).toEqual(["ok", 2]);
+    close();
+    vmm.check();
+  });
 });
 
 test("a dirty page whose frame failed is told once as a failed write, and never written", async () => {

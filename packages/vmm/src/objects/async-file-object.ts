@@ -152,16 +152,22 @@ export class AsyncFileObject extends MemoryObject {
     this.#reading.delete(index);
   }
 
-  /** Writes one page as it is now; true if it is clean afterwards. The page is pinned meanwhile. */
+  /**
+   * Writes one page as it is now; true if the store has confirmed it. What is under way already is enough unless the page was stored to since. The page is
+   * pinned meanwhile.
+   */
   #write(page: number): Promise<boolean> {
     const known = this.#writing.get(page);
-    if (known !== undefined) return known;
-    const writing = this.#writeNow(page).finally(() => this.#writing.delete(page));
+    if (known !== undefined && !this.#dirty.has(page)) return known;
+    const writing = this.#writeNow(page, known).finally(() => {
+      if (this.#writing.get(page) === writing) this.#writing.delete(page);
+    });
     this.#writing.set(page, writing);
     return writing;
   }
 
-  async #writeNow(page: number): Promise<boolean> {
+  /** Takes the bytes at once, and writes them after `before`, so that the store never sees older bytes last. */
+  async #writeNow(page: number, before?: Promise<boolean>): Promise<boolean> {
     const { core } = this;
     const backing = this.#backing;
     if (backing.writeLater === undefined) return false;
@@ -176,6 +182,7 @@ export class AsyncFileObject extends MemoryObject {
     this.#dirty.delete(page);
     core.pin(page);
     let written = true;
+    if (before !== undefined) await before;
     try {
       await backing.writeLater(offset, bytes);
       core.stats.fileWrites++;
