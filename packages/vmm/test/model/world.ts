@@ -3,22 +3,22 @@ import { expect } from "vitest";
 
 import {
   PAGE_SIZE,
-  PlainMemory,
   READ,
   SharedNames,
-  SpaceMemory,
-  Vmm,
   WRITE,
   type AddressSpace,
   type DmaTransfer,
+  type FramePressure,
+  type FrameWindow,
   type MemoryBacking,
   type PurgeableHandle,
-  type VmmOptions,
+  type SpaceMemory,
+  type Vmm,
 } from "@pagewright/vmm";
 
 import { advise, clone, destroy, drop, purge, touch, wait } from "./content-steps.ts";
 import { Comparison } from "./comparison.ts";
-import { Coin, FlakyFrames, FlakySwap } from "./flaky.ts";
+import { Coin } from "./flaky.ts";
 import { background, beginTransfer, endTransfer, migrate } from "./frame-steps.ts";
 import { NaiveSpace, type Content, type NaivePage } from "./naive.ts";
 import { pagerStep, replace, resize, seal, sync } from "./object-steps.ts";
@@ -89,10 +89,24 @@ export const HALL_USED = 20;
 /** Pages of the hall that operations reach, each at most a third of these long. */
 export const HALL_REACHED = 60;
 
+/** Loads and stores in a space, and why the last one failed. */
+export type Access = Pick<SpaceMemory, "load32" | "store32" | "fault">;
+
+/** A manager under test, and what is below it. */
+export interface Ground {
+  readonly vmm: Vmm;
+  /** The frames: their bytes, and how many are left. */
+  readonly memory: Pick<FrameWindow, "read" | "write"> & Pick<FramePressure, "freeFrames" | "totalFrames">;
+  /** Frames that page tables have. */
+  tableFrames(): number;
+  /** Accesses to a space. */
+  access(space: AddressSpace): Access;
+}
+
 /** A space and its oracle. */
 export interface Pair {
   readonly real: AddressSpace;
-  readonly memory: SpaceMemory;
+  readonly memory: Access;
   readonly naive: NaiveSpace;
 }
 
@@ -170,7 +184,8 @@ const WEIGHT = STEPS.reduce((sum, [weight]) => sum + weight, 0);
 export class World {
   readonly vmm: Vmm;
   readonly coin: Coin;
-  readonly memory: PlainMemory;
+  readonly memory: Ground["memory"];
+  readonly ground: Ground;
   readonly names: SharedNames;
   readonly shape: WorldShape;
   spaces: Pair[] = [];
@@ -187,21 +202,13 @@ export class World {
   readonly #comparison: Comparison = new Comparison(this);
   #state: number;
 
-  constructor(seed: number, odds: number, options: Partial<VmmOptions> = {}, shape: WorldShape = SMALL) {
+  constructor(seed: number, odds: number, shape: WorldShape, makeGround: (coin: Coin) => Ground) {
     this.shape = shape;
     this.#state = seed * 2 + 1;
     this.coin = new Coin(() => this.next(1000000), odds);
-    this.memory = new PlainMemory(shape.frames);
-    const frames = new FlakyFrames(this.memory, this.coin);
-    this.vmm = new Vmm({
-      frames,
-      window: this.memory,
-      special: frames,
-      swap: [new FlakySwap(shape.slots, this.coin)],
-      residentLimit: shape.residentLimit,
-      ...(seed % 2 === 0 ? {} : { pressure: this.memory }),
-      ...options,
-    });
+    this.ground = makeGround(this.coin);
+    this.memory = this.ground.memory;
+    this.vmm = this.ground.vmm;
     this.names = new SharedNames({ createAnonymous: (bytes) => this.vmm.createAnonymous(bytes, true) });
     const first = this.enter(this.vmm.createSpace());
     const { arena, arenaPages } = shape;
@@ -241,7 +248,7 @@ export class World {
   /** A real space joins, with an oracle or an empty one. */
   enter(real: AddressSpace | null, naive: NaiveSpace = new NaiveSpace()): Pair {
     if (real === null) throw new Error("no space");
-    const pair = { real, memory: new SpaceMemory(real), naive };
+    const pair = { real, memory: this.ground.access(real), naive };
     this.spaces.push(pair);
     return pair;
   }
@@ -343,7 +350,7 @@ export class World {
     }
     this.vmm.close();
     this.vmm.check();
-    expect(this.memory.freeFrames).toBe(this.memory.totalFrames);
+    expect(this.memory.totalFrames - this.memory.freeFrames).toBe(this.ground.tableFrames());
   }
 
   /** The bytes of the file itself. */
