@@ -50,7 +50,8 @@ function expect(holds: boolean, subject: number, sentence: string): void {
 }
 
 /**
- * Decodes a trace and checks it: every free and realloc names a live object, the header's counts are those of the events.
+ * Decodes a trace and checks it: every free and realloc names a live object, every thread is one of the header's, and the header's largest numbers of
+ * live bytes and live objects are those of the events. (Fewer threads than the header says may have allocated.)
  *
  * @throws HeapError `bad-format` with the sentence of what is wrong.
  */
@@ -96,17 +97,30 @@ export function decodeHeapTrace(bytes: Uint8Array): HeapTrace {
   return trace;
 }
 
+/** Throws where the header's largest number of something is not that of the events. */
+function expectCount(what: string, said: number, counted: number): void {
+  expect(
+    said === counted,
+    counted,
+    `the header says ${said} as the largest number of ${what}, the events have ${counted}`,
+  );
+}
+
 function checkLives(trace: HeapTrace): void {
-  const { op, id, size, events, objects } = trace;
+  const { op, thread, id, size, events, objects, threads, peakLiveBytes, maxLiveObjects } = trace;
   const isLive = new Uint8Array(objects);
   const sizes = new Float64Array(objects);
   let live = 0;
   let peak = 0;
+  let count = 0;
+  let most = 0;
   for (let event = 0; event < events; event++) {
     const kind = op[event]!;
     const object = id[event]!;
     const bytes = size[event]!;
     expect(kind <= TraceOp.free && object < objects, event, "an event has no meaning");
+    if (thread[event]! >= threads)
+      expect(false, event, `an event is of thread ${thread[event]!}, the header says ${threads} threads`);
     const takes = kind !== TraceOp.realloc && kind !== TraceOp.free;
     expect(
       takes === (isLive[object] === 0),
@@ -114,11 +128,15 @@ function checkLives(trace: HeapTrace): void {
       takes ? "a live object is allocated again" : "a dead object is used",
     );
     isLive[object] = kind === TraceOp.free ? 0 : 1;
+    if (takes) count++;
+    else if (kind === TraceOp.free) count--;
+    if (count > most) most = count;
     live += (kind === TraceOp.free ? 0 : bytes) - sizes[object]!;
     sizes[object] = kind === TraceOp.free ? 0 : bytes;
     if (live > peak) peak = live;
   }
-  expect(peak === trace.peakLiveBytes, peak, "the header's largest number of live bytes is not that of the events");
+  expectCount("live bytes", peakLiveBytes, peak);
+  expectCount("live objects", maxLiveObjects, most);
 }
 
 /** The bytes of a trace, as {@link decodeHeapTrace} reads them. */
