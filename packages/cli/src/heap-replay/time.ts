@@ -4,7 +4,7 @@ import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Bench, HeapSubject } from "./subject.ts";
 
 /**
- * Rounds before and while time is taken, at least; short traces are repeated until they have had as many events. Of git-log the sixth round still
+ * Samples before and while time is taken, at least; of short traces as many more as have so many events. Of git-log the sixth round still
  * takes 1.7 times the tenth, and the tenth of python-json 1.1 times the twentieth, as slow paths are compiled one by one, on processor time that counts.
  */
 const WARM_UP_ROUNDS = 20;
@@ -13,8 +13,11 @@ const LEAST_EVENTS = 4_000_000;
 
 /** Repeating ends after so much processor time before, and as much while time is taken: few events that move large blocks say little more then. */
 const ENOUGH_MICROSECONDS = 4_000_000;
-/** Rounds before and while time is taken however long they take. */
+/** Samples before and while time is taken however long they take. */
 const FEWEST_ROUNDS = 3;
+
+/** A sample repeats a short trace until it takes so long: the clock counts microseconds, and to ask it takes some. */
+const LEAST_SAMPLE_MICROSECONDS = 2000;
 
 /** Processor time of this process in microseconds. */
 function processorTime(): number {
@@ -23,8 +26,8 @@ function processorTime(): number {
 }
 
 /**
- * Returns nanoseconds of processor time per event, the loop included: the median of rounds over the whole trace, each of
- * which ends by freeing what is still live. Zeroing and copying are part of it.
+ * Returns nanoseconds of processor time per event, the loop included: the median of samples, each of one or, of short traces, more
+ * rounds over the whole trace, which end by freeing what is still live. Zeroing and copying are part of it. Of no events it is 0.
  *
  * @param hints - The hint of each object, or null: then none is passed at all.
  * @param now - Microseconds of processor time so far.
@@ -35,18 +38,22 @@ export function time(
   hints: Uint32Array | null,
   now: () => number = processorTime,
 ): number {
+  if (trace.events === 0) return 0;
   const addresses = new Int32Array(trace.objects);
   const list = eventsOf(trace, hints);
-  const least = Math.ceil(LEAST_EVENTS / Math.max(trace.events, 1));
+  const least = Math.ceil(LEAST_EVENTS / trace.events);
+  let rounds = 1;
   const samplesOf = (most: number): number[] => {
     const samples: number[] = [];
     let spent = 0;
     while (samples.length < most && (samples.length < FEWEST_ROUNDS || spent < ENOUGH_MICROSECONDS)) {
+      let events = 0;
       const before = now();
-      const events = replay(trace, list, bench, addresses);
+      for (let round = 0; round < rounds; round++) events += replay(trace, list, bench, addresses);
       const taken = now() - before;
       spent += taken;
       samples.push((taken * 1000) / events);
+      if (taken < LEAST_SAMPLE_MICROSECONDS) rounds = Math.min(rounds * 2, least);
     }
     return samples;
   };
