@@ -34,6 +34,8 @@ export interface AliasOptions {
   readonly limit?: number;
   /** Leaves looked at per address space, at most (default 2^24). */
   readonly leafLimit?: number;
+  /** Runs of equal type looked at per address space, at most (default 2^20). */
+  readonly runLimit?: number;
 }
 
 /**
@@ -79,7 +81,9 @@ function normal(type: number): number {
 function collect(state: PagingState, memory: TableMemory, options: AliasOptions, pieces: Piece[]): void {
   const pat = options.pat ?? PAT_AT_RESET;
   const leafLimit = options.leafLimit ?? 0x1000000;
+  const runLimit = options.runLimit ?? 0x100000;
   let leaves = 0;
+  let found = 0;
   const cursor = new LeafCursor(state, memory);
   const mode = state.mode;
   let last: Piece | undefined;
@@ -91,6 +95,7 @@ function collect(state: PagingState, memory: TableMemory, options: AliasOptions,
       last.end += cursor.pages;
       continue;
     }
+    if (found++ >= runLimit) return;
     const key = `${cursor.pfn} ${cursor.pages} ${type}`;
     if (seen.has(key)) continue;
     seen.add(key);

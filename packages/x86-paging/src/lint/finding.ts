@@ -17,7 +17,8 @@ export type LintRule =
   | "loop"
   | "not-global"
   | "no-guard-page"
-  | "executable-alias";
+  | "executable-alias"
+  | "incomplete";
 
 /** error: the processor faults or isolation is broken; warning: a known weakness; note: costs speed. */
 export type LintSeverity = "error" | "warning" | "note";
@@ -26,7 +27,7 @@ export type LintSeverity = "error" | "warning" | "note";
 export interface LintFinding {
   readonly rule: LintRule;
   readonly severity: LintSeverity;
-  /** First page of the offending range. */
+  /** First page of the offending range; where a limit ended the search (`incomplete`), of the first leaf or table left out. */
   readonly vpn: Vpn;
   /** 4K pages. */
   readonly pages: number;
@@ -63,7 +64,9 @@ export interface LintOptions {
   readonly others?: readonly PagingState[];
   /** Leaves looked at per address space, at most (default 2^24). */
   readonly leafLimit?: number;
-  /** Tables looked at, at most (default 2^20). */
+  /** Runs kept per address space, at most (default 2^20; some 200 bytes each). */
+  readonly runLimit?: number;
+  /** Tables looked at, and references from table to table, at most (default 2^20 of each). */
   readonly tableLimit?: number;
   /** Findings per rule, at most (default 1000). */
   readonly findingLimit?: number;

@@ -2,11 +2,11 @@
 
 import { vpnHigh, vpnLow } from "../address.ts";
 import { ACCESS_READ } from "../rights.ts";
-import { runs } from "../runs.ts";
 import type { TableMemory } from "../ports.ts";
 import type { PagingState } from "../state.ts";
 import type { Vpn } from "../units.ts";
 import { Walk, walkExact } from "../walk.ts";
+import { gatherRuns } from "./gather.ts";
 import type { LintFinding, LintOptions, LintRule, LintRun, LintScene } from "./finding.ts";
 import {
   lintExecutableAliases,
@@ -18,12 +18,11 @@ import {
 } from "./run-rules.ts";
 import { lintTables } from "./table-rules.ts";
 
-const LEAF_LIMIT = 0x1000000;
 const FINDING_LIMIT = 1000;
 
 /**
- * Everything that is wrong or weak in a set of tables, rule by rule. Finite for any tables: leaves looked at and findings are limited.
- * O(n log n) in the runs.
+ * Everything that is wrong or weak in a set of tables, rule by rule. Bounded in time and memory for any tables: leaves
+ * and tables looked at, runs kept and findings are limited, and what a limit leaves out is a finding, `incomplete`. O(n log n) in the runs.
  */
 export function lint(state: PagingState, memory: TableMemory, options: LintOptions = {}): LintFinding[] {
   const findings: LintFinding[] = [];
@@ -35,10 +34,9 @@ export function lint(state: PagingState, memory: TableMemory, options: LintOptio
     if (count < limit) findings.push(finding);
   };
   const wants = (rule: LintRule): boolean => (counts.get(rule) ?? 0) < limit;
-  const leafLimit = options.leafLimit ?? LEAF_LIMIT;
-  const own: LintRun[] = [...runs(state, memory, { leafLimit })];
+  const own = gatherRuns(state, memory, options, report);
   const all = [...own];
-  for (const other of options.others ?? []) for (const run of runs(other, memory, { leafLimit })) all.push(run);
+  for (const other of options.others ?? []) for (const run of gatherRuns(other, memory, options, report)) all.push(run);
   const byFrame = distinctFrames(all);
   const scene: LintScene = { state, memory, options, runs: own, byFrame, wants, report };
   const tables = lintTables(scene);

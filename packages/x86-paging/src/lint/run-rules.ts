@@ -9,6 +9,7 @@ import { RIGHT_EXECUTE, RIGHT_USER, RIGHT_WRITE } from "../rights.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import { recursiveRange } from "../recursive.ts";
 import type { LintFinding, LintRule, LintRun, LintScene, LintSeverity } from "./finding.ts";
+import { LEAF_LIMIT, RUN_LIMIT } from "./gather.ts";
 
 const at = (vpn: Vpn): string => formatBigint(bigintOfVpn(vpn));
 const span = (vpn: Vpn, pages: number): string =>
@@ -152,7 +153,8 @@ export function lintMemoryTypes(scene: LintScene): void {
   const conflicts = findAliasConflicts([state, ...(options.others ?? [])], memory, {
     pat: options.pat ?? PAT_AT_RESET,
     limit: options.findingLimit ?? 1000,
-    leafLimit: options.leafLimit ?? 0x1000000,
+    leafLimit: options.leafLimit ?? LEAF_LIMIT,
+    runLimit: options.runLimit ?? RUN_LIMIT,
   });
   for (const { pfn, pages, firstVpn, firstType, secondVpn, secondType } of conflicts) {
     const [first, second] = [MEMORY_TYPE_NAMES[firstType] ?? "", MEMORY_TYPE_NAMES[secondType] ?? ""];

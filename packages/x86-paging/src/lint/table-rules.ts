@@ -8,7 +8,7 @@ import { isLeaf, levelOf, tableFrameOf } from "../mode.ts";
 import type { Pfn } from "../units.ts";
 import type { LintRule, LintScene } from "./finding.ts";
 
-/** Tables looked at, at most: garbage taken for tables may refer to 2^40 more. */
+/** Tables looked at, and references among them kept, at most: garbage taken for tables may refer to 2^40 more. */
 const TABLE_LIMIT = 0x100000;
 
 interface Visit {
@@ -26,6 +26,9 @@ export function lintTables(scene: LintScene): Map<Pfn, number> {
   const seen = new Set<string>();
   const children = new Map<Pfn, Map<Pfn, Visit & { index: number }>>();
   const queue: Visit[] = [{ table: state.root, level: mode.depth, raw: 0 }];
+  const limit = scene.options.tableLimit ?? TABLE_LIMIT;
+  let references = 0;
+  let isCut = false;
   for (let visit = queue.pop(); visit !== undefined; visit = queue.pop()) {
     const level = levelOf(mode, visit.level);
     const words = level.inRegisters ? state.rootEntries : memory.words(visit.table);
@@ -39,18 +42,31 @@ export function lintTables(scene: LintScene): Map<Pfn, number> {
       if (isLeaf(mode, level, low)) continue;
       const child = tableFrameOf(level, low & state.addressLow, high & state.addressHigh);
       const edges = children.get(visit.table) ?? new Map<Pfn, Visit & { index: number }>();
-      if (!isDeclared(scene, visit, index, child)) edges.set(child, { ...visit, raw, index });
       children.set(visit.table, edges);
-      if (!tables.has(child)) tables.set(child, raw);
       const key = `${child} ${visit.level - 1}`;
-      if (visit.level > 1 && !seen.has(key) && seen.size < (scene.options.tableLimit ?? TABLE_LIMIT)) {
-        seen.add(key);
-        queue.push({ table: child, level: visit.level - 1, raw });
+      const isNew = visit.level > 1 && !seen.has(key);
+      const isOver = (references >= limit && !edges.has(child)) || (isNew && seen.size >= limit);
+      if (isOver) {
+        if (!isCut) reportCut(scene, level, raw, seen.size, limit);
+        isCut = true;
+        continue;
       }
+      if (!edges.has(child)) references++;
+      if (!isDeclared(scene, visit, index, child)) edges.set(child, { ...visit, raw, index });
+      if (!tables.has(child)) tables.set(child, raw);
+      if (!isNew) continue;
+      seen.add(key);
+      queue.push({ table: child, level: visit.level - 1, raw });
     }
   }
   lintLoops(scene, children);
   return tables;
+}
+
+function reportCut(scene: LintScene, level: PagingLevel, raw: number, tables: number, limit: number): void {
+  const vpn = vpnOfRaw(scene.state.mode, raw);
+  const sentence = `there are more tables than are looked at (${limit} tables or references among them): ${tables} were, the first left out is for ${formatBigint(bigintOfVpn(vpn))}`;
+  scene.report({ rule: "incomplete", severity: "warning", vpn, pages: level.pages, sentence });
 }
 
 /** Whether an entry is the recursive slot that was declared. */
