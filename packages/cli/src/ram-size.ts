@@ -15,7 +15,7 @@ export interface RamSize {
 }
 
 /**
- * Reads a size: `25%` of the distinct pages, `64K`, `64M`, `64G` bytes, or `1000f` frames.
+ * Reads a size: `25%` of the distinct pages (at least one frame), `64K`, `64M`, `64G` bytes, or `1000f` frames.
  *
  * @throws {@link UsageError} if it is none of these, or zero.
  */
@@ -39,13 +39,10 @@ export function parseRamSizes(text: string): RamSize[] {
 }
 
 /**
- * Returns the number of frames of a size.
+ * Returns the number of frames of a size, at least 1: a share of few pages, like a machine, has no less than one frame.
  *
  * @param pages - The distinct pages of the trace, of which a share is rounded down.
- * @throws {@link UsageError} if the share is less than one frame.
  */
 export function framesOf(size: RamSize, pages: number): number {
-  const frames = size.frames ?? Math.floor((pages * (size.percent ?? 0)) / 100);
-  if (frames < 1) throw new UsageError(`--ram ${size.text}: less than one frame of ${String(pages)} pages`);
-  return frames;
+  return size.frames ?? Math.max(1, Math.floor((pages * (size.percent ?? 0)) / 100));
 }

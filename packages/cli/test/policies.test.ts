@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { withInputs } from "@pagewright/tooling/inputs";
+import { encodePageTrace } from "./page-trace-encoder.ts";
 import { json, pagewright } from "./program.ts";
 
 const TRACE = fileURLToPath(new URL("../data/sqlite-index.window.pgt.gz", import.meta.url));
@@ -40,6 +41,16 @@ test("a policy of one's own runs by its path, beside the optimum", async () => {
   expect(quarter?.faults["newest-first"]).toBeGreaterThan(3917);
   expect(whole).toMatchObject({ percent: 100, frames: 1868, faults: { opt: 1868, fifo: 1868, "newest-first": 1868 } });
   expect(whole?.writebacks).toEqual({ opt: 0, fifo: 0, "newest-first": 0 });
+});
+
+test("default sizes give a program of few pages at least one frame", async () => {
+  const path = join(folder, "few.pgt");
+  const records = Array.from({ length: 50 }, (_, at) => [(at * 2) % 5, 1, 1] as const);
+  writeFileSync(path, encodePageTrace({ vpns: [16, 17, 18, 19, 20], records }));
+  const { results } = await json<Document>(["policies", path]);
+  for (const { percent, frames } of results) expect(frames).toBe(Math.max(1, Math.floor((5 * percent) / 100)));
+  expect(results[0]?.frames).toBe(1);
+  expect(await pagewright(["policies", path, "--ram", "0f"])).toMatchObject({ code: 2, stdout: "" });
 });
 
 test.each([

@@ -87,8 +87,9 @@ describe("a size of memory", () => {
     expect(() => parseRamSize(text)).toThrow(UsageError);
   });
 
-  test("that is a share of too few pages is refused", () => {
-    expect(() => framesOf(parseRamSize("25%"), 3)).toThrow("less than one frame of 3 pages");
+  test("that is a share of too few pages is one frame", () => {
+    expect([1, 2, 5, 9].map((pages) => framesOf(parseRamSize("10%"), pages))).toEqual([1, 1, 1, 1]);
+    expect(framesOf(parseRamSize("25%"), 3)).toBe(1);
   });
 });
 
