@@ -35,6 +35,12 @@ test.each([
   ["neither a log nor JSON", "{", "neither a kernel log"],
   ["no entries", "{}", "entries"],
   ["an entry without numbers", `{"entries":[{"base":"zero"}]}`, "entries[0].base"],
+  [
+    "an MTRR of an unknown type",
+    `{"entries":[],"mtrr":[{"base":"0x0","length":"0x1000","type":"write-bakc"}]}`,
+    `mtrr[0].type: "write-bakc"`,
+  ],
+  ["an unknown default type", `{"entries":[],"mtrrDefault":"WB?"}`, `mtrrDefault: "WB?"`],
   ["only empty entries", `{"entries":[{"base":0,"length":0,"type":1}]}`, "no entry with any bytes"],
 ])("a file with %s is one line and exit code 2", async (_, input, words) => {
   const run = await pagewright(["map", "-"], { input: new TextEncoder().encode(input) });

@@ -8,6 +8,7 @@ import type { BridgeWindow, FirmwareBar, FirmwareMap, FirmwareMtrr } from "./fir
 import type { AffinityRange, RawEntry } from "./entry.ts";
 import { applyMemoryWords, memoryWordsOf } from "./memmap.ts";
 import type { MemoryWord } from "./memmap.ts";
+import { typeOfKernelName } from "../mtrr/memory-type.ts";
 import { PHYSICAL_LIMIT } from "../units.ts";
 
 /** Which list of entries to read. */
@@ -84,8 +85,18 @@ function mtrr(value: unknown, where: string): FirmwareMtrr {
   return {
     base: numberOf(fields["base"], `${where}.base`),
     length: numberOf(fields["length"], `${where}.length`),
-    type: String(fields["type"]),
+    type: typeNameOf(fields["type"], `${where}.type`),
   };
+}
+
+/** The name of a memory type as kernels print it. */
+function typeNameOf(value: unknown, where: string): string {
+  if (typeof value === "string" && typeOfKernelName(value) !== undefined) return value;
+  const given = value === undefined ? "nothing" : JSON.stringify(value);
+  return refuse(
+    where,
+    `${given} is no memory type (write-back, write-through, write-combining, write-protect, uncachable)`,
+  );
 }
 
 function bar(value: unknown, where: string): FirmwareBar {
@@ -122,7 +133,7 @@ function memoryParameters(document: Fields): readonly MemoryWord[] {
 /**
  * Returns the firmware map that `json` (a parsed document) describes, sanitised.
  *
- * Throws `bad-firmware-map` with the place of the fault when a field is missing or is no number, and when no entry is
+ * Throws `bad-firmware-map` with the place of the fault when a field is missing, is no number or no name of a memory type, and when no entry is
  * left after sanitising.
  */
 export function firmwareMapFromJson(json: unknown, options: FirmwareJsonOptions = {}): FirmwareMap {
@@ -139,7 +150,7 @@ export function firmwareMapFromJson(json: unknown, options: FirmwareJsonOptions 
     firmwareMapOf(applyMemoryWords(each(source, rawEntry), words), {
       name: typeof name === "string" ? name : "",
       affinity: each("srat", affinity),
-      mtrrDefault: typeof mtrrDefault === "string" ? mtrrDefault : null,
+      mtrrDefault: mtrrDefault === undefined || mtrrDefault === null ? null : typeNameOf(mtrrDefault, "mtrrDefault"),
       mtrrs: each("mtrr", mtrr),
       bars: each("bars", bar),
       bridgeWindows: each("bridgeWindows", bridgeWindow),
