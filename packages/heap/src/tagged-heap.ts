@@ -240,11 +240,12 @@ export abstract class TaggedHeap implements Allocator {
     this.limit = Math.min(this.endOf(first) * this.granule, 2 ** 31 - 1);
   }
 
-  /** Granules that are free at the end of a chunk, the last one by default. */
+  /** Granules that are free at the end of a chunk, the last one by default: no more than it has, whatever was written over its last word. */
   #tail(chunk: Chunk | undefined = this.chunks.list.at(-1)): number {
     if (chunk === undefined) return -this.#spare;
-    const end = this.endOf(chunk) << this.shift;
-    return (this.tags[end]! & PREVIOUS_FREE) === 0 ? 0 : this.tags[end - 1]! >>> this.shift;
+    const granules = this.endOf(chunk) - chunk.first;
+    const end = (chunk.first + granules) << this.shift;
+    return this.tags[end]! & PREVIOUS_FREE ? Math.min(this.tags[end - 1]! >>> this.shift, granules) : 0;
   }
 
   /** Gives free memory at the ends of the chunks back as far as the policy says so. */

@@ -18,7 +18,9 @@ export interface TlsfOptions extends TaggedOptions {
 }
 
 /**
- * Two-level segregated fit: every operation takes a bounded number of steps, free neighbours merge at once.
+ * Two-level segregated fit: every operation takes a bounded number of steps, free neighbours merge at once. Beside these are what a call to the source, longer
+ * arrays for more memory and the copying of a moved block cost; a look at each chunk, up to 80 in a GiB, where the source's ranges do not touch (more only where it has
+ * small ones alone); and a misuse, whose message takes a walk.
  *
  * Over memory whose words can be reached (`WordMemory`) the boundary tags are in band: 4 bytes before each block, so a block of 8k + 4
  * bytes wastes nothing. Over any other source the same tags are in a parallel array, 16 bytes for each granule of the range: choose

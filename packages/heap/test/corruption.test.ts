@@ -6,11 +6,18 @@ interface Subject {
   readonly heap: Tlsf;
   readonly memory: BufferMemory;
   readonly live: [number, number][];
+  /** How many words the heap has asked for at once, at most. */
+  readonly mostWords: () => number;
 }
 
 function populated(random: () => number): Subject {
   const memory = new BufferMemory(new ArrayBuffer(64 * 1024));
-  const heap = new Tlsf(memory);
+  let most = 0;
+  const wordsFor = (words: number): Int32Array => {
+    most = Math.max(most, words);
+    return new Int32Array(Math.min(words, 2 ** 16));
+  };
+  const heap = new Tlsf(memory, { wordsFor });
   const blocks: number[] = [];
   for (let at = 0; at < 300; at++) {
     const address = heap.allocate(Math.floor(random() * 300));
@@ -22,7 +29,7 @@ function populated(random: () => number): Subject {
   }
   const live: [number, number][] = [];
   heap.walk((address, bytes) => live.push([address, bytes]));
-  return { heap, memory, live };
+  return { heap, memory, live, mostWords: () => most };
 }
 
 /** Goes on using a heap whose state may be anything: errors are fine, what counts is that every call comes back. */
@@ -71,6 +78,25 @@ test("random bytes over everything but the contents of live blocks never make it
     live.forEach(([address], at) => memory.bytes.set(saved[at] ?? [], address));
     expect(() => subject.heap.check(), `seed ${String(seed)}`).toThrow(expect.objectContaining({ code: "corrupt" }));
     goOn(subject, random);
+    expect(subject.mostWords(), `seed ${String(seed)}`).toBeLessThan(2 ** 14);
+  }
+});
+
+test("after a reset it is whole again and asks for no more than it had, whatever was written over", () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = seeded(seed);
+    const subject = populated(random);
+    const { heap, memory, mostWords } = subject;
+    for (let at = 0; at < 20_000; at++)
+      memory.bytes[Math.floor(random() * memory.bytes.length)] = Math.floor(random() * 256);
+    goOn(subject, random);
+    heap.reset();
+    expect(mostWords(), `seed ${String(seed)}`).toBeLessThan(2 ** 14);
+    heap.check();
+    expect(heap.stats()).toMatchObject({ liveBlocks: 0 });
+    expect(heap.stats().reservedBytes, `seed ${String(seed)}`).toBeLessThanOrEqual(memory.bytes.length);
+    expect(heap.allocate(30_000)).not.toBe(-1);
+    heap.check();
   }
 });
 
