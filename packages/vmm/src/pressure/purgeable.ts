@@ -1,16 +1,20 @@
 import { invariant, VmmError } from "../errors.ts";
 import { SlotLists } from "../reclaim/policies/slot-lists.ts";
 
-/** A purgeable range: held by its owner; volatile, free to be dropped; dropped. */
+/** A purgeable range: held by its owner; volatile, free to be dropped; dropped; let go by its owner, but nothing that can be dropped any more. */
 const HELD = 0;
 const VOLATILE = 1;
 const PURGED = 2;
+const ORDINARY = 3;
 
 /** What an owner finds when it holds its range again. */
 export type PurgeOutcome = "intact" | "purged";
 
 /** A range could not be dropped now, and is as it was: it stays volatile. */
 export const NOT_DROPPED = -1;
+
+/** A range can never be dropped again, and is as it was: it is volatile no more, and nobody looks at it. */
+export const NEVER_DROPPED = -2;
 
 /**
  * Purgeable memory: ranges whose content can be made again (decoded images, caches of computations). While nobody holds
@@ -28,14 +32,14 @@ export class PurgeableRanges {
   readonly #drop: (range: number) => number;
   /** Volatile ranges, the one volatile for longest at the tail. */
   readonly #volatile: SlotLists = new SlotLists(16, 1);
-  /** HELD, VOLATILE or PURGED, by range; undefined where the range does not exist. */
+  /** HELD, VOLATILE, PURGED or ORDINARY, by range; undefined where the range does not exist. */
   readonly #state: Map<number, number> = new Map();
   readonly #holds: Map<number, number> = new Map();
   #purgedRanges: number = 0;
   #purgedPages: number = 0;
 
   /**
-   * @param drop drops the content of a range, without writing it; returns the pages that this set free, or {@link NOT_DROPPED}
+   * @param drop drops the content of a range, without writing it; returns the pages that this set free, {@link NOT_DROPPED} or {@link NEVER_DROPPED}
    */
   constructor(drop: (range: number) => number) {
     this.#drop = drop;
@@ -107,6 +111,10 @@ export class PurgeableRanges {
       const dropped = this.#drop(range);
       if (dropped === NOT_DROPPED) {
         kept.push(range);
+        continue;
+      }
+      if (dropped === NEVER_DROPPED) {
+        this.#state.set(range, ORDINARY);
         continue;
       }
       this.#state.set(range, PURGED);

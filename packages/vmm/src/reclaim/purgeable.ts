@@ -2,7 +2,7 @@
  * Ranges of spaces that their owners can make again: dropped under pressure, before anything is written to swap. A range is its pages, not its addresses: it moves with them, and
  * where one of them is unmapped nothing is dropped any more, whatever is mapped there next.
  */
-import { NOT_DROPPED, PurgeableRanges, type PurgeOutcome } from "../pressure/purgeable.ts";
+import { NEVER_DROPPED, NOT_DROPPED, PurgeableRanges, type PurgeOutcome } from "../pressure/purgeable.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { PAGE_SIZE, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 
@@ -82,7 +82,7 @@ export class Purgeable {
 
   #drop(range: number): number {
     const place = this.#places.get(range) ?? null;
-    if (place === null) return NOT_DROPPED;
+    if (place === null) return NEVER_DROPPED;
     if (place.space.isDestroyed) return 0;
     const { core } = place.space.vmm;
     const before = core.resident;

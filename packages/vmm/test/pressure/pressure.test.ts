@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { isVmmError } from "../../src/errors.ts";
 import { chooseVictim, type OutOfMemoryCandidate } from "../../src/pressure/out-of-memory.ts";
 import { PressureGauge } from "../../src/pressure/pressure-gauge.ts";
-import { NOT_DROPPED, PurgeableRanges } from "../../src/pressure/purgeable.ts";
+import { NEVER_DROPPED, NOT_DROPPED, PurgeableRanges } from "../../src/pressure/purgeable.ts";
 import { Shrinkers } from "../../src/pressure/shrinkers.ts";
 
 function codeOf(action: () => unknown): unknown {
@@ -99,6 +99,23 @@ describe("purgeable ranges", () => {
     isRefused = false;
     expect(ranges.purge(15)).toBe(20);
     expect(dropped).toEqual([3, 1, 2]);
+  });
+
+  test("that can never be dropped again are looked at once after each release, and stay intact", () => {
+    const looked: number[] = [];
+    const ranges = new PurgeableRanges((range) => (looked.push(range), range === 1 ? NEVER_DROPPED : NOT_DROPPED));
+    for (const range of [1, 2]) ranges.add(range);
+    for (const range of [1, 2]) ranges.release(range);
+    for (let round = 0; round < 3; round++) expect(ranges.purge(5)).toBe(0);
+    expect(looked).toEqual([1, 2, 2, 2]);
+    expect(ranges.hold(1)).toBe("intact");
+    ranges.check();
+    ranges.release(1);
+    for (let round = 0; round < 2; round++) ranges.purge(5);
+    expect(looked).toEqual([1, 2, 2, 2, 2, 1, 2]);
+    ranges.check();
+    ranges.remove(1);
+    expect([ranges.purgedRanges, ranges.purgedPages]).toEqual([0, 0]);
   });
 
   test("are dropped volatile-longest first, and their owner is told once", () => {
