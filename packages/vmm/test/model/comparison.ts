@@ -247,7 +247,7 @@ export class Comparison {
     });
     let others = core.keeper.stockFrames().length + core.standIns.size + (faults.zeroFramePfn >= 0 ? 1 : 0);
     for (const object of core.objects.values()) if (isBuffer(object)) others += object.frames;
-    const taken = memory.totalFrames - memory.freeFrames - this.#world.ground.tableFrames();
+    const taken = memory.totalFrames - memory.freeFrames - this.#world.ground.otherFrames();
     demand(taken === resident + others, "a frame is nowhere", { taken, resident, others });
   }
 

@@ -17,5 +17,5 @@ export function plainGround(coin: Coin, isWatched: boolean, shape: WorldShape, o
     ...(isWatched ? { pressure: memory } : {}),
     ...options,
   });
-  return { vmm, memory, tableFrames: () => 0, access: (space) => new SpaceMemory(space) };
+  return { vmm, memory, otherFrames: () => 0, access: (space) => new SpaceMemory(space) };
 }

@@ -97,8 +97,8 @@ export interface Ground {
   readonly vmm: Vmm;
   /** The frames: their bytes, and how many are left. */
   readonly memory: Pick<FrameWindow, "read" | "write"> & Pick<FramePressure, "freeFrames" | "totalFrames">;
-  /** Frames that page tables have. */
-  tableFrames(): number;
+  /** Frames that something below the manager has: page tables, compressed pages. */
+  otherFrames(): number;
   /** Accesses to a space. */
   access(space: AddressSpace): Access;
 }
@@ -350,7 +350,7 @@ export class World {
     }
     this.vmm.close();
     this.vmm.check();
-    expect(this.memory.totalFrames - this.memory.freeFrames).toBe(this.ground.tableFrames());
+    expect(this.memory.totalFrames - this.memory.freeFrames).toBe(this.ground.otherFrames());
   }
 
   /** The bytes of the file itself. */
