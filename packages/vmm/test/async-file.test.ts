@@ -228,6 +228,17 @@ describe("a store while the page is being written", () => {
     vmm.check();
   });
 
+  test("is there for whoever opens the store again at once", async () => {
+    const { file, vmm, close } = await begun();
+    close();
+    const space = spaceOf(vmm);
+    const at = Number(space.map({ bytes: PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+    const run = space.run((memory) => memory.load8(at));
+    await file.open();
+    expect(await run).toMatchObject({ value: 2 });
+    vmm.check();
+  });
+
   test("is in the store when a sync after it is acknowledged", async () => {
     const { file, vmm, close, sync } = await begun();
     const acknowledged = sync().then((outcome) => [outcome, file.bytes[0]]);

@@ -10,6 +10,9 @@ import { PAGE_SIZE } from "../units.ts";
 import type { SyncCursor } from "./file-object.ts";
 import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
 
+/** What closed files still have on its way to their stores: whoever opens such a store again reads after it. */
+const CLOSING: WeakMap<AsyncBackingStore, Promise<void>> = new WeakMap();
+
 /** A file in the page cache, read by promises. */
 export class AsyncFileObject extends MemoryObject {
   readonly kind = "file";
@@ -109,9 +112,19 @@ export class AsyncFileObject extends MemoryObject {
     this.#errors++;
   }
 
-  /** Begins to write what is dirty. The pages go now, their bytes are on their way; a write that fails is counted, and nobody is left to be told. */
+  /**
+   * Begins to write what is dirty. The pages go now, their bytes are on their way, and whoever opens the store again reads after them; a write that
+   * fails is counted, and nobody is left to be told.
+   */
   protected override closing(): void {
-    for (const writing of this.#writeRange(0, this.pageCount)) void writing;
+    const writes: Promise<unknown>[] = this.#writeRange(0, this.pageCount);
+    if (writes.length === 0) return;
+    const before = CLOSING.get(this.#backing);
+    if (before !== undefined) writes.push(before);
+    CLOSING.set(
+      this.#backing,
+      Promise.all(writes).then(() => undefined),
+    );
   }
 
   protected override dropPages(start: number, end: number): void {
@@ -142,6 +155,8 @@ export class AsyncFileObject extends MemoryObject {
   async #read(index: number): Promise<void> {
     const bytes = new Uint8Array(PAGE_SIZE);
     const count = Math.min(PAGE_SIZE, this.size - index * PAGE_SIZE);
+    const closing = CLOSING.get(this.#backing);
+    if (closing !== undefined) await closing;
     try {
       await this.#backing.readLater(index * PAGE_SIZE, bytes.subarray(0, count));
       this.#arrived.set(index, bytes);
