@@ -176,6 +176,22 @@ test("what is dirty when the last handle and mapping go is written", async () =>
   vmm.check();
 });
 
+test("a write that fails after the last handle and mapping went is counted, and its frames come back", async () => {
+  const { file, vmm } = rig(4);
+  const object = vmm.openAsyncFile(file);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object, shared: true, rights: READ + WRITE }));
+  expect(await space.run((memory) => memory.store32(at + 8, 77))).toMatchObject({ value: true });
+  file.failing = true;
+  object.close();
+  space.destroy();
+  for (let turns = 0; turns < 8; turns++) await Promise.resolve();
+  expect(vmm.stats.ioErrors).toBe(1);
+  expect(vmm.residentPages).toBe(0);
+  expect(file.bytes[8]).toBe(1);
+  vmm.check();
+});
+
 /** A file whose writes wait until they are let through. */
 class GatedFile extends LateFile {
   readonly gates: (() => void)[] = [];
