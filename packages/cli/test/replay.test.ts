@@ -87,6 +87,14 @@ describe("pagewright replay", () => {
     expect(short.rehearsal).toEqual({ records: 0, seconds: 0 });
   });
 
+  test("evicts nothing of a file that is read from end to end and fits", async () => {
+    const path = join(folder, "sequential.pgt");
+    const vpns = Array.from({ length: 1000 }, (_, page) => 0x400 + page);
+    writeFileSync(path, encodePageTrace({ vpns, records: vpns.map((_, page) => [page, 1, 1] as const) }));
+    const report = await jsonHere<ReplayReport>(["replay", path, "--ram", "100%"]);
+    expect(report).toMatchObject({ frames: 1000, evictions: 0, mismatches: 0 });
+  });
+
   test("has one fault a page where everything fits", async () => {
     const report = await jsonHere<ReplayReport>(["replay", small, "--ram", "100%"]);
     expect(report).toMatchObject({ frames: 64, evictions: 0, swap: { in: 0, out: 0 }, mismatches: 0 });

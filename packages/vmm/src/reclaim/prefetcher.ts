@@ -149,7 +149,8 @@ export class Prefetcher {
   #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number, wishesFor: (at: number) => Wishes): void {
     const core = this.#core;
     const { start, stride, count } = ahead;
-    if (ahead.dropsBehind && !core.hasSpareFrames) this.#dropBehind(object, index, ahead.step);
+    if (ahead.dropsBehind && !core.hasSpareFrames && this.#lacksPages(object, ahead))
+      this.#dropBehind(object, index, ahead.step);
     for (let done = 0; done < count && core.hasSpareFrames && !object.isDestroyed; done++) {
       const at = start + done * stride;
       if (at < 0 || at * PAGE_SIZE >= object.size) break;
@@ -161,6 +162,17 @@ export class Prefetcher {
       else if (fetched !== SUPPLY_PENDING || object.pending === null) break;
       else void object.pending.then(() => this.#arrived(object, at, ahead, wishes));
     }
+  }
+
+  /** Whether a page of the window is in the file but not in memory; otherwise nothing is to be fetched, and no frame needed. */
+  #lacksPages(object: MemoryObject, { start, stride, count }: ReadAhead): boolean {
+    for (let done = 0; done < count; done++) {
+      const at = start + done * stride;
+      if (at < 0 || at * PAGE_SIZE >= object.size) return false;
+      const known = object.pages.get(at);
+      if (known === NO_PAGE || !this.#core.pages.isResident(known)) return true;
+    }
+    return false;
   }
 
   /** A page of a file that cannot answer at once has been read, or not. */

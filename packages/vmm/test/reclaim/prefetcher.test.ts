@@ -113,6 +113,16 @@ test("in idle time pages that left last come back into frames that nobody needs"
   vmm.check();
 });
 
+test("a sequential read of a file that just fits drops nothing, at its end either", () => {
+  const { vmm, space, bytes } = world({ residentLimit: 128 });
+  const file = vmm.openFile(new MemoryBacking(128 * PAGE_SIZE));
+  const there = Number(space.map({ bytes: 128 * PAGE_SIZE, object: file, shared: true }));
+  for (let page = 0; page < 128; page++) expect(bytes.load32(there + page * PAGE_SIZE)).toBe(0);
+  expect(vmm.residentPages).toBe(128);
+  expect(vmm.stats).toMatchObject({ droppedBehind: 0, evictions: 0 });
+  vmm.check();
+});
+
 test("a long sequential read of a file drops what lies behind it, not what others use", () => {
   const { vmm, space, bytes, at } = world({ residentLimit: 128 });
   fill(bytes, at, 40);
