@@ -98,6 +98,19 @@ describe("page tables out of images", () => {
     },
   );
 
+  test("tables without end: lint says how far it came, a JSON document that would be too long is refused", async () => {
+    // 48 frames, each a table at every level and a page, whose entries refer to the others.
+    const words = new BigUint64Array(48 * 512);
+    for (let at = 0; at < words.length; at++) words[at] = BigInt(((at >>> 9) * 7 + (at % 512) * 5) % 48) * 4096n + 7n;
+    writeFileSync(file("knot.img"), new Uint8Array(words.buffer));
+    const lint = await here(["lint", file("knot.img"), "--cr3", "0"]);
+    expect(lint.code).toBe(1);
+    expect(lint.stdout).toMatch(/^warning: incomplete: .*1048576 runs were, nothing from 0x[0-9a-f]{16} on$/m);
+    const dump = await here(["dump", file("knot.img"), "--cr3", "0", "--json"]);
+    expect(dump).toMatchObject({ code: 2, stdout: "" });
+    expect(dump.stderr).toMatch(/^pagewright: more than 524288 lines [^\n]* at 0x[0-9a-f]+: [^\n]*--range[^\n]*\n$/);
+  }, 60_000);
+
   test("filters pick what is asked for", async () => {
     const count = async (...filter: string[]): Promise<number> =>
       (await jsonHere<{ runs: unknown[] }>(["dump", file("raw.img"), "--cr3", "0x10000", ...filter])).runs.length;

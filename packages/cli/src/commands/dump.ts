@@ -1,4 +1,5 @@
 import {
+  bigintOfVpn,
   compareTables,
   jsonDifference,
   linuxPageTables,
@@ -8,7 +9,7 @@ import {
   stateOfRegisters,
   xv6Tree,
 } from "@pagewright/x86-paging";
-import type { Difference, PagingState, Run } from "@pagewright/x86-paging";
+import type { Difference, PagingState, Run, Vpn } from "@pagewright/x86-paging";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { differenceText, runDocument, runText } from "../dump/document.ts";
@@ -27,6 +28,9 @@ const FORMATS = ["runs", "qemu-tlb", "qemu-mem", "linux", "xv6", "json"] as cons
 
 /** Leaves that a listing visits before it stops: hostile tables may map 2^36 of them. */
 const LEAF_LIMIT = 2 ** 26;
+
+/** Runs or differences that one JSON document may have: more do not fit into a string. Texts are written as they come. */
+const DOCUMENT_LIMIT = 2 ** 19;
 
 interface DumpOptions extends PagingCommandOptions, FilterOptions {
   readonly format: (typeof FORMATS)[number];
@@ -103,10 +107,19 @@ function documentOf(opened: Opened, choice: PagingChoice): unknown {
   const list: unknown[] = [];
   let pages = 0;
   for (const run of accepted(opened)) {
+    demandRoom(list.length, run.vpn);
     list.push(runDocument(state.mode, run, symbols));
     pages += run.pages;
   }
   return { mode: state.mode.name, cr3: hex(choice.registers.cr3), pages, runs: list };
+}
+
+/** Refuses a document that would be too long, and says how far it came. */
+function demandRoom(length: number, vpn: Vpn): void {
+  if (length < DOCUMENT_LIMIT) return;
+  throw new UsageError(
+    `more than ${DOCUMENT_LIMIT} lines for one JSON document, at ${hex(bigintOfVpn(vpn))}: choose less with --range, or a text format`,
+  );
 }
 
 async function compare(before: Opened, choice: PagingChoice, path: string, options: DumpOptions): Promise<void> {
@@ -117,7 +130,11 @@ async function compare(before: Opened, choice: PagingChoice, path: string, optio
   const { mode } = state;
   const found = differences(before, state, other);
   if (options.json === true || options.format === "json") {
-    const list = [...found];
+    const list: Difference[] = [];
+    for (const one of found) {
+      demandRoom(list.length, one.vpn);
+      list.push(one);
+    }
     const pages = (kind: Difference["kind"]): number =>
       list.reduce((sum, one) => sum + (one.kind === kind ? one.pages : 0), 0);
     print(
