@@ -30,6 +30,10 @@ describe("the same while frames, runs of frames, swap and files fail", () => {
       });
 });
 
+test("a purgeable range may go to make room for a page of its own", async () => {
+  await run({ seed: 10_030, odds: 4, steps: 510, loads: 100 });
+});
+
 test("nothing that there is to do was left out", () => {
   const done = [
     ...["clone", "destroy", "lock", "unlock: ok", "unmap", "protect: ok", "share", "transfer", "set type", "migrate"],

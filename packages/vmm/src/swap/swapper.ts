@@ -81,6 +81,20 @@ export class Swapper {
    */
   bringIn(page: number): number {
     const core = this.#core;
+    core.pin(page); // What makes room for it may give up the purgeable range that it is in: no page is left then, and there is room to ask again.
+    const brought = this.#bringPinned(page);
+    if (core.pages.refs[page]! > 0) {
+      core.unpin(page);
+      return brought;
+    }
+    const change = core.begin(null);
+    core.releasePinned(page, change.plan);
+    core.end(change);
+    return SUPPLY_NO_MEMORY;
+  }
+
+  #bringPinned(page: number): number {
+    const core = this.#core;
     const { swap } = core;
     const reference = core.pages.swap[page]!;
     if (reference < 0 || swap === null) {

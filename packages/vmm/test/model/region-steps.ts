@@ -134,7 +134,8 @@ export function remap(world: World, pair: Pair, range: Range): string {
   const newCount = world.next(3) === 0 ? count : world.next(2) === 0 ? longer : 1 + world.next(count);
   const { arena, arenaPages } = world.shape;
   const places = Math.max(1, arenaPages - newCount);
-  const to = world.next(4) === 0 ? HALL + world.next(HALL_USED) : arena + world.next(places);
+  const fitsHall = HALL_USED + newCount <= world.hallWindow;
+  const to = world.next(4) === 0 && fitsHall ? HALL + world.next(HALL_USED) : arena + world.next(places);
   const keepSource = !isInPlace && newCount === count && world.next(3) === 0;
   const before = naive.mapped(start, count);
   const outcome = real.remap({

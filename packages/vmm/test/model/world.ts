@@ -293,8 +293,13 @@ export class World {
   windows(): readonly (readonly [number, number])[] {
     return [
       [this.shape.arena, this.shape.arenaPages],
-      [HALL, this.shape.units > 0 ? HALL_PAGES : HALL_REACHED],
+      [HALL, this.hallWindow],
     ];
+  }
+
+  /** Pages of the hall in which contents are compared. */
+  get hallWindow(): number {
+    return this.shape.units > 0 ? HALL_PAGES : HALL_REACHED;
   }
 
   /** Everything that both worlds can say about every page, without an access: nothing comes in or goes by looking. */
