@@ -223,7 +223,7 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     ["--ram 0", [small, "--ram", "0"], "--ram 0"],
     ["--ram 0%", [small, "--ram", "0%"], "--ram 0%"],
     ["--ram beyond the machine", [small, "--ram", "64G"], "--ram 64G"],
-    ["--ram below one frame", [small, "--ram", "1%"], "less than one frame"],
+    ["--ram below one frame", [small, "--ram", "1K"], "less than one frame"],
     ["--cpus 0", [small, "--cpus", "0"], "--cpus 0"],
     ["an unknown option", [small, "--frobnicate"], "unknown option '--frobnicate'"],
     ["an unknown policy", [small, "--policy", "best"], "--policy best"],

@@ -3,7 +3,7 @@ export { PressureGauge, type PressureLevel, type Watermarks } from "./pressure/p
 export { MemoryPressure, type PressureListener, type PressureParts } from "./pressure/memory-pressure.ts";
 export { StallMeter, type Stall } from "./pressure/stall-meter.ts";
 export { Shrinkers, type Shrinker, type ShrinkerStats, type ShrinkResult } from "./pressure/shrinkers.ts";
-export { PurgeableRanges, type PurgeOutcome } from "./pressure/purgeable.ts";
+export { NEVER_DROPPED, NOT_DROPPED, PurgeableRanges, type PurgeOutcome } from "./pressure/purgeable.ts";
 export {
   chooseVictim,
   largestFirst,

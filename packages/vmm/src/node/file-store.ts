@@ -102,7 +102,7 @@ export interface FileSwapOptions {
   readonly keep?: boolean;
   /**
    * Whether slots that nobody needs any more are overwritten with zeroes, so that nobody who reads the disk finds what programs had in them; false by default. Costs one
-   * more transfer for each {@link ERASED_TOGETHER} pages that leave swap, and on closing one of everything that is left.
+   * more transfer for each 16 pages that leave swap, and on closing one of everything that is left.
    */
   readonly erase?: boolean;
 }
