@@ -29,7 +29,7 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.pressure.check();
   core.reserve?.check();
   for (const object of core.objects.values()) {
-    object.pages.check();
+    object.check();
     checkTypes(object);
   }
   commit.check(promisedPages(core));

@@ -105,7 +105,8 @@ export { ACTIONS, FAULT_TABLE, SOURCES, faultTableText } from "./space/fault-tab
 export { SpaceMemory, type MemoryWatch } from "./space-memory.ts";
 export { MemoryObject, type ObjectKind } from "./objects/object.ts";
 export { AnonymousObject, type ObjectOutcome, type Seal } from "./objects/anonymous-object.ts";
-export { FileObject, type SyncCursor } from "./objects/file-object.ts";
+export { CachedFile, type SyncCursor } from "./objects/cached-file.ts";
+export { FileObject } from "./objects/file-object.ts";
 export { DeviceObject } from "./objects/device-object.ts";
 export { PagerObject, type PagerOptions, type ProvideOutcome } from "./objects/pager-object.ts";
 export {

@@ -1,6 +1,15 @@
 import { describe, expect, test } from "vitest";
 
-import { PAGE_SIZE, PlainMemory, READ, SpaceMemory, Vmm, WRITE, type AsyncBackingStore } from "@pagewright/vmm";
+import {
+  ManualClock,
+  PAGE_SIZE,
+  PlainMemory,
+  READ,
+  SpaceMemory,
+  Vmm,
+  WRITE,
+  type AsyncBackingStore,
+} from "@pagewright/vmm";
 
 import { spaceOf } from "./kit/rig.ts";
 
@@ -132,15 +141,46 @@ test("sync of a space is pending until the store has all pages, and tells of a f
   vmm.check();
 });
 
-test("pages of a late file are written by age", async () => {
+test("pages of a late file are written by age, and not before", async () => {
+  const memory = new PlainMemory(64);
+  const clock = new ManualClock();
+  const vmm = new Vmm({ frames: memory, window: memory, clock });
+  const file = new LateFile(new Uint8Array(2 * PAGE_SIZE).fill(1));
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 2 * PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  await space.populate(at, 2 * PAGE_SIZE, READ);
+  const bytes = new SpaceMemory(space);
+  clock.advance(10_000);
+  bytes.store8(at, 77);
+  clock.advance(2000);
+  bytes.store8(at + PAGE_SIZE, 78);
+  const written = async (): Promise<(number | undefined)[]> => {
+    expect(vmm.writeBackOlderThan(1000)).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return [file.bytes[0], file.bytes[PAGE_SIZE]];
+  };
+  expect(await written()).toEqual([77, 1]);
+  clock.advance(2000);
+  expect(await written()).toEqual([77, 78]);
+  vmm.check();
+});
+
+test("a write by age that fails is told at each caller's next sync, once, though that sync succeeds in writing", async () => {
   const { file, vmm } = rig(1);
   const space = spaceOf(vmm);
-  const at = Number(space.map({ bytes: PAGE_SIZE, object: vmm.openAsyncFile(file), shared: true }));
+  const object = vmm.openAsyncFile(file);
+  const at = Number(space.map({ bytes: PAGE_SIZE, object, shared: true }));
   await space.populate(at, PAGE_SIZE, READ);
+  const cursor = object.cursor();
   new SpaceMemory(space).store8(at, 77);
-  expect(vmm.writeBackOlderThan(-1)).toBe(0);
+  file.failing = true;
+  vmm.writeBackOlderThan(-1);
   await new Promise((resolve) => setTimeout(resolve, 5));
-  expect(file.bytes[0]).toBe(77);
+  expect([file.bytes[0], object.dirtyPages]).toEqual([1, 1]);
+  file.failing = false;
+  const outcomes = [await object.sync(cursor), await object.sync(cursor), await object.sync(), await object.sync()];
+  expect(outcomes).toEqual(["failed", "ok", "failed", "ok"]);
+  expect([space.sync(at, PAGE_SIZE), space.sync(at, PAGE_SIZE), file.bytes[0]]).toEqual(["failed", "ok", 77]);
   vmm.check();
 });
 

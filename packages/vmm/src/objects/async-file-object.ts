@@ -5,34 +5,27 @@
 import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { AsyncBackingStore, IoOutcome } from "../ports.ts";
-import { ReadAhead } from "../reclaim/read-ahead.ts";
 import { PAGE_SIZE } from "../units.ts";
-import type { SyncCursor } from "./file-object.ts";
-import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
+import { CachedFile, type SyncCursor } from "./cached-file.ts";
+import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "./object.ts";
 
 /** What closed files still have on its way to their stores: whoever opens such a store again reads after it. */
 const CLOSING: WeakMap<AsyncBackingStore, Promise<void>> = new WeakMap();
 
 /** A file in the page cache, read by promises. */
-export class AsyncFileObject extends MemoryObject {
-  readonly kind = "file";
-  override readonly persistent = true;
-  override readonly remembers = true;
-  /** Watches the misses; null where nothing is fetched ahead. */
-  override readonly readAhead: ReadAhead | null;
+export class AsyncFileObject extends CachedFile {
   readonly #backing: AsyncBackingStore;
   readonly #reading: Map<number, Promise<void>> = new Map();
   readonly #arrived: Map<number, Uint8Array> = new Map();
   readonly #failed: Set<number> = new Set();
-  readonly #dirty: Set<number> = new Set();
   readonly #writing: Map<number, Promise<boolean>> = new Map();
-  #errors = 0;
+  /** What callers of {@link sync} without a cursor have been told. */
+  readonly #told: SyncCursor = this.cursor();
 
   /** The object of a backing store. */
   constructor(core: Core, backing: AsyncBackingStore) {
     super(core);
     this.#backing = backing;
-    this.readAhead = core.readAhead > 0 ? new ReadAhead(core.readAhead) : null;
   }
 
   /** Bytes of the file as far as known. */
@@ -65,22 +58,17 @@ export class AsyncFileObject extends MemoryObject {
     return SUPPLY_PENDING;
   }
 
-  /** See {@link MemoryObject.dirtied}. */
-  override dirtied(page: number): void {
-    this.#dirty.add(page);
-  }
-
   /** See {@link MemoryObject.writeBack}: begins to write; the page can leave once that has been confirmed. */
   override writeBack(page: number): IoOutcome {
     void this.#write(page);
     return "failed";
   }
 
-  /** Writes all dirty pages; `failed` where one could not be written: it stays dirty. */
-  async sync(): Promise<IoOutcome> {
+  /** Writes all dirty pages. `failed` where one could not be written, now or since the cursor was last used; it stays dirty. Without a cursor: since the last such call. */
+  async sync(cursor: SyncCursor = this.#told): Promise<IoOutcome> {
     this.demandAlive();
     const results = await Promise.all(this.#writeRange(0, this.pageCount));
-    return results.every(Boolean) ? "ok" : "failed";
+    return this.tell(cursor) || !results.every(Boolean) ? "failed" : "ok";
   }
 
   /**
@@ -89,10 +77,7 @@ export class AsyncFileObject extends MemoryObject {
    */
   syncSoon(cursor: SyncCursor, start: number, end: number): IoOutcome | "pending" {
     this.demandAlive();
-    if (this.#errors > cursor.seen) {
-      cursor.seen = this.#errors;
-      return "failed";
-    }
+    if (this.tell(cursor)) return "failed";
     const writes = this.#writeRange(start, end);
     if (writes.length === 0) return "ok";
     this.pending = Promise.all(writes).then(() => undefined);
@@ -101,15 +86,8 @@ export class AsyncFileObject extends MemoryObject {
 
   /** Begins to write the pages that have been dirty since before a moment. */
   writeOlderThan(moment: number): void {
-    const { pages } = this.core;
     this.harvestDirty(0, this.pageCount);
-    for (const page of this.#dirty) if (pages.dirtied[page]! < moment) void this.#write(page);
-  }
-
-  /** See {@link MemoryObject.lost}: an error like that of a failed write, told at the next sync. */
-  override lost(page: number): void {
-    this.#dirty.delete(page);
-    this.#errors++;
+    for (const page of this.dirtyBefore(moment)) void this.#write(page);
   }
 
   /**
@@ -127,15 +105,10 @@ export class AsyncFileObject extends MemoryObject {
     );
   }
 
-  protected override dropPages(start: number, end: number): void {
-    this.pages.forEach(start, end, (page) => this.#dirty.delete(page));
-    super.dropPages(start, end);
-  }
-
   #writeRange(start: number, end: number): Promise<boolean>[] {
     const { index } = this.core.pages;
     this.harvestDirty(start, end);
-    return [...new Set([...this.#dirty, ...this.#writing.keys()])]
+    return [...new Set([...this.dirty, ...this.#writing.keys()])]
       .filter((page) => index[page]! >= start && index[page]! < end)
       .map((page) => this.#write(page));
   }
@@ -173,7 +146,7 @@ export class AsyncFileObject extends MemoryObject {
    */
   #write(page: number): Promise<boolean> {
     const known = this.#writing.get(page);
-    if (known !== undefined && !this.#dirty.has(page)) return known;
+    if (known !== undefined && !this.dirty.has(page)) return known;
     const writing = this.#writeNow(page, known).finally(() => {
       if (this.#writing.get(page) === writing) this.#writing.delete(page);
     });
@@ -190,11 +163,11 @@ export class AsyncFileObject extends MemoryObject {
     const bytes = new Uint8Array(Math.min(PAGE_SIZE, this.size - offset));
     core.window.read(core.pages.pfn[page]!, 0, bytes);
     if (core.isSuspect(page)) {
-      this.#errors++;
+      this.noteError();
       return false;
     }
     core.pages.unmark(page, PAGE_DIRTY);
-    this.#dirty.delete(page);
+    this.dirty.delete(page);
     core.pin(page);
     let written = true;
     if (before !== undefined) await before;
@@ -205,7 +178,7 @@ export class AsyncFileObject extends MemoryObject {
       core.stats.writebacks++;
     } catch {
       written = false;
-      this.#errors++;
+      this.noteError();
       core.stats.ioErrors++;
     }
     const change = core.begin(null);

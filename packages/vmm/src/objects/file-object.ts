@@ -7,59 +7,29 @@
 import type { Core } from "../core.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { BackingStore, IoOutcome } from "../ports.ts";
-import { ReadAhead } from "../reclaim/read-ahead.ts";
 import { PAGE_SIZE, TABLE_PAGES } from "../units.ts";
-import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
+import { CachedFile, type SyncCursor } from "./cached-file.ts";
+import { SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
 
 /** Pages written in one call at most, when they lie in a row. */
 export const CLUSTER_PAGES = 32;
 
-/** A caller's position in the history of a file's write errors. */
-export interface SyncCursor {
-  /** Errors that the caller has been told of. */
-  seen: number;
-}
-
 /** A file in the page cache. */
-export class FileObject extends MemoryObject {
-  readonly kind = "file";
-  override readonly persistent = true;
-  override readonly remembers = true;
-  /** Watches the misses; null where nothing is fetched ahead. */
-  override readonly readAhead: ReadAhead | null;
+export class FileObject extends CachedFile {
   readonly #backing: BackingStore;
-  readonly #dirty: Set<number> = new Set();
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
   #size: number;
-  #errors = 0;
-  #changes = 0;
 
   /** The object of a backing store. */
   constructor(core: Core, backing: BackingStore) {
     super(core);
     this.#backing = backing;
-    this.readAhead = core.readAhead > 0 ? new ReadAhead(core.readAhead) : null;
     this.#size = backing.size();
   }
 
   /** Bytes of the file now. */
   get size(): number {
     return this.#size;
-  }
-
-  /** Pages that are known to be dirty. */
-  get dirtyPages(): number {
-    return this.#dirty.size;
-  }
-
-  /** Times that stored bytes were noticed: moves between a store through a mapping and the end of the next sync. */
-  get changes(): number {
-    return this.#changes;
-  }
-
-  /** A position from which errors are told: those before are not. */
-  cursor(): SyncCursor {
-    return { seen: this.#errors };
   }
 
   /** See {@link MemoryObject.supply}: the bytes of the file. */
@@ -105,13 +75,6 @@ export class FileObject extends MemoryObject {
     return true;
   }
 
-  /** See {@link MemoryObject.dirtied}. */
-  override dirtied(page: number): void {
-    this.#dirty.add(page);
-    this.core.pages.dirtied[page] = this.core.clock.nanoseconds();
-    this.#changes++;
-  }
-
   /**
    * See {@link MemoryObject.writeBack}: the page, whose dirty bits have been harvested, and the dirty ones beside it in its cluster, which then leave without a write.
    * Where other processors may run while bits are harvested, the page alone.
@@ -134,12 +97,12 @@ export class FileObject extends MemoryObject {
     const run = [page];
     for (let at = index - 1; at >= base; at--) {
       const before = this.pages.get(at);
-      if (!this.#dirty.has(before)) break;
+      if (!this.dirty.has(before)) break;
       run.unshift(before);
     }
     for (let at = index + 1; at < base + CLUSTER_PAGES; at++) {
       const after = this.pages.get(at);
-      if (!this.#dirty.has(after)) break;
+      if (!this.dirty.has(after)) break;
       run.push(after);
     }
     return run;
@@ -152,32 +115,20 @@ export class FileObject extends MemoryObject {
   sync(cursor: SyncCursor, start = 0, end: number = Number.MAX_SAFE_INTEGER): IoOutcome {
     this.demandAlive();
     this.flushRange(Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
-    if (this.#backing.sync() !== "ok") this.#errors++;
-    const outcome: IoOutcome = this.#errors > cursor.seen ? "failed" : "ok";
-    cursor.seen = this.#errors;
-    return outcome;
+    if (this.#backing.sync() !== "ok") this.noteError();
+    return this.tell(cursor) ? "failed" : "ok";
   }
 
   /** Writes the dirty pages of `[start, end)`, in clusters; returns how many became clean. */
   flushRange(start: number, end: number): number {
     this.harvestDirty(start, end);
-    const { pages } = this.core;
-    const doomed: number[] = [];
-    for (const page of this.#dirty) {
-      const index = pages.index[page]!;
-      if (index >= start && index < end) doomed.push(page);
-    }
-    doomed.sort((a, b) => pages.index[a]! - pages.index[b]!);
-    return this.#writeClusters(doomed);
+    return this.#writeClusters(this.dirtyWithin(start, end));
   }
 
   /** Writes the pages that have been dirty since before `moment` (nanoseconds of the clock); returns how many became clean. */
   flushOlderThan(moment: number): number {
     this.harvestDirty(0, Number.MAX_SAFE_INTEGER);
-    const { pages } = this.core;
-    const old = [...this.#dirty].filter((page) => pages.dirtied[page]! < moment);
-    old.sort((a, b) => pages.index[a]! - pages.index[b]!);
-    return this.#writeClusters(old);
+    return this.#writeClusters(this.dirtyBefore(moment));
   }
 
   /** Sets the size of the file. Nothing changes unless the backing agrees. */
@@ -205,7 +156,7 @@ export class FileObject extends MemoryObject {
     for (let at = start; at < stop;) {
       const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
       if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") {
-        this.#errors++;
+        this.noteError();
         super.punch(start, at); // What the store has as zeroes is not to be seen otherwise until a page leaves.
         return "failed";
       }
@@ -223,17 +174,6 @@ export class FileObject extends MemoryObject {
   protected override closing(): void {
     this.flushRange(0, Number.MAX_SAFE_INTEGER);
     this.#backing.sync();
-  }
-
-  protected override dropPages(start: number, end: number): void {
-    this.pages.forEach(start, end, (page) => this.#dirty.delete(page));
-    super.dropPages(start, end);
-  }
-
-  /** See {@link MemoryObject.lost}: an error like that of a failed write, told at the next sync. */
-  override lost(page: number): void {
-    this.#dirty.delete(page);
-    this.#errors++;
   }
 
   #writeClusters(pages: readonly number[]): number {
@@ -269,16 +209,16 @@ export class FileObject extends MemoryObject {
     const isSuspect = run.some((page) => core.isSuspect(page));
     if (isSuspect && run.length > 1) return run.reduce((clean, page) => clean + this.#writeRun([page]), 0);
     const bytes = Math.min(run.length * PAGE_SIZE, this.#size - offset);
-    if (isSuspect) this.#errors++;
+    if (isSuspect) this.noteError();
     if (isSuspect) return 0;
     if (bytes > 0 && this.#backing.write(offset, this.#cluster.subarray(0, bytes)) !== "ok") {
-      this.#errors++;
+      this.noteError();
       core.stats.ioErrors++;
       return 0;
     }
     for (const page of run) {
       core.pages.unmark(page, PAGE_DIRTY);
-      this.#dirty.delete(page);
+      this.dirty.delete(page);
     }
     core.stats.fileWrites += run.length;
     this.events.pagesWritten += run.length;

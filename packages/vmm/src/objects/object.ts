@@ -190,6 +190,7 @@ export abstract class MemoryObject {
     const change = core.begin(null);
     this.pages.remove(core.pages.index[page]!);
     core.unmapEverywhere(page, change.plan);
+    this.givenUp(page); // Its translations may have told of stores.
     core.dropReference(page, change.plan);
     core.end(change);
   }
@@ -253,10 +254,18 @@ export abstract class MemoryObject {
     return "ok";
   }
 
+  /** A page is, or is about to be, no page of the object any more: what was stored to it is to be written nowhere. */
+  protected givenUp(_page: number): void {
+    return;
+  }
+
   /** Takes the pages `[start, end)` out of the object: their content is zero, or whatever the store has. */
   protected dropPages(start: number, end: number): void {
     const doomed: number[] = [];
-    this.pages.forEach(start, end, (page) => doomed.push(page));
+    this.pages.forEach(start, end, (page) => {
+      doomed.push(page);
+      this.givenUp(page);
+    });
     for (const page of doomed) this.discard(page);
   }
 
@@ -298,6 +307,11 @@ export abstract class MemoryObject {
     this.pages.add(index, page);
     core.place(page, pfn);
     return page;
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  check(): void {
+    this.pages.check();
   }
 
   /** Throws unless the object can be used. */

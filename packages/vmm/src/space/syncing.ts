@@ -1,7 +1,8 @@
 /** Writing mapped files back. */
 import type { Outcome } from "../outcome.ts";
 import { AsyncFileObject } from "../objects/async-file-object.ts";
-import { FileObject, type SyncCursor } from "../objects/file-object.ts";
+import type { CachedFile, SyncCursor } from "../objects/cached-file.ts";
+import { FileObject } from "../objects/file-object.ts";
 import { PAGE_SIZE, type Vpn } from "../units.ts";
 import { coverOf } from "./protecting.ts";
 import type { AddressSpace } from "./space.ts";
@@ -37,7 +38,7 @@ export function syncRange(space: AddressSpace, start: Vpn, end: Vpn): Outcome {
   return "pending";
 }
 
-function cursorOf(space: AddressSpace, object: FileObject | AsyncFileObject): SyncCursor {
+function cursorOf(space: AddressSpace, object: CachedFile): SyncCursor {
   let cursors = CURSORS.get(space);
   if (cursors === undefined) {
     cursors = new Map();
