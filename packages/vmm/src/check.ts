@@ -20,6 +20,7 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.sharing.check();
   core.quarantine?.check();
   core.idleness.check();
+  core.tally.check();
   core.cold.check(core.pages);
   core.refaults.check();
   core.reclaimer.rates.check();

@@ -21,6 +21,7 @@ import type { AddressSpace } from "./space/space.ts";
 import type { Region } from "./space/region.ts";
 import { SheetRegistry, type Sheet } from "./space/sheet.ts";
 import { TableSharing } from "./space/table-sharing.ts";
+import { Tally, unknownNode } from "./statistics/tally.ts";
 import { emptyStats, type VmmStats } from "./stats.ts";
 import { LastResort } from "./pressure/last-resort.ts";
 import { MemoryPressure } from "./pressure/memory-pressure.ts";
@@ -50,6 +51,8 @@ export class Core extends CoreParts implements PlanTarget {
   /** Frames that stand in for pages which a device cannot reach, while transfers go on. */
   readonly standIns: Set<Pfn> = new Set();
   readonly stats: VmmStats = emptyStats();
+  /** Counts of what happens, for everything that it happens to. */
+  readonly tally: Tally = new Tally(this);
   readonly keeper: FrameKeeper;
   readonly swapper: Swapper;
   readonly reclaimer: Reclaimer;
@@ -77,7 +80,7 @@ export class Core extends CoreParts implements PlanTarget {
   /** Moves pages to the NUMA nodes that use them; null: there is one node. The manager sets it. */
   balancer: Balancer | null = null;
   /** NUMA node of a frame, −1 where nobody knows. The manager sets it. */
-  nodeOf: (pfn: Pfn) => number = () => -1;
+  nodeOf: (pfn: Pfn) => number = unknownNode;
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
   readonly #changes: Changes = new Changes(this);

@@ -72,7 +72,17 @@ export type { VmmOptions, WriteExecutePolicy } from "./vmm-options.ts";
 export type { GroupShare, GroupStats } from "./reclaim/grouped-policy.ts";
 export type { RefaultStats } from "./reclaim/refault-meter.ts";
 export type { VmmStats } from "./stats.ts";
-export { RateMeter, type Rates } from "./statistics/rates.ts";
+export {
+  RateMeter,
+  RateMeters,
+  type NodeRates,
+  type ObjectRates,
+  type PolicyRates,
+  type RateReport,
+  type Rates,
+  type RegionRates,
+  type SpaceRates,
+} from "./statistics/rates.ts";
 export type { Events, FaultCounts } from "./statistics/events.ts";
 export type {
   MemoryReport,

@@ -1,19 +1,8 @@
 /** Counters of the manager: plain numbers, so that counting costs one addition. */
+import { noFaults, type FaultCounts } from "./statistics/events.ts";
 
 /** What happened since the manager was made. Units: pages or events. */
-export interface VmmStats {
-  /** Faults resolved without reading from a store. */
-  minorFaults: number;
-  /** Faults that read a page from a store. */
-  majorFaults: number;
-  /** Of the minor faults, those that filled a new page with zeroes or mapped the zero frame. */
-  zeroFaults: number;
-  /** Of the minor faults, those that copied a page on write. */
-  copyFaults: number;
-  /** Faults that found the translation already there: a stale entry elsewhere. */
-  spuriousFaults: number;
-  /** Faults that could not be resolved. */
-  failedFaults: number;
+export interface VmmStats extends FaultCounts {
   /** Pages mapped by fault-around or read ahead without a fault of their own. */
   prefetched: number;
   /** Of these, pages that were read from a store. */
@@ -51,12 +40,7 @@ export interface VmmStats {
 /** All counters at zero. */
 export function emptyStats(): VmmStats {
   return {
-    minorFaults: 0,
-    majorFaults: 0,
-    zeroFaults: 0,
-    copyFaults: 0,
-    spuriousFaults: 0,
-    failedFaults: 0,
+    ...noFaults(),
     prefetched: 0,
     fetchedAhead: 0,
     prefetchHits: 0,

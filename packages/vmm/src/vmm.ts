@@ -6,7 +6,6 @@ import { CommitAccount } from "./commit.ts";
 import { Core } from "./core.ts";
 import { ManualClock, SeededRandom } from "./environment.ts";
 import { VmmError } from "./errors.ts";
-import type { MemoryObject } from "./objects/object.ts";
 import { AnonymousObject } from "./objects/anonymous-object.ts";
 import { DeviceObject } from "./objects/device-object.ts";
 import { FileObject } from "./objects/file-object.ts";
@@ -41,7 +40,8 @@ import { defaultPolicy } from "./reclaim/policies/catalogue.ts";
 import { EXECUTE, WRITE } from "./rights.ts";
 import { FaultHandler } from "./space/faults.ts";
 import { AddressSpace } from "./space/space.ts";
-import { eventsOfAll, RateMeter } from "./statistics/rates.ts";
+import type { Events } from "./statistics/events.ts";
+import { RateMeter, RateMeters } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
@@ -312,12 +312,17 @@ export class Vmm {
   }
 
   /**
-   * Begins to measure faults by kind, pages fetched, written and evicted, per second of the clock: of everything, or of one space or object. One meter for each reader: they
-   * do not disturb each other.
+   * Begins to measure faults by kind, pages fetched, written and evicted, per second of the clock: of everything, or of one space, region or object. One meter for each
+   * reader: they do not disturb each other.
    */
-  rateMeter(of?: AddressSpace | MemoryObject): RateMeter {
-    const { clock, stats } = this.core;
-    return new RateMeter(clock, of === undefined ? () => eventsOfAll(stats) : () => of.events);
+  rateMeter(of?: { readonly events: Readonly<Events> }): RateMeter {
+    const { clock, tally } = this.core;
+    return new RateMeter(clock, of === undefined ? () => tally.system : () => of.events);
+  }
+
+  /** Begins to measure the same of everything that there is: by region, space, object, node and policy, and in all. */
+  rateMeters(): RateMeters {
+    return new RateMeters(this.core);
   }
 
   /** For idle time: zeroes up to `budget` frames ahead. Returns how many. */

@@ -69,7 +69,10 @@ export function fillObject(
   index: number,
   pfn: Pfn,
 ): void {
-  for (let at = 0; at < TABLE_PAGES; at++) object.adopt(index + at, pfn + at);
+  for (let at = 0; at < TABLE_PAGES; at++) {
+    const page = object.adopt(index + at, pfn + at);
+    if (object.persistent) core.tally.fetched(page, "fileReads");
+  }
   enterMappings(core, region, sheet, (at) => object.pages.get(index + at));
 }
 

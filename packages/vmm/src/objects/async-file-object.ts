@@ -119,10 +119,10 @@ export class AsyncFileObject extends CachedFile {
     if (pfn < 0) return SUPPLY_NO_MEMORY;
     this.#arrived.delete(index);
     core.window.write(pfn, 0, bytes);
-    core.stats.fileReads++;
-    this.events.pagesFetched++;
     this.supplyRead = true;
-    return this.adopt(index, pfn);
+    const page = this.adopt(index, pfn);
+    core.tally.fetched(page, "fileReads");
+    return page;
   }
 
   async #read(index: number): Promise<void> {
@@ -173,9 +173,7 @@ export class AsyncFileObject extends CachedFile {
     if (before !== undefined) await before;
     try {
       await backing.writeLater(offset, bytes);
-      core.stats.fileWrites++;
-      this.events.pagesWritten++;
-      core.stats.writebacks++;
+      core.tally.written(page, "fileWrites");
     } catch {
       written = false;
       this.noteError();

@@ -45,10 +45,10 @@ export class FileObject extends CachedFile {
       return SUPPLY_BUS;
     }
     core.window.write(pfn, 0, buffer);
-    core.stats.fileReads++;
-    this.events.pagesFetched++;
     this.supplyRead = true;
-    return this.adopt(index, pfn);
+    const page = this.adopt(index, pfn);
+    core.tally.fetched(page, "fileReads");
+    return page;
   }
 
   /** See {@link MemoryObject.canFillBlock}: the last page of the file is never among them, so its tail needs no care. */
@@ -70,8 +70,6 @@ export class FileObject extends CachedFile {
       for (let page = 0; page < CLUSTER_PAGES; page++)
         this.core.window.write(pfn + at + page, 0, cluster.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
     }
-    this.core.stats.fileReads += TABLE_PAGES;
-    this.events.pagesFetched += TABLE_PAGES;
     return true;
   }
 
@@ -219,10 +217,8 @@ export class FileObject extends CachedFile {
     for (const page of run) {
       core.pages.unmark(page, PAGE_DIRTY);
       this.dirty.delete(page);
+      core.tally.written(page, "fileWrites");
     }
-    core.stats.fileWrites += run.length;
-    this.events.pagesWritten += run.length;
-    core.stats.writebacks += run.length;
     return run.length;
   }
 

@@ -15,7 +15,7 @@ import { SUPPLY_PENDING, type MemoryObject } from "../objects/object.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED, PAGE_PREFETCHED } from "../pages/pages.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
-import { pageAt, wishesAt, wishesOf, type Wishes } from "../space/wishes.ts";
+import { fetchFor, pageAt, wishesOf } from "../space/wishes.ts";
 import { SwapWindow } from "../swap/swap-window.ts";
 import { PAGE_SIZE, type Vpn } from "../units.ts";
 import type { ReadAhead } from "./read-ahead.ts";
@@ -69,7 +69,9 @@ export class Prefetcher {
     else if (!this.touched(page, index)) return;
     if (ahead.count === 0 && !ahead.dropsBehind) return;
     this.#due = () => {
-      this.#fetchFile(object, ahead, index, (at) => wishesAt(space, region, region.start + at - region.offset));
+      this.#fetchFile(object, ahead, index, (at) =>
+        fetchFor(space, region, region.start + at - region.offset, () => object.obtain(at)),
+      );
     };
   }
 
@@ -134,7 +136,11 @@ export class Prefetcher {
       this.#left[at] = NO_PAGE;
       this.#next--;
       if (pages.refs[page]! === 0 || pages.isResident(page) || pages.has(page, PAGE_POISONED)) continue;
-      if (pages.swap[page]! >= 0 && this.#bringIn(page, null, wishesOf(core, page))) done++;
+      if (
+        pages.swap[page]! >= 0
+        && this.#bringIn(page, null, (bring) => core.keeper.wishing(wishesOf(core, page), bring))
+      )
+        done++;
     }
     this.#transfers = stats.swapIns + stats.swapOuts + stats.fileReads + stats.fileWrites;
     return done;
@@ -146,7 +152,7 @@ export class Prefetcher {
     invariant(prefetchHits + prefetchWaste <= fetchedAhead, "More pages were used or wasted than were fetched ahead.");
   }
 
-  #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number, wishesFor: (at: number) => Wishes): void {
+  #fetchFile(object: MemoryObject, ahead: ReadAhead, index: number, fetch: (at: number) => number): void {
     const core = this.#core;
     const { start, stride, count } = ahead;
     if (ahead.dropsBehind && !core.hasSpareFrames && this.#lacksPages(object, ahead))
@@ -156,11 +162,10 @@ export class Prefetcher {
       if (at < 0 || at * PAGE_SIZE >= object.size) break;
       const known = object.pages.get(at);
       if (known !== NO_PAGE && core.pages.isResident(known)) continue;
-      const wishes = wishesFor(at);
-      const fetched = core.keeper.wishing(wishes, () => object.obtain(at));
+      const fetched = fetch(at);
       if (fetched >= 0) this.#mark(fetched, ahead);
       else if (fetched !== SUPPLY_PENDING || object.pending === null) break;
-      else void object.pending.then(() => this.#arrived(object, at, ahead, wishes));
+      else void object.pending.then(() => this.#arrived(object, at, ahead, fetch));
     }
   }
 
@@ -176,12 +181,12 @@ export class Prefetcher {
   }
 
   /** A page of a file that cannot answer at once has been read, or not. */
-  #arrived(object: MemoryObject, index: number, ahead: ReadAhead, wishes: Wishes): void {
+  #arrived(object: MemoryObject, index: number, ahead: ReadAhead, fetch: (at: number) => number): void {
     const core = this.#core;
     if (object.isDestroyed || !core.hasSpareFrames) return;
     const known = object.pages.get(index);
     if (known !== NO_PAGE && core.pages.isResident(known)) return;
-    const page = core.keeper.wishing(wishes, () => object.obtain(index));
+    const page = fetch(index);
     if (page >= 0) this.#mark(page, ahead);
   }
 
@@ -193,14 +198,14 @@ export class Prefetcher {
       if (page < 0 || pages.isResident(page) || pages.has(page, PAGE_POISONED)) continue;
       const reference = pages.swap[page]!;
       if (reference < 0 || swap?.waits(reference) !== true) continue;
-      if (!this.#bringIn(page, window, wishesAt(space, region, at))) break;
+      if (!this.#bringIn(page, window, (bring) => fetchFor(space, region, at, bring))) break;
     }
   }
 
   /** Brings a page in from swap; false: no frame for it, or it cannot be read. One that has to be waited for comes later. */
-  #bringIn(page: number, stream: Stream | null, wishes: Wishes): boolean {
-    const { keeper, swapper, pages } = this.#core;
-    const fetch = (): number => keeper.wishing(wishes, () => swapper.bringIn(page));
+  #bringIn(page: number, stream: Stream | null, fetchBy: (bring: () => number) => number): boolean {
+    const { swapper, pages } = this.#core;
+    const fetch = (): number => fetchBy(() => swapper.bringIn(page));
     const reference = pages.swap[page]!;
     const brought = fetch();
     if (brought >= 0) {

@@ -13,7 +13,6 @@ import type { FlushPlan } from "../flush-plan.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
 import { mapAgain, placesOf, type Place } from "../pages/places.ts";
 import { ACCESSED } from "../rights.ts";
-import { eventsOf } from "../statistics/events.ts";
 import { isDirty } from "../statistics/page-count.ts";
 import type { MemoryObject } from "../objects/object.ts";
 import type { SaveOutcome } from "../swap/swapper.ts";
@@ -285,11 +284,8 @@ export class Reclaimer {
     if (pages.has(page, PAGE_REFERENCED)) core.prefetcher.touched(page);
     core.prefetcher.evicted(page, pages.swap[page]! >= 0);
     this.rates.left(object?.hasStoreFor(page) === true);
-    const frame = core.detachEvicted(page);
-    plan.dataFrame(frame);
-    core.stats.evictions++;
-    const events = eventsOf(core, page);
-    if (events !== null) events.evictions++;
+    core.tally.evicted(page);
+    plan.dataFrame(core.detachEvicted(page));
     this.#harvestDue = this.#schedule.evicted() || this.#harvestDue;
     if (object?.hasStoreFor(page) === true && !object.remembers) {
       object.pages.remove(pages.index[page]!);

@@ -15,7 +15,7 @@ import { populateRange } from "./residency.ts";
 import { GUARD_PAGE } from "./sheet.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
-import { wishesAt } from "./wishes.ts";
+import { fetchFor } from "./wishes.ts";
 
 /**
  * | advice | effect |
@@ -217,7 +217,7 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
     const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
     if (core.resident >= core.residentLimit) return;
     if (anon >= 0 && !core.pages.isResident(anon)) {
-      const brought = core.keeper.wishing(wishesAt(space, region, vpn), () => core.swapper.bringIn(anon));
+      const brought = fetchFor(space, region, vpn, () => core.swapper.bringIn(anon));
       if (brought === SUPPLY_PENDING) continue;
       if (brought < 0) return;
       core.stats.prefetched++;
@@ -225,8 +225,7 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
       const known = region.object.pages.get(region.indexOf(vpn));
       if (known !== NO_PAGE && core.pages.isResident(known)) continue;
       const { object } = region;
-      const obtain = (): number => object.obtain(region.indexOf(vpn));
-      if (core.keeper.wishing(wishesAt(space, region, vpn), obtain) < 0) return;
+      if (fetchFor(space, region, vpn, () => object.obtain(region.indexOf(vpn))) < 0) return;
       core.stats.prefetched++;
     }
   }

@@ -27,7 +27,6 @@ import {
   SOURCE_PRIVATE,
   SOURCE_SHARED,
 } from "./fault-table.ts";
-import { countFault } from "../statistics/events.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
 import type { Region } from "./region.ts";
 import { isPageResident } from "./residency.ts";
@@ -67,11 +66,12 @@ export class FaultHandler {
   fault(space: AddressSpace, address: VirtAddr, access: number): FaultOutcome {
     const vpn = Math.floor(address / PAGE_SIZE);
     const region = space.regions.find(vpn) ?? growStack(space, vpn);
-    if (region === null) return this.#failed(space, "unmapped");
+    if (region === null) return this.#failed(space, null, vpn, "unmapped");
     const lacking = access & ~region.rights & RIGHTS_MASK;
-    if (lacking !== 0) return this.#failed(space, lackingOutcome(lacking));
+    if (lacking !== 0) return this.#failed(space, region, vpn, lackingOutcome(lacking));
     if (space.isMoving) return "busy";
-    if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn)) return this.#failed(space, "no-memory");
+    if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn))
+      return this.#failed(space, region, vpn, "no-memory");
     const { groups, yields } = this.#core;
     groups?.begin(space.group);
     const placement = region.placement ?? space.placement;
@@ -80,9 +80,7 @@ export class FaultHandler {
         ? this.resolve(space, region, vpn, access)
         : this.#resolvePlaced(space, region, placement, vpn, access);
     if (outcome === "no-memory") outcome = this.#withoutFrame(space, region, vpn, access, yields);
-    countFault(this.#core.stats, outcome);
-    countFault(space.events, outcome);
-    if (region.object !== null) countFault(region.object.events, outcome);
+    this.#core.tally.fault(space, region, vpn, outcome);
     this.#core.prefetcher.follow();
     groups?.end(space.group, this.#core.reclaimer);
     return outcome;
@@ -126,7 +124,8 @@ export class FaultHandler {
     if (action === REFUSE) return "guard";
     if (isLarge) {
       const wanted = action === MAP_ZERO && (!this.zeroFrame || region.locked !== "none") ? MAP_NEW : action;
-      const done = this.large.resolve(space, region, vpn, wanted, write, state !== 0);
+      const fill = (): FaultOutcome | null => this.large.resolve(space, region, vpn, wanted, write, state !== 0);
+      const done = this.#core.tally.asking(space, region, fill);
       if (done !== null) return done;
     }
     if (action === MAP_NEW) return this.#mapNew(space, region, sheet, vpn);
@@ -266,14 +265,14 @@ export class FaultHandler {
   }
 
   #bringAnon(space: AddressSpace, region: Region, vpn: Vpn, page: number): FaultOutcome {
-    const { pages, prefetcher, swapper } = this.#core;
+    const { pages, prefetcher, swapper, tally } = this.#core;
     if (pages.has(page, PAGE_POISONED)) return "bus";
     if (pages.isResident(page)) {
       prefetcher.touched(page);
       return "minor";
     }
     const stored = pages.swap[page]! >= 0;
-    const brought = swapper.bringIn(page);
+    const brought = tally.asking(space, region, () => swapper.bringIn(page));
     if (brought === SUPPLY_NO_MEMORY) return "no-memory";
     if (brought === SUPPLY_BUS) return "bus";
     if (brought < 0) space.pending = swapper.pending;
@@ -288,10 +287,10 @@ export class FaultHandler {
     const index = region.indexOf(vpn);
     if (index * PAGE_SIZE >= object.size) return "bus";
     if (write && region.writeNotify && object.writeFault(index, vpn) === "deny") return "bus";
-    const brought = object.obtain(index);
+    const { prefetcher, tally } = this.#core;
+    const brought = tally.asking(space, region, () => object.obtain(index));
     if (brought >= 0) {
       const read = object.supplyRead;
-      const { prefetcher } = this.#core;
       if (object.readAhead !== null)
         prefetcher.fileFault(object, object.readAhead, space, region, index, brought, read);
       else if (read) prefetcher.swapFault(space, region, vpn);
@@ -344,9 +343,8 @@ export class FaultHandler {
     return mapped;
   }
 
-  #failed(space: AddressSpace, outcome: FaultOutcome): FaultOutcome {
-    this.#core.stats.failedFaults++;
-    space.events.failedFaults++;
+  #failed(space: AddressSpace, region: Region | null, vpn: Vpn, outcome: FaultOutcome): FaultOutcome {
+    this.#core.tally.fault(space, region, vpn, outcome);
     return outcome;
   }
 }

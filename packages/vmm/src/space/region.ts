@@ -3,6 +3,7 @@
  */
 import type { MemoryObject } from "../objects/object.ts";
 import type { MemoryType } from "../rights.ts";
+import { noEvents, type Events } from "../statistics/events.ts";
 import type { Vpn } from "../units.ts";
 import type { FramePlacement } from "./frame-placement.ts";
 
@@ -76,6 +77,8 @@ export class Region implements RegionTraits {
   accounted: boolean;
   writeNotify: boolean;
   placement: FramePlacement | null;
+  /** What happened here since the region was mapped, cut off from another one or moved; what it takes in when two are merged is not in it. */
+  readonly events: Events = noEvents();
   /** Last object page that was faulted in here, for read-ahead; −1 at first. */
   lastFault: number;
   /** Pages that the next read-ahead fetches. */

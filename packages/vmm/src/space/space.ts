@@ -66,7 +66,7 @@ export class AddressSpace {
   readonly high: Vpn;
   /** The manager. */
   readonly vmm: Vmm;
-  /** What happened to its private pages, and the faults of its programs. */
+  /** The faults of its programs, what they fetched, and what happened to pages that were mapped here last. */
   readonly events: Events = noEvents();
   /** The group whose frames its pages take, where groups compete for them: of its own to begin with. */
   group: number;

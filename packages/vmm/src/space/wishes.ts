@@ -19,9 +19,15 @@ import type { AddressSpace } from "./space.ts";
 export type Wishes = readonly FrameHints[] | null;
 
 /** The wishes for the frame of a region's page; `localNode` is what `local` means, by default the node of the processor that runs. */
-export function wishesAt(space: AddressSpace, region: Region, vpn: Vpn, localNode?: number): Wishes {
+function wishesAt(space: AddressSpace, region: Region, vpn: Vpn, localNode?: number): Wishes {
   const placement = region.placement ?? space.placement;
   return placement === null ? null : hintsFor(placement, vpn, localNode ?? space.vmm.faults.currentNode());
+}
+
+/** Fetches a page for a place of a region outside of a fault on it: into a frame as the region wishes, and counted for it. */
+export function fetchFor<T>(space: AddressSpace, region: Region, vpn: Vpn, fetch: () => T): T {
+  const { keeper, tally } = space.vmm.core;
+  return tally.asking(space, region, () => keeper.wishing(wishesAt(space, region, vpn), fetch));
 }
 
 /**

@@ -1,25 +1,23 @@
-/** What happened to one space, one object, or all of a manager's memory: numbers that only grow. */
-import type { Core } from "../core.ts";
+/** What happened to one region, space or object, or to all of a manager's memory: numbers that only grow. */
 import type { FaultOutcome } from "../outcome.ts";
-import { PAGE_OBJECT } from "../pages/pages.ts";
 
 /** Counts of faults, by kind. */
 export interface FaultCounts {
-  /** Faults that needed no store. */
+  /** Faults resolved without reading from a store. */
   minorFaults: number;
   /** Faults that read a page from a store. */
   majorFaults: number;
-  /** Of the minor faults, those for new pages. */
+  /** Of the minor faults, those that filled a new page with zeroes or mapped the frame of zeroes. */
   zeroFaults: number;
-  /** Of the minor faults, copies on write. */
+  /** Of the minor faults, those that copied a page on write. */
   copyFaults: number;
-  /** Faults that found the translation there: stale entries. */
+  /** Faults that found the translation already there: a stale entry elsewhere. */
   spuriousFaults: number;
   /** Faults that could not be resolved, those that have to wait included. */
   failedFaults: number;
 }
 
-/** What happened to pages: those of an object count for it, private ones for the space that mapped them last. */
+/** What happened to pages, and the faults on them. */
 export interface Events extends FaultCounts {
   /** Pages read from swap and files. */
   pagesFetched: number;
@@ -30,19 +28,17 @@ export interface Events extends FaultCounts {
 }
 
 /** All at zero. */
-export function noEvents(): Events {
-  return {
-    minorFaults: 0,
-    majorFaults: 0,
-    zeroFaults: 0,
-    copyFaults: 0,
-    spuriousFaults: 0,
-    failedFaults: 0,
-    pagesFetched: 0,
-    pagesWritten: 0,
-    evictions: 0,
-  };
+export function noFaults(): FaultCounts {
+  return { minorFaults: 0, majorFaults: 0, zeroFaults: 0, copyFaults: 0, spuriousFaults: 0, failedFaults: 0 };
 }
+
+/** All at zero. */
+export function noEvents(): Events {
+  return { ...noFaults(), pagesFetched: 0, pagesWritten: 0, evictions: 0 };
+}
+
+/** The names of all counts. */
+export const EVENT_NAMES: readonly (keyof Events)[] = Object.keys(noEvents()) as (keyof Events)[];
 
 /** Counts one fault. */
 export function countFault(counts: FaultCounts, outcome: FaultOutcome): void {
@@ -56,11 +52,4 @@ export function countFault(counts: FaultCounts, outcome: FaultOutcome): void {
     counts.copyFaults++;
   } else if (outcome === "spurious") counts.spuriousFaults++;
   else counts.failedFaults++;
-}
-
-/** Where what happens to a page is counted; null: whose it is nobody knows any more. */
-export function eventsOf({ mappings, objects, pages, sheets }: Core, page: number): Events | null {
-  const object = pages.has(page, PAGE_OBJECT) ? objects.get(pages.owner[page]!) : undefined;
-  if (object !== undefined) return object.events;
-  return sheets.find(mappings.lastSheetOf(page))?.space.events ?? null;
 }

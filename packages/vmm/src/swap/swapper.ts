@@ -11,7 +11,6 @@
  */
 import type { Core } from "../core.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
-import { eventsOf } from "../statistics/events.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
 import { NO_FRAME, type Pfn } from "../units.ts";
 import { SWAP_BUSY, SWAP_FULL, type SwapSpace } from "./swap-space.ts";
@@ -121,9 +120,8 @@ export class Swapper {
       return this.#unreadable(page, outcome);
     }
     core.window.write(pfn, 0, buffer);
-    core.stats.swapIns++;
-    this.#count(page, "pagesFetched");
     core.place(page, pfn);
+    core.tally.fetched(page, "swapIns");
     if (swap.waits(place)) this.#mayHaveCopies = true;
     else {
       // A second copy in compressed memory would take frames from other pages, and is quickly made again.
@@ -183,20 +181,8 @@ export class Swapper {
       this.#leaving++;
       return "leaving";
     }
-    this.#written(page);
+    core.tally.written(page, "swapOuts");
     return "saved";
-  }
-
-  #written(page: number): void {
-    const { stats } = this.#core;
-    stats.swapOuts++;
-    stats.writebacks++;
-    this.#count(page, "pagesWritten");
-  }
-
-  #count(page: number, what: "pagesFetched" | "pagesWritten"): void {
-    const events = eventsOf(this.#core, page);
-    if (events !== null) events[what]++;
   }
 
   /** Settles when no page is leaving any more, nor giving way in swap. */
@@ -231,7 +217,7 @@ export class Swapper {
     const core = this.#core;
     this.#leaving--;
     this.#mayHaveCopies = true;
-    if (kept) this.#written(page);
+    if (kept) core.tally.written(page, "swapOuts");
     else {
       core.pages.swap[page] = -1;
       core.stats.ioErrors++;
