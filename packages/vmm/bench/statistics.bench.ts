@@ -15,10 +15,11 @@ import { fastest, report } from "./report.ts";
 const PAGES = 4096;
 const ROUNDS = 120;
 
-/** A manager whose idle-page tracking, refault distances and fault counters do nothing. */
+/** A manager whose idle-page tracking, refault distances and counts of events do nothing. */
 function withoutCounting(vmm: Vmm): void {
   const nothing = (): void => undefined;
-  const { idleness, refaults } = vmm.core;
+  const { idleness, refaults, tally } = vmm.core;
+  tally.fault = nothing;
   idleness.insert = nothing;
   idleness.remove = nothing;
   refaults.inserted = () => -1;
@@ -49,15 +50,19 @@ function nothing(): void {
   return;
 }
 
-/** The counting of one fault, alone: two counters, and one record of idleness and of refaults. */
+/** The counting of one fault, alone: for system, space, region, node and policy, and one record of idleness and of refaults. */
 function alone(): number {
-  const memory = new PlainMemory(64);
+  const memory = new PlainMemory(PAGES + 64);
   const vmm = new Vmm({ frames: memory, window: memory });
-  const { stats, idleness, refaults } = vmm.core;
+  const space = vmm.createSpace();
+  const at = Number(space?.map({ bytes: PAGES * PAGE_SIZE }));
+  const vpn = at / PAGE_SIZE;
+  const region = space?.regions.find(vpn) ?? null;
+  if (space?.populateNow(at, PAGES * PAGE_SIZE, WRITE) !== "ok") throw new Error("no space");
+  const { tally, idleness, refaults } = vmm.core;
   return fastest(ROUNDS, () => {
     for (let page = 0; page < PAGES; page++) {
-      stats.minorFaults++;
-      stats.zeroFaults++;
+      tally.fault(space, region, vpn + page, "zero");
       idleness.insert(page & 1023);
       refaults.inserted(page & 1023, page);
     }

@@ -1,5 +1,5 @@
 /** Counters of the manager: plain numbers, so that counting costs one addition. */
-import { noFaults, type FaultCounts } from "./statistics/events.ts";
+import type { FaultCounts } from "./statistics/events.ts";
 
 /** What happened since the manager was made. Units: pages or events. */
 export interface VmmStats extends FaultCounts {
@@ -37,10 +37,15 @@ export interface VmmStats extends FaultCounts {
   migrations: number;
 }
 
-/** All counters at zero. */
+/** All counters at zero; one literal, as `noEvents` is. */
 export function emptyStats(): VmmStats {
   return {
-    ...noFaults(),
+    minorFaults: 0,
+    majorFaults: 0,
+    zeroFaults: 0,
+    copyFaults: 0,
+    spuriousFaults: 0,
+    failedFaults: 0,
     prefetched: 0,
     fetchedAhead: 0,
     prefetchHits: 0,

@@ -1,6 +1,8 @@
 /** What a space's regions hold, counted page by page: the figures behind an smaps-like text. */
 import { rightsText } from "../rights.ts";
+import { EVENT_NAMES } from "../statistics/events.ts";
 import { isDirty } from "../statistics/page-count.ts";
+import type { RateReport } from "../statistics/rates.ts";
 import { PAGE_SIZE, TABLE_PAGES, addressOf, type VirtAddr } from "../units.ts";
 import type { ObjectKind } from "../objects/object.ts";
 import type { Region } from "./region.ts";
@@ -110,9 +112,10 @@ export function usageOfSpace(space: AddressSpace): UsageReport {
   return total;
 }
 
-/** The regions of a space in the manner of Linux's smaps; sizes in KiB. */
-export function usageText(space: AddressSpace): string {
+/** The regions of a space in the manner of Linux's smaps; sizes in KiB. With rates, what happened in each region is there per second. */
+export function usageText(space: AddressSpace, rates?: RateReport): string {
   const lines: string[] = [];
+  const regions = rates?.spaces.find(({ asid }) => asid === space.asid)?.regions ?? [];
   for (const { start, end, rights, shared, kind, object, ...usage } of usageByRegion(space)) {
     const what = object < 0 ? kind : `${kind} ${object}`;
     lines.push(`${hex(start)}-${hex(end)} ${rightsText(rights)} ${shared ? "shared" : "private"} ${what}`);
@@ -120,6 +123,9 @@ export function usageText(space: AddressSpace): string {
       lines.push(
         `  ${name.replace("Pages", "").padEnd(13)}${((pages * PAGE_SIZE) / 1024).toFixed(0).padStart(10)} KiB`,
       );
+    const happened = regions.find((region) => region.start === start);
+    for (const name of happened === undefined ? [] : EVENT_NAMES)
+      lines.push(`  ${name.padEnd(14)}${(happened?.[name] ?? 0).toFixed(1).padStart(9)} /s`);
   }
   return lines.join("\n");
 }

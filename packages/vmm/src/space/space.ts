@@ -29,6 +29,7 @@ import type { LockState } from "./region.ts";
 import { RegionTree } from "./region-tree.ts";
 import { remapRange, type RemapRequest } from "./remapping.ts";
 import { noEvents, type Events } from "../statistics/events.ts";
+import type { RateReport } from "../statistics/rates.ts";
 import { usageByRegion, usageOfSpace, usageText, type RegionReport, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
@@ -283,9 +284,9 @@ export class AddressSpace {
     return usageOfSpace(this);
   }
 
-  /** The regions with their pages, in the manner of Linux's smaps. */
-  usageText(): string {
-    return usageText(this);
+  /** The regions with their pages, in the manner of Linux's smaps; with a sample of `vmm.rateMeters()`, what happened in each per second too. */
+  usageText(rates?: RateReport): string {
+    return usageText(this, rates);
   }
 
   /** What its regions hold, by address. O(pages). */

@@ -27,14 +27,19 @@ export interface Events extends FaultCounts {
   evictions: number;
 }
 
-/** All at zero. */
-export function noFaults(): FaultCounts {
-  return { minorFaults: 0, majorFaults: 0, zeroFaults: 0, copyFaults: 0, spuriousFaults: 0, failedFaults: 0 };
-}
-
-/** All at zero. */
+/** All at zero. One literal: adding to an object that was made by spreading another one took V8 ten times as long. */
 export function noEvents(): Events {
-  return { ...noFaults(), pagesFetched: 0, pagesWritten: 0, evictions: 0 };
+  return {
+    minorFaults: 0,
+    majorFaults: 0,
+    zeroFaults: 0,
+    copyFaults: 0,
+    spuriousFaults: 0,
+    failedFaults: 0,
+    pagesFetched: 0,
+    pagesWritten: 0,
+    evictions: 0,
+  };
 }
 
 /** The names of all counts. */

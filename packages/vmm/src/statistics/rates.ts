@@ -71,7 +71,7 @@ export interface NodeRates extends Readonly<Events> {
   readonly node: number;
 }
 
-/** What happened to pages that a policy chooses from. */
+/** What happened to what a policy chooses from: faults in regions that are not locked, and transfers of pages that no lock holds. */
 export interface PolicyRates extends Readonly<Events> {
   /** Its name. */
   readonly name: string;
@@ -89,7 +89,7 @@ export interface RateReport {
   readonly objects: readonly ObjectRates[];
   /** By NUMA node. */
   readonly nodes: readonly NodeRates[];
-  /** Of pages that no lock holds in their frames. */
+  /** Of what may leave. */
   readonly policy: PolicyRates;
 }
 

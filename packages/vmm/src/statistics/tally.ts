@@ -2,9 +2,9 @@
  * Where events are counted: each once in all, and once for everything that it happens to.
  *
  * ```
- *  fault ──────── the system, the space, the region, its object; the node of the page's frame; the policy, unless a lock holds the page
- *  fetched ────── the page's object; space and region of the fault that asked, of the place where the page was last where none did; node; policy
- *  written, left  the page's object; space and region of the place where it was last; node; policy
+ *  fault ──────── the system, the space, the region, its object; the node of the page's frame; the policy, unless the region is locked
+ *  fetched ────── the page's object; space and region of the fault that asked, of the place where the page was last where none did; node; policy, unless a lock holds it
+ *  written, left  the page's object; space and region of the place where it was last; node; policy, unless a lock holds it
  * ```
  * What few events lack is counted in place of what most have: those of pages that are not the policy's, so that the policy's are the rest; and nodes only where there are
  * any, so that a fault of private memory costs three counts.
@@ -13,7 +13,7 @@ import type { Core } from "../core.ts";
 import { invariant } from "../errors.ts";
 import type { FaultOutcome } from "../outcome.ts";
 import { NO_PAGE, PAGE_OBJECT } from "../pages/pages.ts";
-import type { Pfn, Vpn } from "../units.ts";
+import { NO_FRAME, type Pfn, type Vpn } from "../units.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { pageAt } from "../space/wishes.ts";
@@ -57,7 +57,7 @@ export class Tally {
     };
   }
 
-  /** What happened to pages that no lock holds in their frames: those that the policy chooses from. */
+  /** What happened to what the policy chooses from: faults in regions that are not locked, and transfers of pages that no lock holds. */
   get policy(): Events {
     const events = this.system;
     for (const name of EVENT_NAMES) events[name] -= this.#others[name];
@@ -87,15 +87,14 @@ export class Tally {
     const { pages, stats } = this.#core;
     countFault(stats, outcome);
     countFault(space.events, outcome);
-    let page = NO_PAGE;
     if (region !== null) {
       countFault(region.events, outcome);
       if (region.object !== null) countFault(region.object.events, outcome);
-      page = pageAt(space, region, vpn);
     }
-    const pfn = page < 0 ? -1 : pages.pfn[page]!;
-    if (pfn < 0 || pages.holds[page] !== pages.pins[page]) countFault(this.#others, outcome);
-    if (this.#core.nodeOf !== unknownNode) countFault(this.#nodeOf(pfn), outcome);
+    if (region === null || region.locked !== "none") countFault(this.#others, outcome);
+    if (this.#core.nodeOf === unknownNode) return;
+    const page = region === null ? NO_PAGE : pageAt(space, region, vpn);
+    countFault(this.#nodeOf(page < 0 ? NO_FRAME : pages.pfn[page]!), outcome);
   }
 
   /** A page was read from a store, and is in a frame now. */

@@ -95,7 +95,7 @@ describe("what happens is counted for everything that it happens to", () => {
         if (area < 4) of.push(`space ${space.asid} region ${area}`);
         if (area === 1 || area === 2) of.push(`object ${objects[area - 1]?.number ?? NaN}`);
         of.push(page < 0 ? "node -1" : `node ${nodeOf(vmm.core.pages.frameOf(page))}`);
-        if (page >= 0 && area < 3) of.push("policy");
+        if (area < 3) of.push("policy");
         for (const each of of) for (const name of KINDS[outcome] ?? ["failedFaults"]) oracle.add(each, name);
         for (const each of [`space ${space.asid}`, `space ${space.asid} region ${area}`, "policy"])
           oracle.add(each, "pagesFetched", fetched);
@@ -165,7 +165,14 @@ test("the region whose pages leave has the evictions and writes, the one that ta
   const young = Number(space.map({ bytes: 16 * PAGE_SIZE, address: BASE + 2 ** 24, placement: "fixed" }));
   fill(young);
   clock.advance(1e9);
-  expect(meters.sample().spaces.find(({ asid }) => asid === space.asid)?.regions).toMatchObject([
+  const sample = meters.sample();
+  expect(
+    space
+      .usageText(sample)
+      .replace(/ +/g, " ")
+      .match(/(evictions|minorFaults) .*/g),
+  ).toEqual(["minorFaults 0.0 /s", "evictions 16.0 /s", "minorFaults 16.0 /s", "evictions 0.0 /s"]);
+  expect(sample.spaces.find(({ asid }) => asid === space.asid)?.regions).toMatchObject([
     { start: old, minorFaults: 0, evictions: 16, pagesWritten: 16, pagesFetched: 0 },
     { start: young, minorFaults: 16, evictions: 0, pagesWritten: 0, pagesFetched: 0 },
   ]);
