@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 
 import { PAGE_SIZE, PlainMemory, SpaceMemory, UNCACHED, Vmm, type AddressSpace, type Pfn } from "@pagewright/vmm";
 
+import { LateSwap } from "./kit/late-swap.ts";
 import { rigOf, spaceOf } from "./kit/rig.ts";
 
 const MIB = 1048576;
@@ -197,5 +198,41 @@ test("pages that a transfer has pinned do not move: the buffer is refused, they 
   for (const transfer of transfers) if (typeof transfer !== "string") transfer.complete();
   expect(vmm.allocateDmaBuffer(WISH)).toMatchObject({ ok: true, moved: 16 });
   expectContents(of);
+  vmm.check();
+});
+
+test("shared memory is not sealed against stores while a device may store to it, though nobody maps it any more", () => {
+  const { vmm } = rigOf();
+  const object = vmm.createAnonymous(4 * PAGE_SIZE, true);
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 4 * PAGE_SIZE, object, shared: true }));
+  const transfer = vmm.beginTransfer(space, at + PAGE_SIZE, PAGE_SIZE, "from-device");
+  if (typeof transfer === "string") throw new Error(transfer);
+  space.unmap(at, 4 * PAGE_SIZE);
+  expect([object.addSeals(["write"]), object.isWritable]).toEqual(["busy", true]);
+  transfer.complete();
+  expect([object.addSeals(["write"]), object.isWritable]).toEqual(["ok", false]);
+  vmm.check();
+});
+
+test("a page that was leaving when a device took it is copied for a clone at once", async () => {
+  const memory = new PlainMemory(64);
+  const swap = new LateSwap(64);
+  const vmm = new Vmm({ frames: memory, window: memory, swap: [swap], readAhead: 0 });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: PAGE_SIZE }));
+  new SpaceMemory(space).store32(at, 1);
+  swap.held = true;
+  vmm.reclaim(1); // The page waits in its frame for the store's answer.
+  const transfer = vmm.beginTransfer(space, at, PAGE_SIZE, "from-device");
+  if (typeof transfer === "string") throw new Error(transfer);
+  const clone = space.clone();
+  if (clone === null) throw new Error("no clone");
+  memory.write((transfer.segments[0]?.address ?? -1) / PAGE_SIZE, 0, Uint8Array.of(2, 0, 0, 0)); // The device stores.
+  transfer.complete();
+  expect([new SpaceMemory(space).load32(at), new SpaceMemory(clone).load32(at)]).toEqual([2, 1]);
+  swap.open();
+  await vmm.settled();
+  expect([new SpaceMemory(space).load32(at), new SpaceMemory(clone).load32(at)]).toEqual([2, 1]);
   vmm.check();
 });

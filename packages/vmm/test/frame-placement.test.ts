@@ -7,16 +7,17 @@ import { spaceOf } from "./kit/rig.ts";
 
 const NODE_FRAMES = 2048;
 
+const ranges = [0, 1].map((at) => ({
+  start: 8192 + at * NODE_FRAMES,
+  end: 8192 + (at + 1) * NODE_FRAMES,
+  node: at,
+  rank: 0,
+  hotPluggable: false,
+  faulty: [],
+}));
+
 /** Frames that `pages` pages of a region get on two nodes of 2048 frames each. */
 function framesOf(placement: FramePlacement, pages: number, node = 0): number[] {
-  const ranges = [0, 1].map((at) => ({
-    start: 8192 + at * NODE_FRAMES,
-    end: 8192 + (at + 1) * NODE_FRAMES,
-    node: at,
-    rank: 0,
-    hotPluggable: false,
-    faulty: [],
-  }));
   const pmm = new Pmm({ ranges });
   const window = { read: nothing, write: nothing, copy: nothing, zero: nothing };
   const vmm = new Vmm({ frames: pmm, window, tables: new PlainTranslationSystem(), currentNode: () => node });
@@ -57,4 +58,18 @@ test("a bound region gets no frame of another node", () => {
 test("a placement that means nothing is a bug", () => {
   expect(() => framesOf({ policy: "bind" }, 1)).toThrow("needs nodes");
   expect(() => framesOf({ policy: "local", colours: 3 }, 1)).toThrow("power of two");
+});
+
+test("a clone's pages come from where its original's do", () => {
+  const pmm = new Pmm({ ranges });
+  const window = { read: nothing, write: nothing, copy: nothing, zero: nothing };
+  const vmm = new Vmm({ frames: pmm, window, tables: new PlainTranslationSystem(), currentNode: () => 0 });
+  const space = spaceOf(vmm);
+  space.placement = { policy: "bind", nodes: [1] };
+  const at = Number(space.map({ bytes: PAGE_SIZE }));
+  const clone = space.clone();
+  expect(clone?.fault(at, WRITE)).toBe("zero");
+  clone?.tables.query(at / PAGE_SIZE);
+  expect(nodeOf((clone?.tables.frame ?? 0) - 8192)).toBe(1);
+  vmm.check();
 });

@@ -1,7 +1,7 @@
 /** What a space may have in frames, and what the kernel has there. */
 import { expect, test } from "vitest";
 
-import { MemorySwap, PAGE_SIZE, PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
+import { MemorySwap, PAGE_2M, PAGE_SIZE, PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
 
 import { rigOf, spaceOf } from "./kit/rig.ts";
 import { leafAt, mapLarge, plainBench } from "./large/kit.ts";
@@ -90,5 +90,45 @@ test("kernel memory is swapped where its region is not wired, and wired frames r
     named.sort((one, two) => one - two).map((pfn) => ({ pfn, reason: "wired" })),
   ]);
   expect(cpu.load32(wired)).toBe(500);
+  vmm.check();
+});
+
+test("locked 2M pages count against the limit of locked pages", () => {
+  const { vmm, space } = plainBench();
+  space.limits.lockedPages = 511;
+  const request = { bytes: PAGE_2M, pageSize: PAGE_2M, locked: "all" } as const;
+  expect(space.map(request)).toBe("lock-limit");
+  expect([space.mappedPages, vmm.residentPages]).toEqual([0, 0]);
+  space.limits.lockedPages = 512;
+  expect(typeof space.map(request)).toBe("number");
+  expect(space.lockedPages).toBe(512);
+  vmm.check();
+});
+
+test("pages that are handed over count against the receiver's resident limit", () => {
+  const { vmm } = rigOf();
+  const [from, into] = [spaceOf(vmm), spaceOf(vmm)];
+  const at = Number(from.map({ bytes: PAGE_2M, alignment: PAGE_2M }));
+  const bytes = new SpaceMemory(from);
+  for (let page = 0; page < 8; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);
+  into.limits.residentPages = 7;
+  expect(from.transfer(at, PAGE_2M, into)).toBe("no-memory");
+  expect([from.usage().residentPages, into.mappedPages]).toEqual([8, 0]);
+  into.limits.residentPages = 8;
+  const there = Number(from.transfer(at, PAGE_2M, into));
+  for (let page = 0; page < 8; page++) expect(new SpaceMemory(into).load32(there + page * PAGE_SIZE)).toBe(page + 1);
+  vmm.check();
+});
+
+test("a range moves within a space that has passed a limit meanwhile: nothing grows", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 8 * PAGE_SIZE, locked: "all" }));
+  Object.assign(space.limits, { pages: 1, lockedPages: 1 });
+  const bytes = 8 * PAGE_SIZE;
+  const moved = Number(space.remap({ address: at, bytes, newBytes: bytes, mayMove: true, target: 0x10000000 }));
+  expect([moved, space.mappedPages, space.lockedPages]).toEqual([0x10000000, 8, 8]);
+  expect(space.remap({ address: moved, bytes, newBytes: bytes + PAGE_SIZE })).toBe("size-limit");
   vmm.check();
 });

@@ -68,3 +68,15 @@ test("an empty space costs one frame, its root table", () => {
   for (const space of spaces) space.destroy();
   expect(pmm.freeFrames).toBe(before);
 });
+
+test("what was mapped without a promise stays so, whatever rights it gets; remap, clone and growth go on in that way", () => {
+  const { vmm, space } = promising("strict");
+  const at = Number(space.map({ ...bytes(200), accounted: false }));
+  for (const rights of [1, 3, 3]) expect(space.protect(at, 200 * PAGE_SIZE, rights)).toBe("ok");
+  const moved = Number(space.remap({ address: at, bytes: 200 * PAGE_SIZE, newBytes: 300 * PAGE_SIZE, mayMove: true }));
+  expect(space.protect(moved, 300 * PAGE_SIZE, 1)).toBe("ok");
+  const clone = space.clone();
+  expect(clone?.protect(moved, 300 * PAGE_SIZE, 3)).toBe("ok");
+  expect([vmm.commit.charged, space.regions.count]).toEqual([0, 1]);
+  vmm.check();
+});

@@ -28,6 +28,8 @@ export function mapLargePages(space: AddressSpace, request: MapRequest, size: Pa
   if (object !== undefined && !isUntouched(object, request)) return "exists";
   if (request.frames !== undefined) demandPlacement(request.frames);
   const { placement } = request;
+  const { limits, lockedPages } = space;
+  if (locked !== "none" && lockedPages + request.bytes / PAGE_SIZE > limits.lockedPages) return "lock-limit";
   const blocks = mayMap(space, request.bytes / PAGE_SIZE)
     ? takeBlocks(space, request, request.bytes / size, pages)
     : null;

@@ -1,14 +1,19 @@
 /** Shared anonymous memory, with or without a name: pages that read as zero until stored to, and go to swap when they must leave. */
 import type { Core } from "../core.ts";
 import { zeroBlock } from "../large/blocks.ts";
+import { PAGE_POISONED } from "../pages/pages.ts";
+import { WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES } from "../units.ts";
-import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, demandSize } from "./object.ts";
+import { MemoryObject, SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING, demandSize } from "./object.ts";
 
 /** What may not be done to an object any more. Only ever added. */
 export type Seal = "seal" | "shrink" | "grow" | "write" | "future-write";
 
-/** Outcome of a change that seals or users may forbid. */
-export type ObjectOutcome = "ok" | "sealed" | "busy" | "no-memory" | "failed";
+/**
+ * Outcome of a change that seals or users may forbid. `no-memory`, `failed`, `pending`: a page whose tail has to become zero is in swap, and there is no frame for it, it
+ * cannot be read now, or it comes later (await {@link MemoryObject.pending}, then ask again). Nothing has changed but for `ok`.
+ */
+export type ObjectOutcome = "ok" | "sealed" | "busy" | "no-memory" | "failed" | "pending";
 
 /** Zero-filled memory that several regions share. */
 export class AnonymousObject extends MemoryObject {
@@ -52,19 +57,26 @@ export class AnonymousObject extends MemoryObject {
     return true;
   }
 
-  /** Sets the size; bytes beyond the old one read as zero. */
+  /** Sets the size; bytes beyond the old one read as zero. All or nothing. */
   resize(bytes: number): ObjectOutcome {
     this.demandAlive();
     demandSize(bytes);
     if (bytes < this.#size && this.#seals.has("shrink")) return "sealed";
     if (bytes > this.#size && this.#seals.has("grow")) return "sealed";
     const before = this.#size;
+    const tail = this.#bringTail(Math.min(before, bytes));
+    if (typeof tail === "string") return tail;
     this.#size = bytes;
     this.resized(before, bytes);
+    if (tail < 0) return "ok";
+    const { core } = this;
+    const change = core.begin(null);
+    core.releasePinned(tail, change.plan);
+    core.end(change);
     return "ok";
   }
 
-  /** Adds seals, all or none. `busy`: sealing against stores while a shared mapping could store. */
+  /** Adds seals, all or none. `busy`: sealing against stores while a shared mapping could store, or a device or `run` has pages of the object. */
   addSeals(seals: readonly Seal[]): ObjectOutcome {
     this.demandAlive();
     if (this.#seals.has("seal")) return "sealed";
@@ -78,8 +90,23 @@ export class AnonymousObject extends MemoryObject {
     return !this.#seals.has("write") && !this.#seals.has("future-write");
   }
 
+  /** Brings the page in whose bytes from `end` on have to become zero, and pins it until they are; −1: there is none, or its content is lost for good. */
+  #bringTail(end: number): number | "no-memory" | "failed" | "pending" {
+    const index = Math.floor(end / PAGE_SIZE);
+    const known = this.pages.get(index);
+    if (end % PAGE_SIZE === 0 || known < 0 || this.core.pages.has(known, PAGE_POISONED)) return -1;
+    const page = this.obtain(index);
+    if (page === SUPPLY_PENDING) return "pending";
+    if (page === SUPPLY_NO_MEMORY) return "no-memory";
+    if (page < 0) return this.core.pages.has(known, PAGE_POISONED) ? -1 : "failed";
+    this.core.pin(page);
+    return page;
+  }
+
   #mayBeStoredTo(): boolean {
-    for (const region of this.regions.keys()) if (region.shared && (region.ceiling & 2) !== 0) return true;
-    return false;
+    for (const region of this.regions.keys()) if (region.shared && (region.ceiling & WRITE) !== 0) return true;
+    let isPinned = false;
+    this.pages.forEach(0, this.pageCount, (page) => (isPinned ||= this.core.pages.isPinned(page)));
+    return isPinned;
   }
 }

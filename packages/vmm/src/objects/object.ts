@@ -282,12 +282,10 @@ export abstract class MemoryObject {
     if (tail !== 0) this.zeroTail(lastIndex, tail);
   }
 
-  /** Zeroes the page at `index` from `offset` on, if it exists. */
+  /** Zeroes the page at `index` from `offset` on, if it is in a frame: what a store has ends where its file ends. */
   protected zeroTail(index: number, offset: number): void {
-    const known = this.pages.get(index);
-    if (known === NO_PAGE) return;
-    const page = this.obtain(index);
-    if (page < 0) return;
+    const page = this.pages.get(index);
+    if (page === NO_PAGE || !this.core.pages.isResident(page)) return;
     this.core.window.write(this.core.pages.pfn[page]!, offset, new Uint8Array(PAGE_SIZE - offset));
     this.core.dirty(page);
   }

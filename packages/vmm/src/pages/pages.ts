@@ -119,6 +119,11 @@ export class Pages {
     return this.pfn[page]! >= 0;
   }
 
+  /** Whether a transfer goes on with the page, or `run` has touched it. To be frozen is not that: it counts as one pin. */
+  isPinned(page: number): boolean {
+    return this.pins[page]! > (this.has(page, PAGE_FROZEN) ? 1 : 0);
+  }
+
   /** Whether any of the flags is set. */
   has(page: number, flags: number): boolean {
     return (this.flags[page]! & flags) !== 0;

@@ -191,7 +191,7 @@ function apply(space: AddressSpace, region: Region, start: Vpn, end: Vpn, advice
   return true;
 }
 
-/** Private pages become clean with no copy anywhere, and cold: reclaim drops them first, and they read as zero; a store makes them count again. */
+/** Private pages become clean with no copy anywhere, and cold: reclaim drops them first, and they read as zero; a store makes them count again. Those in swap are gone at once. */
 function freeLazily(space: AddressSpace, start: Vpn, end: Vpn): void {
   const { core } = space.vmm;
   const change = core.begin(space);
@@ -201,10 +201,10 @@ function freeLazily(space: AddressSpace, start: Vpn, end: Vpn): void {
     const to = Math.min(end, base + TABLE_PAGES) - base;
     for (let at = Math.max(start, base) - base; at < to; at++) {
       const page = sheet.anons[at]!;
-      if (page < 0 || core.pages.refs[page] !== 1 || !core.pages.isResident(page)) continue;
+      if (page < 0 || core.pages.refs[page] !== 1) continue;
       core.pages.unmark(page, PAGE_DIRTY | PAGE_REFERENCED);
       core.dropSwap(page);
-      if (core.pages.holds[page] === 0) core.cold.add(page);
+      if (core.pages.isResident(page) && core.pages.holds[page] === 0) core.cold.add(page);
     }
   });
   core.end(change);

@@ -5,7 +5,7 @@
  * Cost: one array copy per 512 pages, one increment per page, one entry change per writable page.
  */
 import { GUARD_PAGE, type Sheet } from "./sheet.ts";
-import { NO_PAGE, PAGE_FROZEN } from "../pages/pages.ts";
+import { NO_PAGE } from "../pages/pages.ts";
 import { WRITE } from "../rights.ts";
 import { TABLE_PAGES } from "../units.ts";
 import { addRegion } from "./mapping.ts";
@@ -18,6 +18,7 @@ export function cloneInto(from: AddressSpace, clone: AddressSpace): boolean {
   const { vmm } = from;
   const { core } = vmm;
   Object.assign(clone.limits, from.limits);
+  clone.placement = from.placement;
   const regions = from.regions.within(from.low, from.high).filter((region) => !region.leftOutOfClones);
   let charge = 0;
   for (const region of regions) if (region.accounted) charge += region.pages;
@@ -54,7 +55,7 @@ function copyPages(from: AddressSpace, clone: AddressSpace, region: Region): boo
 
 function copySheet(from: AddressSpace, sheet: Sheet, copy: Sheet, first: number, end: number): boolean {
   const { core } = from.vmm;
-  const { refs, pins } = core.pages;
+  const { refs } = core.pages;
   const { anons } = sheet;
   const into = copy.anons;
   let used = 0;
@@ -62,7 +63,7 @@ function copySheet(from: AddressSpace, sheet: Sheet, copy: Sheet, first: number,
     const page = anons[at]!;
     if (page === NO_PAGE) continue;
     if (page !== GUARD_PAGE) {
-      if (pins[page]! > 0 && !core.pages.has(page, PAGE_FROZEN)) {
+      if (core.pages.isPinned(page)) {
         const own = copyPinned(from, page);
         if (own < 0) {
           copy.used += used;

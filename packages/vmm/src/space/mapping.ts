@@ -64,7 +64,7 @@ export interface MapRequest {
    * is left by the choice of its address, as in Linux. Fixed places may be in the gap.
    */
   readonly growsDown?: boolean;
-  /** False: no promise is made for its private pages. */
+  /** False: no promise is made for its private pages, now or when its rights change. */
   readonly accounted?: boolean;
   /** What clones get; a copy by default. Only private memory without an object can be wiped. */
   readonly onClone?: CloneTreatment;
@@ -330,7 +330,8 @@ function traitsOf(space: AddressSpace, request: MapRequest): RegionTraits {
     guard: request.guardPages ?? 0,
     leftOutOfClones: request.onClone === "skip",
     wipedInClones: request.onClone === "wipe",
-    accounted: (request.accounted ?? true) && !shared && (rights & WRITE) !== 0,
+    accounted: request.accounted !== false && !shared && (rights & WRITE) !== 0,
+    exempt: request.accounted === false,
     writeNotify: request.writeNotify ?? false,
     placement: request.frames ?? null,
   };
@@ -358,14 +359,15 @@ function pagesAfter(space: AddressSpace, request: MapRequest, pages: number): nu
 }
 
 /** Pages of `[start, end)` in regions of which `counts` holds. */
-function replacedPages(space: AddressSpace, start: Vpn, end: Vpn, counts: (region: Region) => boolean): number {
+export function replacedPages(space: AddressSpace, start: Vpn, end: Vpn, counts: (region: Region) => boolean): number {
   let pages = 0;
   for (const region of space.regions.within(start, end))
     if (counts(region)) pages += Math.min(region.end, end) - Math.max(region.start, start);
   return pages;
 }
 
-function isAccounted({ accounted }: Region): boolean {
+/** Whether a region's pages count against the commit limit. */
+export function isAccounted({ accounted }: Region): boolean {
   return accounted;
 }
 

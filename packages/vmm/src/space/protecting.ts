@@ -40,7 +40,7 @@ export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: 
   for (const region of regions) {
     if (region.sealed) return "sealed";
     if ((rights & ~region.ceiling) !== 0) return "rights";
-    if (!region.accounted && becomesPrivate(region, rights))
+    if (!region.accounted && isPromised(region, rights))
       charge += Math.min(end, region.end) - Math.max(start, region.start);
   }
   if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
@@ -57,7 +57,7 @@ export function protectRange(space: AddressSpace, start: Vpn, end: Vpn, wanted: 
     if (region.locked === "all" && !region.shared && (rights & ~before & WRITE) !== 0)
       stored.push([region.start, region.end]);
     region.rights = rights;
-    if (!region.accounted && becomesPrivate(region, rights)) region.accounted = true;
+    if (isPromised(region, rights)) region.accounted = true;
     protectEntries(space, region, before);
   }
   core.end(change);
@@ -117,6 +117,7 @@ function protectEach(
   });
 }
 
-function becomesPrivate(region: Region, rights: number): boolean {
-  return !region.shared && (rights & WRITE) !== 0;
+/** Whether pages of a region with these rights are promised: private ones that may be stored to. */
+function isPromised({ exempt, shared }: Region, rights: number): boolean {
+  return !exempt && !shared && (rights & WRITE) !== 0;
 }

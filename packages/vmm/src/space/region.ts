@@ -49,6 +49,8 @@ export interface RegionTraits {
   sealed: boolean;
   /** Its private pages count against the commit limit. */
   accounted: boolean;
+  /** They never do, whatever rights the region gets. */
+  exempt: boolean;
   /** Stores to present pages are asked of the object's pager first. */
   writeNotify: boolean;
   /** Which frames private pages get; null: any. */
@@ -75,6 +77,7 @@ export class Region implements RegionTraits {
   large: "default" | "yes" | "no";
   sealed: boolean;
   accounted: boolean;
+  exempt: boolean;
   writeNotify: boolean;
   placement: FramePlacement | null;
   /** What happened here since the region was mapped, cut off from another one or moved; what it takes in when two are merged is not in it. */
@@ -111,6 +114,7 @@ export class Region implements RegionTraits {
     this.large = traits.large;
     this.sealed = traits.sealed;
     this.accounted = traits.accounted;
+    this.exempt = traits.exempt;
     this.writeNotify = traits.writeNotify;
     this.placement = traits.placement;
     this.lastFault = -1;
@@ -166,6 +170,7 @@ export function anonymousTraits(rights: number, ceiling: number): RegionTraits {
     large: "default",
     sealed: false,
     accounted: true,
+    exempt: false,
     writeNotify: false,
     placement: null,
   };
@@ -190,6 +195,7 @@ export function canMerge(a: Region, b: Region): boolean {
     && a.large === b.large
     && a.sealed === b.sealed
     && a.accounted === b.accounted
+    && a.exempt === b.exempt
     && a.writeNotify === b.writeNotify
     && a.placement === b.placement
   );

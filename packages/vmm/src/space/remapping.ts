@@ -7,10 +7,12 @@ import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../un
 import {
   addRegion,
   findGap,
+  isAccounted,
   keptBy,
   mapRegion,
   mergeAround,
   mergeRange,
+  replacedPages,
   settleAddresses,
   splitAt,
   unmapRange,
@@ -103,7 +105,7 @@ function shrink(space: AddressSpace, start: Vpn, oldPages: number, newPages: num
   return start * PAGE_SIZE;
 }
 
-/** What a move or growth adds to a space, in pages. */
+/** What a move or growth adds to a space, or what it replaces takes from it, in pages. */
 interface Growth {
   readonly mapped: number;
   readonly locked: number;
@@ -115,11 +117,25 @@ function growthOf(region: Region, pages: number): Growth {
   return { mapped: pages, locked: region.locked === "none" ? 0 : pages, accounted: region.accounted ? pages : 0 };
 }
 
-/** Why a space cannot have more pages, or `ok` with those charged that count. */
-function admit(space: AddressSpace, { mapped, locked, accounted }: Growth): "ok" | Refusal {
-  if (space.mappedPages + mapped > space.limits.pages) return "size-limit";
-  if (space.lockedPages + locked > space.limits.lockedPages) return "lock-limit";
-  return space.vmm.commit.charge(accounted) ? "ok" : "commit-limit";
+const NOTHING: Growth = { mapped: 0, locked: 0, accounted: 0 };
+
+/** What regions of `[start, end)` are to a space. */
+function shareOf(space: AddressSpace, start: Vpn, end: Vpn): Growth {
+  return {
+    mapped: replacedPages(space, start, end, () => true),
+    locked: replacedPages(space, start, end, (region) => region.locked !== "none"),
+    accounted: replacedPages(space, start, end, isAccounted),
+  };
+}
+
+/** Why a space cannot have more pages, `less` of which are about to go, or `ok` with those charged that count. Limits refuse what grows, not what has passed them. */
+function admit(space: AddressSpace, more: Growth, less: Growth = NOTHING): "ok" | Refusal {
+  const { limits } = space;
+  const mapped = more.mapped - less.mapped;
+  const locked = more.locked - less.locked;
+  if (mapped > 0 && space.mappedPages + mapped > limits.pages) return "size-limit";
+  if (locked > 0 && space.lockedPages + locked > limits.lockedPages) return "lock-limit";
+  return space.vmm.commit.charge(more.accounted, less.accounted) ? "ok" : "commit-limit";
 }
 
 /** Whether the pages that a region gets beyond `end` have no other memory type in other regions. */
@@ -174,7 +190,7 @@ function moveTo(
   const [first] = sources;
   if (newPages > oldPages && first !== undefined && !mayGrow(space, first, start + oldPages, newPages - oldPages))
     return "type-conflict";
-  const admitted = admit(space, grown);
+  const admitted = admit(space, grown, shareOf(space, to, to + newPages));
   if (admitted !== "ok") return admitted;
   unmapRange(space, to, to + newPages);
   settleAddresses(space, to, to + newPages);

@@ -5,10 +5,13 @@
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import type { AddressSpace } from "./space.ts";
 
-/** Pages of a space that have translations now; those of a shared table count for the space that faulted it in first. O(sheets). */
-export function mappedResident(space: AddressSpace): number {
+/**
+ * Pages of a space that have translations now, under the tables of `[start, end)` or in all; those of a shared table count for the space that faulted it in first.
+ * O(sheets).
+ */
+export function mappedResident(space: AddressSpace, start: Vpn = space.low, end: Vpn = space.high): number {
   let pages = 0;
-  space.sheets.forEach(space.low, space.high, (sheet) => {
+  space.sheets.forEach(start, end, (sheet) => {
     if (sheet.space === space) pages += sheet.mapped;
   });
   return pages;

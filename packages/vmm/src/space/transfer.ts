@@ -5,9 +5,11 @@
 import { VmmError } from "../errors.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
+import { mayMap } from "../large/blocks.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { addRegion, findGap, keptBy, mergeRange, settleAddresses, splitAt } from "./mapping.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
+import { mappedResident } from "./resident-limit.ts";
 import { unshareRange } from "./sharing.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -48,6 +50,7 @@ export function transferRange(
   for (const region of regions)
     if (region.locked !== "none") locked += Math.min(region.end, start + pages) - Math.max(region.start, start);
   if (into.lockedPages + locked > into.limits.lockedPages) return "lock-limit";
+  if (!mayMap(into, mappedResident(from, start, start + pages))) return "no-memory";
   from.isMoving = into.isMoving = true; // Faults of both wait while pages are between them.
   unshareRange(from, start, start + pages);
   settleAddresses(into, target, target + pages);
