@@ -36,11 +36,13 @@ function countsOf(pages: Pages): Record<"pages" | "locked" | "promised", number>
   };
 }
 
+/** How often each refusal was seen, by all seeds together. */
+const REFUSALS: Map<string, number> = new Map();
+
 class Account {
   readonly vmm: Vmm;
   readonly space: AddressSpace;
   pages: Pages = new Map();
-  readonly refusals: Map<string, number> = new Map();
   readonly #random: SeededRandom;
 
   constructor(seed: number) {
@@ -74,7 +76,7 @@ class Account {
       this.pages = next;
     } else {
       const name = String(outcome);
-      this.refusals.set(name, (this.refusals.get(name) ?? 0) + 1);
+      REFUSALS.set(name, (REFUSALS.get(name) ?? 0) + 1);
       if (name in LIMIT_OF) expect(broken).toContain(name);
     }
     this.compare();
@@ -239,10 +241,13 @@ test.each(Array.from({ length: 12 }, (_, at) => at + 1))(
   (seed) => {
     const account = new Account(seed);
     for (let step = 0; step < 400; step++) account.step();
-    for (const name of ["size-limit", "lock-limit", "commit-limit", "region-limit"])
-      expect([name, account.refusals.get(name)]).not.toEqual([name, undefined]);
     account.space.destroy();
     expect([account.vmm.commit.charged, account.vmm.residentPages]).toEqual([0, 0]);
     account.vmm.check();
   },
 );
+
+test("every limit was passed often enough to tell", () => {
+  for (const name of ["size-limit", "lock-limit", "commit-limit", "region-limit"])
+    expect(REFUSALS.get(name)).toBeGreaterThan(10);
+});
