@@ -301,7 +301,7 @@ export interface AsyncBackingStore {
   writeLater?(offset: number, from: Uint8Array): Promise<void>;
 }
 
-/** Slots of one page each, synchronous. The manager decides which slot is used. */
+/** Slots of one page each, synchronous. The manager decides which slot is used. To throw is to be away, as a rejected promise of an {@link AsyncSwapStore} says. */
 export interface SwapStore {
   /** Slots, numbered from 0. */
   readonly slots: number;
@@ -322,7 +322,7 @@ export interface SwapStore {
 
 /**
  * Slots of one page each in a store that answers later: a server, an object store. A promise that is rejected says that the store cannot be reached now: what it keeps
- * may be there later, while `failed` is its answer. Transfers of different slots may overlap in time; of one slot there is one at a time.
+ * may be there later, while `failed` is its answer. What was rejected may be carried out all the same, but not after a later transfer or discard of its slot has been answered. Transfers of different slots may overlap in time; of one slot there is one at a time.
  */
 export interface AsyncSwapStore {
   /** Slots, numbered from 0. */

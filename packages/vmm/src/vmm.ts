@@ -45,7 +45,7 @@ import { RateMeter, RateMeters } from "./statistics/rates.ts";
 import { reportOf, type MemoryReport } from "./statistics/report.ts";
 import type { VmmStats } from "./stats.ts";
 import { SwapSpace } from "./swap/swap-space.ts";
-import type { SwapTierStats } from "./swap/tier.ts";
+import type { SwapTierStats } from "./swap/tier-stats.ts";
 import { PlainTranslationSystem } from "./tables/plain-system.ts";
 import { TypeLedger } from "./type-ledger.ts";
 import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";

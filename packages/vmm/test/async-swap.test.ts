@@ -203,7 +203,7 @@ test("a lost remote is fenced, the next store takes its place, and what was in f
   await fill(it, 64);
   for (let page = 0; page < 64; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
   expect(it.vmm.swapTiers()).toMatchObject([
-    { fenced: true, used: 0, failedWrites: FENCE_AFTER, bad: FENCE_AFTER },
+    { fenced: true, used: 0, failedWrites: FENCE_AFTER, bad: 0, lastError: "Error: the connection is gone" },
     { fenced: false, failedReads: 0 },
   ]);
   expect(it.vmm.core.swap?.fenced).toEqual([0]);
@@ -238,6 +238,64 @@ test("a lost remote without another store: no memory, and everything in frames s
   expect(await access(it.space, it.at + page * PAGE_SIZE, 1)).toBe("no-memory");
   for (let known = 0; known < page; known++) expect(await access(it.space, it.at + known * PAGE_SIZE)).toBe(known + 1);
   expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true }]);
+  it.vmm.check();
+});
+
+test.each([4, 8, 64])(
+  "a remote of %i slots that rejected every write has all of them when it is back",
+  async (slots) => {
+    const it = world(FRAMES + 64, {}, new LateSwap(slots));
+    await fill(it, FRAMES);
+    it.swap.verdict = () => "lost";
+    const next = it.at + FRAMES * PAGE_SIZE;
+    for (let tries = 0; tries < 100; tries++) expect(await access(it.space, next, FRAMES + 1)).toBe("no-memory");
+    const [away] = it.vmm.swapTiers();
+    expect(away).toMatchObject({ used: 0, bad: 0, fenced: slots >= FENCE_AFTER });
+    expect(away?.doubtful).toBe(Math.min(slots, FENCE_AFTER));
+    expect(it.swap.transfers).toBeLessThan(200); // One question for each access that lacked a frame.
+    it.vmm.check();
+    it.swap.verdict = () => "ok";
+    let page = FRAMES;
+    for (let refused = 0; page < FRAMES + slots && refused < 3;)
+      if ((await access(it.space, it.at + page * PAGE_SIZE, page + 1)) === page + 1) page++;
+      else {
+        refused++;
+        await new Promise((resolve) => setTimeout(resolve, 1)); // The program that has no memory now tries again later.
+      }
+    expect(page).toBe(FRAMES + slots);
+    expect(it.vmm.swapTiers()).toMatchObject([{ used: slots, bad: 0, doubtful: 0, fenced: false }]);
+    for (let known = 0; known < page; known++)
+      expect(await access(it.space, it.at + known * PAGE_SIZE)).toBe(known + 1);
+    it.vmm.check();
+  },
+);
+
+test("a slot whose write was rejected is written again only after its discard has been answered", async () => {
+  const it = world(FRAMES + 8, {}, new LateSwap(8));
+  await fill(it, FRAMES);
+  let rejected = -1;
+  it.swap.verdict = (kind, slot) => {
+    if (kind === "read" || (rejected >= 0 && slot !== rejected)) return "ok";
+    if (rejected === slot) throw new Error("the slot is written while the store may yet carry out the first write");
+    rejected = slot;
+    return "lost";
+  };
+  const discarded: number[] = [];
+  const discard = it.swap.discardLater.bind(it.swap);
+  it.swap.discardLater = async (slot) => {
+    await discard(slot);
+    discarded.push(slot);
+    if (slot === rejected) it.swap.verdict = () => "ok";
+  };
+  for (let page = FRAMES; page < FRAMES + 8; page++) {
+    const stored = await access(it.space, it.at + page * PAGE_SIZE, page + 1);
+    if (stored !== page + 1) expect(await access(it.space, it.at + page * PAGE_SIZE, page + 1)).toBe(page + 1);
+  }
+  expect(discarded).toContain(rejected);
+  for (let page = 0; page < FRAMES + 8; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
+  expect(it.vmm.swapTiers()).toMatchObject([
+    { doubtful: 0, bad: 0, failedWrites: 1, lastError: "Error: the connection is gone" },
+  ]);
   it.vmm.check();
 });
 

@@ -189,6 +189,89 @@ test("a device that is gone is fenced: its pages are bus errors, all others stay
   it.vmm.check();
 });
 
+/** A store in memory that throws while it is away, as no synchronous store should. */
+function throwing(slots: number): SwapStore & { away: (kind: "write" | "read" | "discard", slot: number) => boolean } {
+  const store = new MemorySwap(slots);
+  const through = <T>(kind: "write" | "read" | "discard", slot: number, work: () => T): T => {
+    if (made.away(kind, slot)) throw new RangeError("the device is gone");
+    return work();
+  };
+  const made = {
+    slots,
+    away: (_kind: "write" | "read" | "discard", _slot: number): boolean => false,
+    write: (slot: number, from: Uint8Array) => through("write", slot, () => store.write(slot, from)),
+    read: (slot: number, into: Uint8Array) => through("read", slot, () => store.read(slot, into)),
+    discard: (slot: number): void => {
+      through("discard", slot, () => {
+        store.discard(slot);
+      });
+    },
+  };
+  return made;
+}
+
+test("a store that throws at reading costs the accesses of that time, a bus error each; when it is back, every page is", () => {
+  const store = throwing(64);
+  const it = world(store);
+  fill(it);
+  store.away = (kind) => kind === "read";
+  for (let round = 0; round < READ_TRIES + 1; round++) {
+    const counts = outcomes(it, PAGES);
+    expect(counts.get("bus")).toBeGreaterThanOrEqual(PAGES - FRAMES);
+    expect((counts.get("bus") ?? 0) + (counts.get("right") ?? 0)).toBe(PAGES);
+  }
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true, bad: 0, lastError: "RangeError: the device is gone" }]);
+  it.vmm.check();
+  store.away = () => false;
+  expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, bad: 0, doubtful: 0 }]);
+  it.vmm.check();
+});
+
+test("a store that throws at writing is passed over, nothing is lost, and all its slots are used when it is back", () => {
+  const store = throwing(24);
+  const it = world(store, hooked(64, {}));
+  store.away = () => true;
+  expect(fill(it)).toBe(PAGES);
+  expect(it.vmm.swapTiers()).toMatchObject([
+    { fenced: true, used: 0, bad: 0, doubtful: FENCE_AFTER, lastError: "RangeError: the device is gone" },
+    { used: PAGES - FRAMES },
+  ]);
+  it.vmm.check();
+  store.away = () => false;
+  const more = Number(it.space.map({ bytes: 32 * PAGE_SIZE }));
+  for (let page = 0; page < 32; page++) expect(it.bytes.store32(more + page * PAGE_SIZE, page + 500)).toBe(true);
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: false, used: 24, doubtful: 0 }, {}]);
+  expect(outcomes(it, PAGES)).toEqual(new Map([["right", PAGES]]));
+  for (let page = 0; page < 32; page++) expect(it.bytes.load32(more + page * PAGE_SIZE)).toBe(page + 500);
+  it.vmm.check();
+});
+
+test.each([1, 2, 3])("long random run %i: a store that throws now and then loses nothing", (seed) => {
+  const random = new SeededRandom(seed);
+  const store = throwing(64);
+  const it = world(store, hooked(64, {}));
+  store.away = () => random.uint32() % 5 === 0;
+  const words = new Uint32Array(PAGES);
+  for (let step = 0; step < 4000; step++) {
+    const page = random.uint32() % PAGES;
+    const address = it.at + page * PAGE_SIZE;
+    if (random.uint32() % 2 === 0) {
+      const word = random.uint32() >>> 1;
+      if (it.bytes.store32(address, word)) words[page] = word;
+      else expect(it.bytes.fault).toBe("bus");
+    } else {
+      const loaded = it.bytes.load32(address);
+      expect({ step, loaded }).toEqual({ step, loaded: loaded < 0 ? -1 : words[page] });
+      if (loaded < 0) expect(it.bytes.fault).toBe("bus");
+    }
+    if (step % 500 === 0) it.vmm.check();
+  }
+  store.away = () => false;
+  for (const [page, word] of words.entries()) expect(it.bytes.load32(it.at + page * PAGE_SIZE)).toBe(word);
+  it.vmm.check();
+});
+
 test("one of two striped devices fails: only slots of its own are lost", () => {
   let gone = false;
   const device = hooked(32, { read: () => !gone, write: () => (gone ? "failed" : null) });

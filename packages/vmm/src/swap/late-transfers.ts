@@ -6,14 +6,14 @@ import { PAGE_SIZE } from "../units.ts";
 const DEFAULT_DEPTH = 32;
 
 /** What came of a transfer; `away`: the store threw or rejected, so that nobody knows what it has. */
-export type LateOutcome = IoOutcome | "away";
+export type TransferOutcome = IoOutcome | "away";
 
 /** A page on its way in. */
 interface Fetch {
   readonly bytes: Uint8Array;
-  readonly settled: Promise<LateOutcome>;
+  readonly settled: Promise<TransferOutcome>;
   /** What the store said; null while it has not. */
-  outcome: LateOutcome | null;
+  outcome: TransferOutcome | null;
 }
 
 /**
@@ -22,14 +22,17 @@ interface Fetch {
  */
 export class LateTransfers {
   readonly #store: AsyncSwapStore;
+  /** Told what the store threw or rejected with. */
+  readonly #noted: (error: unknown) => void;
   readonly #depth: number;
-  readonly #writes: Map<number, Promise<LateOutcome>> = new Map();
+  readonly #writes: Map<number, Promise<TransferOutcome>> = new Map();
   readonly #fetches: Map<number, Fetch> = new Map();
   /** Fetches that nobody wants any more and that the store has not answered yet. */
   readonly #forgotten: Set<number> = new Set();
 
-  constructor(store: AsyncSwapStore) {
+  constructor(store: AsyncSwapStore, noted: (error: unknown) => void) {
     this.#store = store;
+    this.#noted = noted;
     this.#depth = store.depth ?? DEFAULT_DEPTH;
     invariant(this.#depth >= 1, "An asynchronous swap store allows a write at least.", { depth: this.#depth });
   }
@@ -59,22 +62,22 @@ export class LateTransfers {
   /** Begins to write a copy of the page. */
   write(slot: number, page: Uint8Array): void {
     const bytes = page.slice();
-    const written = answerOf(() => this.#store.writeLater(slot, bytes));
+    const written = this.#answerOf(() => this.#store.writeLater(slot, bytes));
     const settled = written.finally(() => this.#writes.delete(slot));
     this.#writes.set(slot, settled);
   }
 
   /** The answer to the write of a slot that is under way; null: none is. */
-  writing(slot: number): Promise<LateOutcome> | null {
+  writing(slot: number): Promise<TransferOutcome> | null {
     return this.#writes.get(slot) ?? null;
   }
 
   /** Begins to read a slot unless that was begun; null: the bytes have arrived, or the store failed, see {@link hasFailed}. */
-  fetch(slot: number): Promise<LateOutcome> | null {
+  fetch(slot: number): Promise<TransferOutcome> | null {
     const known = this.#fetches.get(slot);
     if (known !== undefined) return known.outcome === null ? known.settled : null;
     const bytes = new Uint8Array(PAGE_SIZE);
-    const answer = answerOf(() => this.#store.readLater(slot, bytes));
+    const answer = this.#answerOf(() => this.#store.readLater(slot, bytes));
     const settled = answer.then((outcome) => {
       fetch.outcome = outcome;
       this.#forgotten.delete(slot);
@@ -92,7 +95,7 @@ export class LateTransfers {
   }
 
   /** Hands over what {@link fetch} brought. */
-  take(slot: number, into: Uint8Array): LateOutcome {
+  take(slot: number, into: Uint8Array): TransferOutcome {
     const fetch = this.#fetches.get(slot);
     if (fetch === undefined || fetch.outcome === null) return "failed";
     this.#fetches.delete(slot);
@@ -113,18 +116,23 @@ export class LateTransfers {
       invariant(!this.#writes.has(slot), "A slot is read and written at once.", { slot });
   }
 
-  /** Tells the store that a slot's content is not needed; null where it need not be told. Settles in any case. */
-  discard(slot: number): Promise<void> | null {
+  /** Tells the store that a slot's content is not needed; null where it need not be told. `ok` when it has heard, `away` otherwise. */
+  discard(slot: number): Promise<TransferOutcome> | null {
     this.forget(slot);
-    const discarding = this.#store.discardLater?.(slot);
-    return discarding === undefined ? null : discarding.catch(() => undefined);
+    const store = this.#store;
+    if (store.discardLater === undefined) return null;
+    return this.#answerOf(async () => {
+      await store.discardLater?.(slot);
+      return "ok";
+    });
   }
-}
 
-async function answerOf(transfer: () => Promise<IoOutcome>): Promise<LateOutcome> {
-  try {
-    return await transfer();
-  } catch {
-    return "away";
+  async #answerOf(transfer: () => Promise<IoOutcome>): Promise<TransferOutcome> {
+    try {
+      return await transfer();
+    } catch (error) {
+      this.#noted(error);
+      return "away";
+    }
   }
 }

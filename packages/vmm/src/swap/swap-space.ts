@@ -6,14 +6,15 @@
  *                                        evictions in a row lie in a row
  * ```
  * A slot whose write fails is never used again; a store that fails {@link FENCE_AFTER} transfers in a row takes no more pages. What was
- * stored stays readable. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
+ * stored stays readable. A store that throws or rejects has not failed but is away, see {@link Tier}. A tier whose store answers later takes a page at once and says later whether it is kept: until then its owner keeps the
  * frame ({@link SwapSpace.whenWritten}); a page is fetched before it can be read ({@link SwapSpace.fetch}).
  */
 import { invariant, VmmError } from "../errors.ts";
 import type { AsyncSwapStore, SwapStore } from "../ports.ts";
 import { PAGE_SIZE } from "../units.ts";
 import { MemorySwap } from "./memory-swap.ts";
-import { NO_SLOT, SLOT_BUSY, Tier, type ReadOutcome, type SwapTierStats } from "./tier.ts";
+import { NO_SLOT, SLOT_BUSY, Tier, type ReadOutcome } from "./tier.ts";
+import type { SwapTierStats } from "./tier-stats.ts";
 
 /** Slots of one tier. */
 export const TIER_SLOTS = 134217728;
@@ -74,6 +75,11 @@ export class SwapSpace {
   /** Slots that hold a page. */
   get used(): number {
     return this.#tiers.reduce((sum, tier) => sum + tier.used, 0);
+  }
+
+  /** Asks stores that were away whether they are back; they can be used when they have answered. */
+  askAgain(): void {
+    for (const tier of this.#tiers) tier.askAgain();
   }
 
   /** Pages that can still be stored. */

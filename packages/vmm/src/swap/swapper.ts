@@ -64,7 +64,9 @@ export class Swapper {
   /** Whether a slot is free, or became free by giving up copies of pages that are in frames. O(1), or O(pages) where there may be some of those. */
   findRoom(): boolean {
     const { swap } = this.#core;
-    return swap !== null && (swap.freeSlots > 0 || this.#giveUpCopies(swap));
+    if (swap === null) return false;
+    if (swap.freeSlots === 0) swap.askAgain();
+    return swap.freeSlots > 0 || this.#giveUpCopies(swap);
   }
 
   /** Settles when the next of the pages that leave their frames, or give way in swap, has left or failed to; null: there is none. */

@@ -1,8 +1,11 @@
 import { invariant } from "../errors.ts";
 import type { AsyncSwapStore, SwapStore } from "../ports.ts";
+import { PAGE_SIZE } from "../units.ts";
 import { checksum } from "./checksum.ts";
 import { FreeSlots } from "./free-slots.ts";
-import { LateTransfers, type LateOutcome } from "./late-transfers.ts";
+import { LateTransfers, type TransferOutcome } from "./late-transfers.ts";
+import { PromptStore } from "./prompt-store.ts";
+import type { SwapTierStats } from "./tier-stats.ts";
 
 /** Failed transfers in a row after which a store takes no more pages. */
 export const FENCE_AFTER = 8;
@@ -21,52 +24,28 @@ const BAD = 2;
 const ORPHANED = 3;
 /** The asynchronous store was told that nobody needs its content, and has not answered. */
 const DISCARDED = 4;
+/** The store was away when it was to be written, so that it may hold anything: not used before the store is back. */
+const DOUBTFUL = 5;
 
 /** What came of reading a page: its bytes; nothing now, and the next access asks again; nothing, and there is no use in asking. */
 export type ReadOutcome = "ok" | "failed" | "lost";
-
-/** What became of one store of swap space. Counts are since the start unless they say "now". */
-export interface SwapTierStats {
-  /** Its place in the order of stores, from 0; stores among which pages are striped have the same. */
-  readonly priority: number;
-  /** Slots, bad ones included. */
-  readonly slots: number;
-  /** Slots that hold a page now. */
-  readonly used: number;
-  /** Slots that are never used again. */
-  readonly bad: number;
-  /** Whether the store takes no more pages because transfers failed. What it has can still be asked for. */
-  readonly fenced: boolean;
-  /** Transfers under way now; 0 for a synchronous store. */
-  readonly underWay: number;
-  /** Pages read, those that moved to a store behind this one included. */
-  readonly reads: number;
-  /** Pages written. */
-  readonly writes: number;
-  /** Reads that the store failed, those of a store that could not be reached included. */
-  readonly failedReads: number;
-  /** Writes that the store failed. */
-  readonly failedWrites: number;
-  /** Reads that returned other bytes than were written, as their checksum tells. */
-  readonly mismatches: number;
-  /** Pages that gave way to newer ones: they are in a store behind this one. */
-  readonly movedDown: number;
-}
 
 /**
  * One store of swap space with the state of its slots and a checksum of every page.
  *
  * ```
  *   FREE ── write ok ──▶ USED ── release ──▶ FREE            (ORPHANED, DISCARDED: an asynchronous store is not through with it)
- *     └── write failed ──▶ BAD                               FENCE_AFTER failures in a row: the store is fenced
+ *     ├── write failed ──▶ BAD                               FENCE_AFTER failures in a row: the store is fenced
+ *     └── write thrown or rejected: the store is away ──▶ DOUBTFUL ── the store answers ──▶ discarded, FREE
  *
- *   read ── rejected: the store is away ────────────────────────▶ failed: the next access asks again, and may find it back
+ *   read ── thrown or rejected: the store is away ──────────────▶ failed: the next access asks again, and may find it back
  *     └── failed, or other bytes than were written, for the 1st, 2nd time ──▶ failed; for the READ_TRIES-th: lost
  * ```
  *
- * A store that was only ever away while it came to be fenced is used again as soon as it answers a reading.
+ * A store that was only ever away while it came to be fenced is used again as soon as it answers: the reading of a page, or, whenever a page could be written to it, of a
+ * slot without one ({@link askAgain}).
  *
- * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED.
+ * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED; `doubtful` are those that are DOUBTFUL.
  */
 export class Tier {
   /** Slots that hold a page. */
@@ -75,10 +54,10 @@ export class Tier {
   fenced: boolean = false;
   /** Pages that moved to a store behind it. */
   movedDown: number = 0;
-  readonly #store: SwapStore | null;
+  readonly #store: PromptStore | null;
   readonly #late: LateTransfers | null;
   readonly #slots: number;
-  /** FREE, USED, BAD, ORPHANED or DISCARDED, by slot. */
+  /** FREE, USED, BAD, ORPHANED, DISCARDED or DOUBTFUL, by slot. */
   readonly #state: Uint8Array;
   /** The slots that are FREE. */
   readonly #free: FreeSlots;
@@ -88,6 +67,10 @@ export class Tier {
   readonly #owners: Int32Array | null;
   #bad: number = 0;
   #waiting: number = 0;
+  readonly #doubtful: Set<number> = new Set();
+  /** Whether a store that was away is being asked whether it is back. */
+  #isAsking: boolean = false;
+  #lastError: Error | null = null;
   /** Settles when the slot that was discarded last is free. */
   #discarding: Promise<void> | null = null;
   /** Since the last transfer that succeeded. */
@@ -109,9 +92,12 @@ export class Tier {
     this.#state = new Uint8Array(store.slots);
     this.#free = new FreeSlots(store.slots);
     this.#sums = new Uint32Array(store.slots);
-    this.#store = isLate(store) ? null : store;
-    this.#late = isLate(store) ? new LateTransfers(store) : null;
-    this.#owners = this.#store?.giveWay === undefined ? null : new Int32Array(store.slots);
+    const noted = (error: unknown): void => {
+      this.#lastError = error instanceof Error ? error : new Error(String(error));
+    };
+    this.#store = isLate(store) ? null : new PromptStore(store, noted);
+    this.#late = isLate(store) ? new LateTransfers(store, noted) : null;
+    this.#owners = this.#store?.givesWay === true ? new Int32Array(store.slots) : null;
   }
 
   /** Pages that it would still take. */
@@ -136,6 +122,7 @@ export class Tier {
 
   /** Stores an owner's page; its slot, NO_SLOT or SLOT_BUSY. An asynchronous store has it once {@link whenWritten} tells. */
   write(page: Uint8Array, owner: number): number {
+    this.askAgain();
     if (this.fenced) return NO_SLOT;
     const slot = this.#late === null ? this.#writeNow(page) : this.#writeLater(page, this.#late);
     if (slot >= 0 && this.#owners !== null) this.#owners[slot] = owner;
@@ -144,7 +131,7 @@ export class Tier {
 
   /** The slot whose page should move to the next tier after a write found no room; NO_SLOT: none, that would not help. */
   giveWay(): number {
-    return this.fenced ? NO_SLOT : (this.#store?.giveWay?.() ?? NO_SLOT);
+    return this.fenced ? NO_SLOT : (this.#store?.giveWay() ?? NO_SLOT);
   }
 
   /** Whose page a used slot holds; −1 where that is not known, because no page of this tier gives way. */
@@ -197,7 +184,7 @@ export class Tier {
 
   /** Whether reading a slot waits for a device. */
   waits(slot: number): boolean {
-    return this.#store?.waits?.(slot) ?? true;
+    return this.#store?.waits(slot) ?? true;
   }
 
   /** Gives a slot back. */
@@ -225,6 +212,7 @@ export class Tier {
       slots: this.#slots,
       used: this.used,
       bad: this.#bad,
+      doubtful: this.#doubtful.size,
       fenced: this.fenced,
       underWay: this.#late?.underWay ?? 0,
       reads: this.#reads,
@@ -233,6 +221,7 @@ export class Tier {
       failedWrites: this.#failedWrites,
       mismatches: this.#mismatches,
       movedDown: this.movedDown,
+      lastError: this.#lastError === null ? null : String(this.#lastError),
     };
   }
 
@@ -240,15 +229,39 @@ export class Tier {
   check(): void {
     this.#late?.check();
     this.#free.check();
-    const counts = [0, 0, 0, 0, 0];
+    const counts = [0, 0, 0, 0, 0, 0];
     for (const [slot, state] of this.#state.entries()) {
       counts[state] = (counts[state] ?? 0) + 1;
       invariant(this.#free.has(slot) === (state === FREE), "A tier's free slots are not those it looks for.", { slot });
+      invariant(this.#doubtful.has(slot) === (state === DOUBTFUL), "A slot in doubt is not known to be.", { slot });
     }
     invariant(counts[USED] === this.used, "A tier's count of used slots is wrong.", { used: this.used });
     invariant(counts[BAD] === this.#bad, "A tier's count of bad slots is wrong.", { bad: this.#bad });
     const waiting = (counts[ORPHANED] ?? 0) + (counts[DISCARDED] ?? 0);
     invariant(waiting === this.#waiting, "A tier's count of waiting slots is wrong.", { waiting });
+  }
+
+  /**
+   * Asks a store that has no room because it was away whether it is back, unless it is being asked: for a slot that has no page. One whose slots all have pages waits
+   * for their readings.
+   */
+  askAgain(): void {
+    if (this.room > 0 || this.#isAsking || (this.fenced && !this.#isAway)) return;
+    let slot = this.#doubtful.values().next().value ?? NO_SLOT;
+    if (slot < 0) {
+      slot = this.fenced ? this.#free.next() : NO_SLOT;
+      if (slot < 0) return;
+      this.#free.withdraw(slot);
+      this.#setDoubtful(slot);
+    }
+    this.#isAsking = true;
+    const answered = (outcome: TransferOutcome): void => {
+      this.#isAsking = false;
+      this.#late?.forget(slot);
+      if (outcome !== "away") this.#succeeded();
+    };
+    if (this.#store !== null) answered(this.#store.read(slot, new Uint8Array(PAGE_SIZE)));
+    else void this.#late?.fetch(slot)?.then(answered);
   }
 
   #writeNow(page: Uint8Array): number {
@@ -263,7 +276,7 @@ export class Tier {
         this.#succeeded();
         return slot;
       }
-      this.#spoil(slot, false);
+      this.#spoil(slot, outcome === "away");
       if (this.fenced) return NO_SLOT;
     }
   }
@@ -278,7 +291,7 @@ export class Tier {
   }
 
   /** A write of an asynchronous store is settled; returns whether the page is kept. */
-  #written(slot: number, outcome: LateOutcome): boolean {
+  #written(slot: number, outcome: TransferOutcome): boolean {
     if (outcome === "ok") {
       this.#writes++;
       this.#succeeded();
@@ -304,9 +317,10 @@ export class Tier {
     this.used++;
   }
 
-  /** A claimed slot cannot be written; where the store was away, it may yet come to write it, whenever that is. */
+  /** A claimed slot cannot be written; where the store was away, it may yet come to write it. */
   #spoil(slot: number, away: boolean): void {
-    this.#setBad(slot);
+    if (away) this.#setDoubtful(slot);
+    else this.#setBad(slot);
     this.used--;
     this.#failedWrites++;
     this.#failed(away);
@@ -317,6 +331,16 @@ export class Tier {
     this.fenced = false;
     this.#failuresInRow = 0;
     this.#isAway = true;
+    if (this.#doubtful.size > 0) this.#settleDoubts();
+  }
+
+  /** The store answers again: it is told that nobody needs what it may have of slots in doubt, which are free then. */
+  #settleDoubts(): void {
+    for (const slot of [...this.#doubtful]) {
+      if (this.#late?.isBusy(slot) === true) continue;
+      this.#doubtful.delete(slot);
+      this.#discard(slot);
+    }
   }
 
   #failed(away: boolean): void {
@@ -328,6 +352,11 @@ export class Tier {
   #setBad(slot: number): void {
     this.#state[slot] = BAD;
     this.#bad++;
+  }
+
+  #setDoubtful(slot: number): void {
+    this.#state[slot] = DOUBTFUL;
+    this.#doubtful.add(slot);
   }
 
   #setFree(slot: number): void {
@@ -343,7 +372,7 @@ export class Tier {
   }
 
   #discard(slot: number): void {
-    this.#store?.discard?.(slot);
+    this.#store?.discard(slot);
     const discarding = this.#late?.discard(slot) ?? null;
     if (discarding === null) {
       this.#setFree(slot);
@@ -351,9 +380,10 @@ export class Tier {
     }
     this.#state[slot] = DISCARDED;
     this.#waiting++;
-    const freed = discarding.then(() => {
+    const freed = discarding.then((outcome) => {
       this.#waiting--;
-      this.#setFree(slot);
+      if (outcome === "away") this.#setDoubtful(slot);
+      else this.#setFree(slot);
       if (this.#discarding === freed) this.#discarding = null;
     });
     this.#discarding = freed;
