@@ -2,6 +2,7 @@ import { NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
 import { HeapError } from "./errors.ts";
 import type { BlockMemory, WordMemory } from "./ports.ts";
+import { BACK, BlockRecords, DEAD, FRONT, LIVE, WordRecords } from "./block-records.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Wrapper } from "./wrapper.ts";
 
@@ -24,50 +25,8 @@ export interface LeakGroup {
   readonly bytes: number;
 }
 
-/*
- * A block inside a block of the allocator behind:
- *
- *      ┌─ front: 16 bytes, or the alignment ──────┬──────────────┬─ 8 bytes and what is left ─┐
- *      │ … red zone · site · size · seal          │  the block   │  red zone                  │
- *      └──────────────────────────────────────────┴──────────────┴────────────────────────────┘
- *
- * The seal is made of site, size, state, address and a number that every reset changes: so a record that was written over, copied or left from
- * before is found out, and a seal that fits shows that the block is live. It is the red zone in front, with the word before the record and, of a front that is longer, up to 48 bytes
- * more.
- */
-const FRONT = 16;
-const BACK = 8;
-/** Of a longer front, how far before the block the red zone begins. */
-const RED_FRONT = 64;
-const RED = 0x5ed20e5e;
-const LIVE = 0x11fe0000;
-const DEAD = 0x0dead000;
-const POISON = 0xdf;
-const POISONED_WORD = Math.imul(POISON, 0x01010101);
 /** Records have one word for a size. */
 const LARGEST = 2 ** 31 - 2 ** 16;
-
-/** A word whose bytes from `size % 4` on are those of the red zone. */
-function redTail(word: number, size: number): number {
-  const mask = -1 << ((size & 3) * 8);
-  return (word & ~mask) | (RED & mask);
-}
-
-/** Whether the rest of a block's last word and the two words from `end` on are red. */
-function isBackRed(words: Int32Array, end: number, size: number): boolean {
-  if (words[end] !== RED || words[end + 1] !== RED) return false;
-  return (size & 3) === 0 || words[end - 1] === redTail(words[end - 1]!, size);
-}
-
-/** How far before a block with a longer front the red zone begins. */
-function redFront(front: number): number {
-  return front < RED_FRONT ? front : RED_FRONT;
-}
-
-/** The bytes in front of a block, from the first word of its record. */
-function frontOf(packed: number): number {
-  return 1 << (packed >>> 24);
-}
 
 /**
  * A wrapper that finds what a program does wrong with its blocks: writes before and after them (red zones), writes after their free (poison, checked when they
@@ -78,16 +37,10 @@ function frontOf(packed: number): number {
  */
 export class DebugHeap extends Wrapper {
   readonly #memory: BlockMemory;
-  /** The same where its words can be reached directly, as everything here is a matter of few words. */
-  readonly #direct: Pick<WordMemory, "words"> | null;
-  /** Elsewhere copies of the words in front of a block and behind it. */
-  readonly #copies: Int32Array = new Int32Array(7);
-  readonly #poisonBytes: number;
+  readonly #records: BlockRecords;
   readonly #callSite: (() => string) | null;
   /** Freed blocks that the allocator behind still counts as live. */
   readonly #quarantine: Quarantine;
-  /** What the seals of one address differ in before and after a reset. */
-  #salt = 0;
   readonly #sites: string[] = ["unknown"];
   readonly #siteIds = new Map<string, number>();
   /** Live blocks. */
@@ -95,11 +48,14 @@ export class DebugHeap extends Wrapper {
 
   constructor(inner: Allocator, memory: BlockMemory & Partial<WordMemory>, options: DebugOptions = {}) {
     super(inner);
+    const { poisonBytes = 32, quarantine = 256, quarantineBytes = 2 ** 20, callSite = null } = options;
     this.#memory = memory;
-    this.#direct = memory.words === undefined ? null : (memory as WordMemory);
-    this.#poisonBytes = options.poisonBytes ?? 32;
-    this.#callSite = options.callSite ?? null;
-    this.#quarantine = new Quarantine(options.quarantine ?? 256, options.quarantineBytes ?? 2 ** 20);
+    this.#records =
+      memory.words === undefined
+        ? new BlockRecords(memory, poisonBytes)
+        : new WordRecords(memory as WordMemory, poisonBytes);
+    this.#callSite = callSite;
+    this.#quarantine = new Quarantine(quarantine, quarantineBytes);
   }
 
   /** Allocates with red zones around. */
@@ -109,12 +65,21 @@ export class DebugHeap extends Wrapper {
     const front = alignment > FRONT ? alignment : FRONT;
     const padded = ((size + 3) & -4) + front + BACK;
     let start = this.inner.allocate(padded, alignment, hint);
-    if (start === NO_ADDRESS && this.#emptyQuarantine()) start = this.inner.allocate(padded, alignment, hint);
-    if (start === NO_ADDRESS) return NO_ADDRESS;
+    if ((start & 3) !== 0) {
+      start = this.#allocateAgain(start, padded, alignment, hint);
+      if (start === NO_ADDRESS) return NO_ADDRESS;
+    }
     const address = start + front;
     this.#live++;
-    this.#record(address, size, this.#callSite === null ? 0 : this.#siteOf(this.#callSite()), front);
+    this.#records.write(address, size, front, this.#callSite === null ? 0 : this.#siteOf(this.#callSite()));
     return address;
+  }
+
+  /** Where there was no memory, with that of the quarantine; where the block was not aligned to a word, which records are, with an alignment. */
+  #allocateAgain(refused: number, bytes: number, alignment: number, hint: number): number {
+    if (refused !== NO_ADDRESS) this.inner.free(refused);
+    else if (!this.#emptyQuarantine()) return NO_ADDRESS;
+    return this.inner.allocate(bytes, Math.max(alignment, 4), hint);
   }
 
   #siteOf(site: string): number {
@@ -125,106 +90,36 @@ export class DebugHeap extends Wrapper {
     return id;
   }
 
-  /** The memory's own words, where an address of a block is one of the first 2 GiB of them, else the copies. */
-  #wordsFor(address: number): Int32Array {
-    return this.#direct !== null && (address | 0) === address ? this.#direct.words : this.#copies;
-  }
-
-  /** Copies the four words in front of a block. */
-  #loadFront(address: number): void {
-    for (let at = 0; at < 4; at++) this.#copies[at] = this.#memory.load32(address - 16 + at * 4);
-  }
-
-  /** Copies the last word of a block and the two behind it. */
-  #loadBack(address: number, size: number): void {
-    const end = address + ((size + 3) & -4);
-    for (let at = 0; at < 3; at++) this.#copies[4 + at] = this.#memory.load32(end - 4 + at * 4);
-  }
-
-  /** Writes the copies back. */
-  #storeCopies(address: number, size: number): void {
-    const end = address + ((size + 3) & -4);
-    for (let at = 0; at < 4; at++) this.#memory.store32(address - 16 + at * 4, this.#copies[at]!);
-    for (let at = (size & 3) === 0 ? 1 : 0; at < 3; at++) this.#memory.store32(end - 4 + at * 4, this.#copies[4 + at]!);
-  }
-
-  /** Writes record and red zones. The site's upper byte holds the log2 of the front. */
-  #record(address: number, size: number, site: number, front: number): void {
-    if (front > FRONT)
-      for (let at = address - redFront(front); at < address - 16; at += 4) this.#memory.store32(at, RED);
-    const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
-    const words = this.#wordsFor(address);
-    const isCopy = words === this.#copies;
-    if (isCopy) this.#loadBack(address, size);
-    const at = isCopy ? 0 : (address >> 2) - 4;
-    const end = isCopy ? 5 : at + 4 + ((size + 3) >>> 2);
-    words[at] = RED;
-    words[at + 1] = packed;
-    words[at + 2] = size;
-    words[at + 3] = packed ^ size ^ LIVE ^ (address | 0) ^ this.#salt;
-    // What is left of the last word, and the two words after it.
-    if ((size & 3) !== 0) words[end - 1] = redTail(words[end - 1]!, size);
-    words[end] = RED;
-    words[end + 1] = RED;
-    if (isCopy) this.#storeCopies(address, size);
-  }
-
-  /** The size in the record of a live block. Throws what is wrong with it. */
+  /** The size of a live block that is as it should be. Throws what is wrong with it. */
   #sizeAt(address: number): number {
-    const words = this.#wordsFor(address);
-    const isCopy = words === this.#copies;
-    if (isCopy) this.#loadFront(address);
-    const at = isCopy ? 0 : (address >> 2) - 4;
-    const packed = words[at + 1]!;
-    const size = words[at + 2]!;
-    if ((words[at + 3]! ^ packed ^ size ^ (address | 0) ^ this.#salt) !== LIVE) this.#throwDead(address);
-    if (words[at] !== RED || (packed >>> 24 !== 4 && !this.#isFrontRed(address, packed)))
-      throw new HeapError("corrupt", address, "the bytes before a block were written over");
-    if (isCopy) this.#loadBack(address, size);
-    if (!isBackRed(words, isCopy ? 5 : at + 4 + ((size + 3) >>> 2), size))
-      throw new HeapError("corrupt", address, "the bytes after a block were written over");
-    return size;
+    const size = this.#records.sizeOf(address);
+    return size < 0 ? this.#throwMisuse(address) : size;
   }
 
-  /** Says what is wrong with an address whose record has no seal of a live block. */
-  #throwDead(address: number): never {
+  #throwMisuse(address: number): never {
+    const records = this.#records;
     if (address % 4 !== 0) throw new HeapError("wild-free", address);
-    const memory = this.#memory;
-    const packed = memory.load32(address - 12);
-    const state = memory.load32(address - 4) ^ packed ^ memory.load32(address - 8) ^ (address | 0) ^ this.#salt;
+    const state = records.stateAt(address);
     if (state === DEAD) throw new HeapError("double-free", address);
-    if (!this.inner.owns(address - frontOf(packed))) throw new HeapError("wild-free", address);
+    if (state === LIVE && records.isFrontRed(address))
+      throw new HeapError("corrupt", address, "the bytes after a block were written over");
+    if (state !== LIVE && !this.inner.owns(address - records.frontAt(address)))
+      throw new HeapError("wild-free", address);
     throw new HeapError("corrupt", address, "the bytes before a block were written over");
-  }
-
-  #isFrontRed(address: number, packed: number): boolean {
-    for (let at = address - redFront(frontOf(packed)); at < address - 16; at += 4)
-      if (this.#memory.load32(at) !== RED) return false;
-    return true;
   }
 
   /** Checks the block, poisons it and puts it into quarantine. */
   override free(address: number): void {
     const size = this.#sizeAt(address);
-    const memory = this.#memory;
-    const words = this.#wordsFor(address);
-    if (words === this.#copies) memory.store32(address - 4, memory.load32(address - 4) ^ LIVE ^ DEAD);
-    else words[(address >> 2) - 1] = words[(address >> 2) - 1]! ^ LIVE ^ DEAD;
+    this.#records.bury(address, size);
     this.#live--;
-    memory.fill(address, size < this.#poisonBytes ? size : this.#poisonBytes, POISON);
-    this.#keep(address, size);
-  }
-
-  /** Puts a block into quarantine; the oldest ones leave as far as it needs their place. */
-  #keep(address: number, size: number): void {
     const quarantine = this.#quarantine;
     if (!quarantine.takes(size)) {
       this.#release(address);
       return;
     }
     // In first, so that it is safe when what leaves was written to, which throws.
-    const leaving = quarantine.isFull ? quarantine.takeOldest() : NO_ADDRESS;
-    quarantine.put(address, size);
+    const leaving = quarantine.put(address, size);
     if (leaving !== NO_ADDRESS) this.#release(leaving);
     while (quarantine.isOver) this.#release(quarantine.takeOldest());
   }
@@ -235,34 +130,17 @@ export class DebugHeap extends Wrapper {
     this.free(address);
   }
 
-  /** Whether a block in quarantine is as it was when it was freed: its record, its poison and its red zones. */
-  #isUntouched(address: number): boolean {
-    const words = this.#wordsFor(address);
-    const isCopy = words === this.#copies;
-    if (isCopy) this.#loadFront(address);
-    const at = isCopy ? 0 : (address >> 2) - 4;
-    const size = words[at + 2]!;
-    if ((words[at + 3]! ^ words[at + 1]! ^ size ^ (address | 0) ^ this.#salt) !== DEAD) return false;
-    const poisoned = size < this.#poisonBytes ? size : this.#poisonBytes;
-    const count = poisoned >>> 2;
-    // Of the last word only what belongs to the block.
-    const mask = ~(-1 << ((poisoned & 3) * 8));
-    for (let word = 0; word < count + (mask === 0 ? 0 : 1); word++) {
-      const found = isCopy ? this.#memory.load32(address + word * 4) : words[at + 4 + word]!;
-      if (((found ^ POISONED_WORD) & (word < count ? -1 : mask)) !== 0) return false;
-    }
-    if (isCopy) this.#loadBack(address, size);
-    return isBackRed(words, isCopy ? 5 : at + 4 + ((size + 3) >>> 2), size);
-  }
-
   /** Looks at a block that leaves the quarantine, and gives it back. Its record stays, so that a second free is told as long as nobody has written over it. */
   #release(address: number): void {
-    const isUntouched = this.#isUntouched(address);
-    const words = this.#wordsFor(address);
-    const packed = words === this.#copies ? this.#memory.load32(address - 12) : words[(address >> 2) - 3]!;
-    const start = address - frontOf(packed);
-    if (isUntouched || this.inner.owns(start)) this.inner.free(start);
-    if (!isUntouched) throw new HeapError("use-after-free", address, "a freed block was written to");
+    const front = this.#records.frontOfUntouched(address);
+    if (front === 0) this.#throwTouched(address);
+    this.inner.free(address - front);
+  }
+
+  #throwTouched(address: number): never {
+    const start = address - this.#records.frontAt(address);
+    if (this.inner.owns(start)) this.inner.free(start);
+    throw new HeapError("use-after-free", address, "a freed block was written to");
   }
 
   /** @returns whether there was anything in it. */
@@ -291,18 +169,17 @@ export class DebugHeap extends Wrapper {
 
   /** Whether a live block of this heap starts there, whatever lies around it. */
   override owns(address: number): boolean {
-    if (address % 4 !== 0) return false;
-    const packed = this.#memory.load32(address - 12);
-    const size = this.#memory.load32(address - 8);
-    const seal = this.#memory.load32(address - 4);
-    return (seal ^ packed ^ size ^ (address | 0) ^ this.#salt) === LIVE && this.inner.owns(address - frontOf(packed));
+    const records = this.#records;
+    return (
+      address % 4 === 0 && records.stateAt(address) === LIVE && this.inner.owns(address - records.frontAt(address))
+    );
   }
 
   /** Live blocks, grouped by call site, most bytes first. */
   leaks(): LeakGroup[] {
     const groups = new Map<string, { site: string; blocks: number; bytes: number }>();
     this.walk((address, bytes) => {
-      const id = this.#memory.load32(address - 12) & 0xffffff;
+      const id = this.#records.siteAt(address);
       const site = id === 0 ? `unknown, ${String(bytes)} bytes` : (this.#sites[id] ?? "unknown");
       const group = groups.get(site) ?? { site, blocks: 0, bytes: 0 };
       group.blocks++;
@@ -328,23 +205,21 @@ export class DebugHeap extends Wrapper {
       live++;
     });
     for (const address of this.#quarantine.addresses())
-      if (!this.#isUntouched(address)) throw new HeapError("use-after-free", address, "a freed block was written to");
+      if (this.#records.frontOfUntouched(address) === 0)
+        throw new HeapError("use-after-free", address, "a freed block was written to");
     if (live !== this.#live)
       throw new HeapError("corrupt", this.#live - live, "the bytes before a block were written over");
   }
 
   /** Visits live blocks: those of the allocator behind that are not in quarantine. */
   override walk(visit: (address: number, bytes: number) => void): void {
-    const memory = this.#memory;
+    const records = this.#records;
     const dead = new Set(this.#quarantine.addresses());
     this.inner.walk((start, bytes) => {
       for (let front = FRONT; front < bytes; front *= 2) {
         const address = start + front;
-        const packed = memory.load32(address - 12);
-        const size = memory.load32(address - 8);
-        if (frontOf(packed) !== front || dead.has(address)) continue;
-        if ((memory.load32(address - 4) ^ packed ^ size ^ (address | 0) ^ this.#salt) !== LIVE) continue;
-        visit(address, size);
+        if (records.frontAt(address) !== front || dead.has(address) || records.stateAt(address) !== LIVE) continue;
+        visit(address, records.recordedSize(address));
         return;
       }
     });
@@ -365,7 +240,7 @@ export class DebugHeap extends Wrapper {
   override reset(): void {
     this.#emptyQuarantine();
     this.inner.reset();
-    this.#salt = (this.#salt + 0x9e3779b1) | 0;
+    this.#records.forget();
     this.#live = 0;
   }
 
@@ -373,6 +248,6 @@ export class DebugHeap extends Wrapper {
   override destroy(): void {
     this.#emptyQuarantine();
     this.inner.destroy();
-    this.#salt = (this.#salt + 0x9e3779b1) | 0;
+    this.#records.forget();
   }
 }

@@ -1,8 +1,10 @@
+import { NO_ADDRESS } from "./errors.ts";
+
 /** Freed blocks that are kept from reuse, the oldest first: up to so many, and up to so many bytes together. */
 export class Quarantine {
   /** A ring of `#held` addresses, the oldest at `#oldest`. */
   readonly #addresses: Float64Array;
-  readonly #sizes: Float64Array;
+  readonly #sizes: Int32Array;
   readonly #limit: number;
   #oldest = 0;
   #held = 0;
@@ -10,7 +12,7 @@ export class Quarantine {
 
   constructor(places: number, bytes: number) {
     this.#addresses = new Float64Array(places);
-    this.#sizes = new Float64Array(places);
+    this.#sizes = new Int32Array(places);
     this.#limit = bytes;
   }
 
@@ -24,24 +26,21 @@ export class Quarantine {
     return this.#addresses.length > 0 && size <= this.#limit;
   }
 
-  /** Whether a block has to leave before another one comes in. */
-  get isFull(): boolean {
-    return this.#held === this.#addresses.length;
-  }
-
   /** Whether the blocks have more bytes than they may, so that the oldest have to leave. */
   get isOver(): boolean {
     return this.#bytes > this.#limit;
   }
 
-  /** Takes a block in, for which there is a place. */
-  put(address: number, size: number): void {
+  /** Takes a block in. @returns the oldest one, which had to leave for it, or NO_ADDRESS. */
+  put(address: number, size: number): number {
+    const leaving = this.#held === this.#addresses.length ? this.takeOldest() : NO_ADDRESS;
     const after = this.#oldest + this.#held;
     const place = after < this.#addresses.length ? after : after - this.#addresses.length;
     this.#addresses[place] = address;
     this.#sizes[place] = size;
     this.#held++;
     this.#bytes += size;
+    return leaving;
   }
 
   /** Takes the oldest block out; there is one. */
