@@ -1,7 +1,9 @@
 /** Two sets of tables side by side: what was mapped, unmapped and changed between them, as ranges. */
 
 import { ATTR_ACCESSED, ATTR_DIRTY, attributesOf } from "./attributes.ts";
-import { LeafCursor, vpnOfRaw } from "./cursor.ts";
+import { BoundedCursor } from "./bounded-cursor.ts";
+import type { LeafBound } from "./bounded-cursor.ts";
+import { rawOfVpn, vpnOfRaw } from "./cursor.ts";
 import { PagingError } from "./errors.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -28,14 +30,12 @@ export interface Difference {
   readonly after?: Side;
 }
 
-/** What counts as a difference. */
-export interface CompareOptions {
+/** What counts as a difference. The limit of leaves is one for either side: where one of them is cut off, the comparison ends. */
+export interface CompareOptions extends LeafBound {
   readonly vpn?: Vpn;
   readonly pages?: number;
   /** Look at accessed and dirty bits too (default false: hardware sets them). */
   readonly accessedDirty?: boolean;
-  /** Stop after this many leaves on either side. */
-  readonly leafLimit?: number;
 }
 
 /** One side's leaves as segments that can be cut. */
@@ -45,25 +45,27 @@ class SideReader {
   rights = 0;
   attributes = 0;
   level = 0;
-  readonly #cursor: LeafCursor;
+  /** Where the limit of leaves cut it off. */
+  cutAt = Infinity;
+  readonly #cursor: BoundedCursor;
   readonly #state: PagingState;
   readonly #mask: number;
-  #left: number;
   #pfn = 0;
   #leafStart = 0;
 
   constructor(state: PagingState, memory: TableMemory, options: CompareOptions) {
-    this.#cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+    const { leafLimit = Infinity } = options;
+    const onCut = (vpn: Vpn): void => void (this.cutAt = rawOfVpn(state.mode, vpn));
+    this.#cursor = new BoundedCursor(state, memory, { leafLimit, onCut }, options.vpn, options.pages);
     this.#state = state;
     this.#mask = options.accessedDirty === true ? -1 : ~(ATTR_ACCESSED | ATTR_DIRTY);
-    this.#left = options.leafLimit ?? Infinity;
     this.advance();
   }
 
   /** Moves to the next leaf; `start` is Infinity at the end. */
   advance(): void {
     const cursor = this.#cursor;
-    if (this.#left-- <= 0 || !cursor.next()) {
+    if (!cursor.next()) {
       this.start = this.end = Infinity;
       return;
     }
@@ -115,7 +117,9 @@ export function* compareTables(
   let open: Difference | null = null as Difference | null;
   while (a.start !== Infinity || b.start !== Infinity) {
     const start = Math.min(a.start, b.start);
-    const end = Math.min(a.start === start ? a.end : a.start, b.start === start ? b.end : b.start);
+    const cutAt = Math.min(a.cutAt, b.cutAt);
+    if (start >= cutAt) break;
+    const end = Math.min(cutAt, a.start === start ? a.end : a.start, b.start === start ? b.end : b.start);
     const both = a.start === b.start;
     if (!both || !a.same(b)) {
       const sides = both
@@ -134,6 +138,8 @@ export function* compareTables(
     if (a.start === start) a.cut(end);
     if (b.start === start) b.cut(end);
   }
+  const cutAt = Math.min(a.cutAt, b.cutAt);
+  if (cutAt !== Infinity) options.onCut?.(vpnOfRaw(mode, cutAt));
   if (open !== null) yield open;
 }
 

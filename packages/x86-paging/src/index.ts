@@ -154,6 +154,7 @@ export { explainEntry, reservedBitsOf } from "./explain-entry.ts";
 export type { WalkCheck, WalkExplanation, WalkFailure, WalkStep } from "./explain-walk.ts";
 export { accessText, explainWalk } from "./explain-walk.ts";
 export { LeafCursor, rawOfVpn, vpnOfRaw } from "./cursor.ts";
+export type { LeafBound } from "./bounded-cursor.ts";
 export type { Run, RunOptions } from "./runs.ts";
 export { runs } from "./runs.ts";
 export type { TableUse } from "./reachable.ts";

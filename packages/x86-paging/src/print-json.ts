@@ -3,8 +3,8 @@
 import { bigintOfVpn } from "./address.ts";
 import type { AttributeFields } from "./attributes.ts";
 import { attributeFields, attributesOf } from "./attributes.ts";
+import { BoundedCursor } from "./bounded-cursor.ts";
 import type { Difference, Side } from "./compare.ts";
-import { LeafCursor } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -96,9 +96,8 @@ export function* jsonRuns(
     for (const run of runs(state, memory, options)) yield jsonRun(mode, run);
     return;
   }
-  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
-  const limit = options.leafLimit ?? Infinity;
-  for (let count = 0; count < limit && cursor.next(); count++) {
+  const cursor = new BoundedCursor(state, memory, options, options.vpn, options.pages);
+  while (cursor.next()) {
     const { vpn, pages, pfn, level, rights } = cursor;
     const attributes = attributesOf(mode, levelOf(mode, level), cursor.low, cursor.high);
     yield jsonRun(mode, { vpn, pages, pfn, level, rights, attributes });

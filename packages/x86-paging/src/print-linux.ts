@@ -5,6 +5,7 @@
 
 import { PageDigits } from "./address.ts";
 import { ATTR_GLOBAL, ATTR_TYPE_SHIFT } from "./attributes.ts";
+import type { LeafBound } from "./bounded-cursor.ts";
 import { rawOfVpn, vpnOfRaw } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -84,13 +85,14 @@ function rightsColumns(level: number, rights: number, packed: number): string {
 
 /**
  * The lines of a dump in Linux's style: effective rights, runs merged, gaps as the level of entry that is empty. No more than `leafLimit` leaves
- * are looked at: a loop of tables may map 2^36.
+ * are looked at: a loop of tables may map 2^36; `onCut` is told of the first page left out, and the dump ends before it.
  */
 export function* linuxPageTables(
   state: PagingState,
   memory: TableMemory,
   markers: readonly RegionMarker[] = linuxMarkers(state.mode),
   leafLimit: number = Infinity,
+  onCut?: LeafBound["onCut"],
 ): Generator<string, void> {
   const mode = state.mode;
   const span = 2 ** (mode.addressBits - 12);
@@ -109,12 +111,20 @@ export function* linuxPageTables(
     }
   }
   const blank = " ".repeat(30);
-  for (const run of runs(state, memory, { anyFrame: true, leafLimit })) {
+  let end = span;
+  const bound: LeafBound = {
+    leafLimit,
+    onCut: (vpn) => {
+      end = rawOfVpn(mode, vpn);
+      onCut?.(vpn);
+    },
+  };
+  for (const run of runs(state, memory, { anyFrame: true, ...bound })) {
     const raw = rawOfVpn(mode, run.vpn);
     yield* gap(upTo, mode, at, raw, blank);
     yield* upTo(raw + run.pages, run.level, rightsColumns(run.level, run.rights, run.attributes));
   }
-  yield* gap(upTo, mode, at, span, blank);
+  yield* gap(upTo, mode, at, end, blank);
 }
 
 type Emit = (raw: number, level: number, text: string) => Generator<string, void>;

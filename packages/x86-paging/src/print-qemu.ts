@@ -4,7 +4,10 @@
  */
 
 import { PageDigits } from "./address.ts";
-import { LeafCursor, vpnOfRaw } from "./cursor.ts";
+import { BoundedCursor } from "./bounded-cursor.ts";
+import type { LeafBound } from "./bounded-cursor.ts";
+import type { LeafCursor } from "./cursor.ts";
+import { vpnOfRaw } from "./cursor.ts";
 import type { PagingMode } from "./mode.ts";
 import { MODE_PAE } from "./modes.ts";
 import type { TableMemory } from "./ports.ts";
@@ -12,14 +15,12 @@ import { RIGHT_USER, RIGHT_WRITE } from "./rights.ts";
 import type { PagingState } from "./state.ts";
 import type { Vpn } from "./units.ts";
 
-/** Restricts a listing to some pages. */
-export interface ListingOptions {
+/** Restricts a listing to some pages, and to some leaves. */
+export interface ListingOptions extends LeafBound {
   readonly vpn?: Vpn;
   readonly pages?: number;
   /** Leaves for which this is false are passed over. */
   readonly accept?: (leaf: LeafCursor) => boolean;
-  /** Stop after this many leaves (default: none; a loop of tables may map 2^36). */
-  readonly leafLimit?: number;
 }
 
 /** Sixteen digits of a position in index order, sign-extended as the mode wants. */
@@ -39,13 +40,13 @@ export function* qemuTlb(
   memory: TableMemory,
   options: ListingOptions = {},
 ): Generator<string, void> {
-  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+  const cursor = new BoundedCursor(state, memory, options, options.vpn, options.pages);
   const accept = options.accept;
   const texts: string[] = [];
   const pages = new PageDigits();
   const frames = new PageDigits();
   const nxFrame = state.mode === MODE_PAE ? NX_FRAME : 0;
-  for (let left = options.leafLimit ?? Infinity; left > 0 && cursor.next(); left--) {
+  while (cursor.next()) {
     if (accept !== undefined && !accept(cursor)) continue;
     const frame = cursor.high >= 2 ** 31 ? cursor.pfn + nxFrame : cursor.pfn;
     const bits = ((cursor.low & 0x1fe) >>> 1) | ((cursor.high >>> 31) << 8);
@@ -64,14 +65,14 @@ export function* qemuMem(
   memory: TableMemory,
   options: ListingOptions = {},
 ): Generator<string, void> {
-  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+  const cursor = new BoundedCursor(state, memory, options, options.vpn, options.pages);
   const mode = state.mode;
   const accept = options.accept;
   const digits = new PageDigits();
   let start = -1;
   let end = 0;
   let rights = 0;
-  for (let left = options.leafLimit ?? Infinity; left > 0 && cursor.next(); left--) {
+  while (cursor.next()) {
     if (accept !== undefined && !accept(cursor)) continue;
     const own = cursor.rights & (RIGHT_USER | RIGHT_WRITE);
     if (start >= 0 && (cursor.raw !== end || own !== rights)) {

@@ -1,7 +1,8 @@
 /** Neighbouring leaves that say the same, merged. */
 
 import { ATTR_ACCESSED, ATTR_DIRTY, attributesOf } from "./attributes.ts";
-import { LeafCursor } from "./cursor.ts";
+import { BoundedCursor } from "./bounded-cursor.ts";
+import type { LeafBound } from "./bounded-cursor.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
 import type { PagingState } from "./state.ts";
@@ -23,24 +24,21 @@ export interface Run {
   readonly attributes: number;
 }
 
-/** What keeps a listing of hostile tables finite. */
-export interface RunOptions {
+/** What is listed, and how far. */
+export interface RunOptions extends LeafBound {
   /** First page (default: the whole address space). */
   readonly vpn?: Vpn;
   /** How many pages. */
   readonly pages?: number;
   /** Merge across frames that are not in a row: only rights and attributes count (default false). */
   readonly anyFrame?: boolean;
-  /** Stop after this many leaves (default: no limit; a table may map 2^36 of them). */
-  readonly leafLimit?: number;
 }
 
 /** The merged runs of a range, in index order, one at a time. */
 export function* runs(state: PagingState, memory: TableMemory, options: RunOptions = {}): Generator<Run, void> {
-  const cursor = new LeafCursor(state, memory, options.vpn, options.pages);
+  const cursor = new BoundedCursor(state, memory, options, options.vpn, options.pages);
   const mode = state.mode;
   const anyFrame = options.anyFrame ?? false;
-  const limit = options.leafLimit ?? Infinity;
   let open = false;
   let raw = 0;
   let vpn = 0;
@@ -49,9 +47,7 @@ export function* runs(state: PagingState, memory: TableMemory, options: RunOptio
   let level = 0;
   let rights = 0;
   let packed = 0;
-  let leaves = 0;
-  while (leaves < limit && cursor.next()) {
-    leaves++;
+  while (cursor.next()) {
     const own =
       attributesOf(mode, levelOf(mode, cursor.level), cursor.low, cursor.high) & ~(ATTR_ACCESSED | ATTR_DIRTY);
     const adjoins =

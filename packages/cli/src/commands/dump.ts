@@ -9,7 +9,7 @@ import {
   stateOfRegisters,
   xv6Tree,
 } from "@pagewright/x86-paging";
-import type { Difference, PagingState, Run, Vpn } from "@pagewright/x86-paging";
+import type { Difference, LeafBound, PagingState, Run, Vpn } from "@pagewright/x86-paging";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { differenceText, runDocument, runText } from "../dump/document.ts";
@@ -39,7 +39,13 @@ interface DumpOptions extends PagingCommandOptions, FilterOptions {
   readonly symbols?: string;
 }
 
+/** Where the limit of leaves ended a listing. */
+interface Cut {
+  vpn: Vpn | null;
+}
+
 interface Opened {
+  readonly cut: Cut;
   readonly image: Image;
   readonly state: PagingState;
   readonly filter: Filter;
@@ -67,26 +73,36 @@ export function registerDump(program: Command): void {
     const symbols = options.symbols === undefined ? undefined : readSymbols(options.symbols);
     const image = await openImage(path, options.image);
     const choice = choosePaging(options, image);
-    const opened: Opened = { image, state: stateFor(choice, image), filter, symbols };
+    const opened: Opened = { cut: { vpn: null }, image, state: stateFor(choice, image), filter, symbols };
     if (options.against !== undefined) await compare(opened, choice, options.against, options);
     else if (options.json === true || options.format === "json") print(true, () => documentOf(opened, choice), String);
-    else await writeAll(listing(opened, options));
+    else {
+      await writeAll(listing(opened, options));
+      demandWhole(opened);
+    }
   });
 }
 
-function* accepted({ state, image, filter }: Opened): Generator<Run, void> {
-  for (const run of runs(state, image, { ...filter.pages, leafLimit: LEAF_LIMIT })) if (filter.accept(run)) yield run;
+/** The limit of leaves, and who is told where it ended a listing. */
+function boundOf({ cut }: Opened): Required<LeafBound> {
+  return { leafLimit: LEAF_LIMIT, onCut: (vpn) => (cut.vpn = vpn) };
+}
+
+function* accepted(opened: Opened): Generator<Run, void> {
+  const { state, image, filter } = opened;
+  for (const run of runs(state, image, { ...filter.pages, ...boundOf(opened) })) if (filter.accept(run)) yield run;
 }
 
 function* listing(opened: Opened, options: DumpOptions): Generator<string, void> {
   const { state, image, filter, symbols } = opened;
+  const bound = boundOf(opened);
   switch (options.format) {
     case "qemu-tlb":
     case "qemu-mem": {
       const print = options.format === "qemu-tlb" ? qemuTlb : qemuMem;
       yield* print(state, image, {
         ...filter.pages,
-        leafLimit: LEAF_LIMIT,
+        ...bound,
         ...(filter.active ? { accept: (leaf) => filter.accept(leaf) } : {}),
       });
       return;
@@ -95,7 +111,9 @@ function* listing(opened: Opened, options: DumpOptions): Generator<string, void>
     case "xv6":
       if (filter.active || options.range !== undefined)
         throw new UsageError(`--format ${options.format} lists everything: filters do not go with it`);
-      yield* options.format === "linux" ? linuxPageTables(state, image, undefined, LEAF_LIMIT) : xv6Tree(state, image);
+      yield* options.format === "linux"
+        ? linuxPageTables(state, image, undefined, bound.leafLimit, bound.onCut)
+        : xv6Tree(state, image);
       return;
     default:
       for (const run of accepted(opened)) yield runText(state.mode, run, symbols);
@@ -111,6 +129,7 @@ function documentOf(opened: Opened, choice: PagingChoice): unknown {
     list.push(runDocument(state.mode, run, symbols));
     pages += run.pages;
   }
+  demandWhole(opened);
   return { mode: state.mode.name, cr3: hex(choice.registers.cr3), pages, runs: list };
 }
 
@@ -119,6 +138,14 @@ function demandRoom(length: number, vpn: Vpn): void {
   if (length < DOCUMENT_LIMIT) return;
   throw new UsageError(
     `more than ${DOCUMENT_LIMIT} lines for one JSON document, at ${hex(bigintOfVpn(vpn))}: choose less with --range, or a text format`,
+  );
+}
+
+/** Refuses to pass a listing for whole that the limit of leaves has ended. */
+function demandWhole({ cut }: Opened): void {
+  if (cut.vpn === null) return;
+  throw new UsageError(
+    `more than ${LEAF_LIMIT} leaves, nothing is listed from ${hex(bigintOfVpn(cut.vpn))} on: choose less with --range`,
   );
 }
 
@@ -135,6 +162,7 @@ async function compare(before: Opened, choice: PagingChoice, path: string, optio
       demandRoom(list.length, one.vpn);
       list.push(one);
     }
+    demandWhole(before);
     const pages = (kind: Difference["kind"]): number =>
       list.reduce((sum, one) => sum + (one.kind === kind ? one.pages : 0), 0);
     print(
@@ -149,22 +177,23 @@ async function compare(before: Opened, choice: PagingChoice, path: string, optio
     );
     return;
   }
-  await writeAll(lines(found));
+  await writeAll(lines(found, before.cut));
+  demandWhole(before);
 }
 
-function* lines(found: Iterable<Difference>): Generator<string, void> {
+function* lines(found: Iterable<Difference>, cut: Cut): Generator<string, void> {
   let any = false;
   for (const difference of found) {
     any = true;
     yield differenceText(difference);
   }
-  if (!any) yield "the tables map the same\n";
+  if (!any && cut.vpn === null) yield "the tables map the same\n";
 }
 
 function* differences(before: Opened, after: PagingState, memory: Image): Generator<Difference, void> {
   for (const one of compareTables(before.state, before.image, after, memory, {
     ...before.filter.pages,
-    leafLimit: LEAF_LIMIT,
+    ...boundOf(before),
   })) {
     const sides = [one.before, one.after].filter((side) => side !== undefined);
     if (sides.some((side) => before.filter.accept({ rights: side.rights, pfn: side.pfn, pages: one.pages }))) yield one;
