@@ -277,7 +277,7 @@ export interface MemoryTypes {
 /** Outcome of a transfer: done, no room, or an error of the device. Nothing else changes. */
 export type IoOutcome = "ok" | "full" | "failed";
 
-/** Pages of a file-like thing, synchronous. Offsets and sizes in bytes. */
+/** Pages of a file-like thing, synchronous. Offsets and sizes in bytes. To throw is to have failed. */
 export interface BackingStore {
   /** Bytes in the file now. */
   size(): number;

@@ -22,10 +22,28 @@ class Noting extends MemoryBacking {
   fails = false;
   /** Writes that succeed. */
   limit = Infinity;
+  /** Whether everything that is asked of it throws. */
+  throws = false;
+  override read(offset: number, into: Uint8Array): IoOutcome {
+    this.#demand();
+    return super.read(offset, into);
+  }
+  override sync(): IoOutcome {
+    this.#demand();
+    return super.sync();
+  }
+  override resize(size: number): IoOutcome {
+    this.#demand();
+    return super.resize(size);
+  }
   override write(offset: number, from: Uint8Array): IoOutcome {
+    this.#demand();
     if (this.fails || this.writes.length >= this.limit) return "failed";
     this.writes.push([offset / PAGE_SIZE, from.length]);
     return super.write(offset, from);
+  }
+  #demand(): void {
+    if (this.throws) throw new RangeError("the disk is gone");
   }
 }
 
@@ -150,5 +168,24 @@ test("a hole whose zeroes the store takes in part is there in that part, in fram
   expect([0, 1, 2, 3].map((page) => bytes.load32(at + page * PAGE_SIZE))).toEqual([0, 0, 3, 9]);
   expect([0, 1, 2, 3].map((page) => backing.bytes[page * PAGE_SIZE])).toEqual([0, 0, 3, 4]);
   expect([space.sync(at, PAGE_SIZE), file.dirtyPages]).toEqual(["failed", 1]);
+  vmm.check();
+});
+
+test("a store that throws has failed: a bus error on that page alone, what was stored stays dirty, and nothing is lost", () => {
+  start({ residentLimit: 20 });
+  storeTo(0, 10);
+  backing.throws = true;
+  expect([bytes.load32(at + 50 * PAGE_SIZE), bytes.fault]).toEqual([-1, "bus"]);
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("failed");
+  expect([file.resize(PAGE_SIZE), file.punch(0, PAGE_SIZE), file.size]).toEqual(["failed", "failed", backing.size()]);
+  expect(file.lastError).toEqual(new RangeError("the disk is gone"));
+  for (let page = 0; page < 10; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(7);
+  vmm.check();
+  backing.throws = false;
+  expect(bytes.load32(at + 50 * PAGE_SIZE)).toBe(0);
+  for (let page = 10; page < 60; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(0);
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("failed"); // Tells of the hole that could not be punched.
+  expect(space.sync(at, PAGES * PAGE_SIZE)).toBe("ok");
+  for (let page = 0; page < 10; page++) expect(backing.bytes[page * PAGE_SIZE]).toBe(7);
   vmm.check();
 });

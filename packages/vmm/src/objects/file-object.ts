@@ -5,6 +5,7 @@
  * write fails stays dirty; the error is told once to each caller of `sync` that had not heard of it.
  */
 import type { Core } from "../core.ts";
+import { isVmmError } from "../errors.ts";
 import { PAGE_DIRTY } from "../pages/pages.ts";
 import type { BackingStore, IoOutcome } from "../ports.ts";
 import { PAGE_SIZE, TABLE_PAGES } from "../units.ts";
@@ -16,6 +17,8 @@ export const CLUSTER_PAGES = 32;
 
 /** A file in the page cache. */
 export class FileObject extends CachedFile {
+  /** What the store last threw, null if it never did, as it never should. */
+  lastError: unknown = null;
   readonly #backing: BackingStore;
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
   #size: number;
@@ -63,7 +66,7 @@ export class FileObject extends CachedFile {
   override fillBlock(index: number, pfn: number): boolean {
     const cluster = this.#cluster;
     for (let at = 0; at < TABLE_PAGES; at += CLUSTER_PAGES) {
-      if (this.#backing.read((index + at) * PAGE_SIZE, cluster) !== "ok") {
+      if (this.#ask((backing) => backing.read((index + at) * PAGE_SIZE, cluster)) !== "ok") {
         this.core.stats.ioErrors++;
         return false;
       }
@@ -113,7 +116,7 @@ export class FileObject extends CachedFile {
   sync(cursor: SyncCursor, start = 0, end: number = Number.MAX_SAFE_INTEGER): IoOutcome {
     this.demandAlive();
     this.flushRange(Math.floor(start / PAGE_SIZE), Math.ceil(end / PAGE_SIZE));
-    if (this.#backing.sync() !== "ok") this.noteError();
+    if (this.#ask((backing) => backing.sync()) !== "ok") this.noteError();
     return this.tell(cursor) ? "failed" : "ok";
   }
 
@@ -135,7 +138,7 @@ export class FileObject extends CachedFile {
     demandSize(bytes);
     const before = this.#size;
     if (bytes < before) this.#size = bytes;
-    const outcome = this.#backing.resize(bytes);
+    const outcome = this.#ask((backing) => backing.resize(bytes));
     if (outcome !== "ok") {
       this.#size = before;
       return outcome;
@@ -153,7 +156,8 @@ export class FileObject extends CachedFile {
     const zeroes = new Uint8Array(PAGE_SIZE);
     for (let at = start; at < stop;) {
       const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
-      if (this.#backing.write(at, zeroes.subarray(0, bytes)) !== "ok") {
+      const offset = at;
+      if (this.#ask((backing) => backing.write(offset, zeroes.subarray(0, bytes))) !== "ok") {
         this.noteError();
         super.punch(start, at); // What the store has as zeroes is not to be seen otherwise until a page leaves.
         return "failed";
@@ -171,7 +175,7 @@ export class FileObject extends CachedFile {
 
   protected override closing(): void {
     this.flushRange(0, Number.MAX_SAFE_INTEGER);
-    this.#backing.sync();
+    this.#ask((backing) => backing.sync());
   }
 
   #writeClusters(pages: readonly number[]): number {
@@ -209,7 +213,8 @@ export class FileObject extends CachedFile {
     const bytes = Math.min(run.length * PAGE_SIZE, this.#size - offset);
     if (isSuspect) this.noteError();
     if (isSuspect) return 0;
-    if (bytes > 0 && this.#backing.write(offset, this.#cluster.subarray(0, bytes)) !== "ok") {
+    const cluster = this.#cluster.subarray(0, bytes);
+    if (bytes > 0 && this.#ask((backing) => backing.write(offset, cluster)) !== "ok") {
       this.noteError();
       core.stats.ioErrors++;
       return 0;
@@ -225,6 +230,18 @@ export class FileObject extends CachedFile {
   #readPage(index: number, into: Uint8Array): boolean {
     const bytes = Math.min(PAGE_SIZE, this.#size - index * PAGE_SIZE);
     into.fill(0, bytes);
-    return this.#backing.read(index * PAGE_SIZE, bytes === PAGE_SIZE ? into : into.subarray(0, bytes)) === "ok";
+    const part = bytes === PAGE_SIZE ? into : into.subarray(0, bytes);
+    return this.#ask((backing) => backing.read(index * PAGE_SIZE, part)) === "ok";
+  }
+
+  /** Asks the store, which should answer by a value; to throw is to have failed. Our own errors are nobody's to contain. */
+  #ask(transfer: (backing: BackingStore) => IoOutcome): IoOutcome {
+    try {
+      return transfer(this.#backing);
+    } catch (error) {
+      if (isVmmError(error)) throw error;
+      this.lastError = error;
+      return "failed";
+    }
   }
 }
