@@ -1,7 +1,19 @@
 /** Who is told of a change, when, and what it drops: each row of the tables in vmm's DESIGN.md, "Invalidation". */
 import { physicalMapFromJson } from "@pagewright/machine";
 import type { Cpu } from "@pagewright/machine";
-import { FlushPlan, FULL_LIMIT, MemoryBacking, MemorySwap, READ, UNCACHED, USER, WRITE } from "@pagewright/vmm";
+import {
+  EXECUTE,
+  FlushPlan,
+  FULL_LIMIT,
+  GLOBAL,
+  MemoryBacking,
+  MemorySwap,
+  PAGE_2M,
+  READ,
+  UNCACHED,
+  USER,
+  WRITE,
+} from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
 import { FlushLog, LOG_DEPTH } from "@pagewright/vmm/x86";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -132,6 +144,37 @@ describe("an entry that changes", () => {
   test("in its memory type is invalidated on every processor", () => {
     expect(costOf(() => space.setMemoryType(base, 4 * PAGE, UNCACHED)).interrupts).toBeGreaterThanOrEqual(3);
     expect(loads(3)).toEqual([3, 3, 3, 3]);
+    expect(audit(stack).problems).toEqual([]);
+  });
+
+  test("in NX is invalidated when execution is taken away, and left to spurious faults when it is given", () => {
+    expect(pagesAfter(READ + WRITE + EXECUTE + USER)).toBe(0);
+    expect(pagesAfter(READ + WRITE + USER)).toBe(1);
+  });
+
+  test("in G is invalidated, either way: it decides which invalidations reach what is cached", () => {
+    expect(pagesAfter(READ + WRITE + USER + GLOBAL)).toBe(1);
+    expect(pagesAfter(READ + WRITE + USER)).toBe(1);
+  });
+
+  test("in its size is invalidated on every processor, when a leaf is split and when it is put together again", () => {
+    const at = 2 ** 31;
+    expect(space.map({ bytes: PAGE_2M, pageSize: PAGE_2M, address: at, placement: "fixed" })).toBe(at);
+    for (const cpu of cpus) expect(cpu.store32(at + 5 * PAGE, 5)).toBe(true);
+    const { large } = stack.vmm.core.tables;
+    expect(costOf(() => space.protect(at, PAGE, READ)).interrupts).toBeGreaterThanOrEqual(3);
+    expect(large?.pagesAt(space.tables, at / PAGE)).toBe(1);
+    expect(cpus.map((cpu) => cpu.store32(at, 1))).toEqual([false, false, false, false]);
+    expect(cpus.map((cpu) => cpu.load32(at + 5 * PAGE))).toEqual([5, 5, 5, 5]);
+    expect(audit(stack).problems).toEqual([]);
+    space.protect(at, PAGE, READ + WRITE);
+    space.advise(at, PAGE_2M, "large");
+    const put = costOf(() => {
+      expect(stack.vmm.collapser.collapse(space, at / PAGE)).toBe(true);
+    });
+    expect(put.interrupts).toBeGreaterThanOrEqual(3);
+    expect(large?.pagesAt(space.tables, at / PAGE)).toBe(512);
+    expect(cpus.map((cpu) => cpu.load32(at + 5 * PAGE))).toEqual([5, 5, 5, 5]);
     expect(audit(stack).problems).toEqual([]);
   });
 

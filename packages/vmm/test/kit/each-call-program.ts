@@ -18,16 +18,15 @@ import { CompressedPool } from "@pagewright/vmm/swap";
 
 import {
   Turn,
-  TurnFile,
   TurnFrames,
   TurnLateFile,
   TurnLateSwap,
-  TurnSwap,
   turnCompressor,
   turnPager,
   turnRuns,
   turnTables,
 } from "./each-call.ts";
+import { FlakyBacking, FlakySwap } from "../model/flaky.ts";
 import { spaceOf } from "./rig.ts";
 
 const PAGES = 24;
@@ -101,7 +100,7 @@ export async function runAll(turn: Turn, late: boolean): Promise<void> {
   });
   const behind: SwapPriority = late
     ? new TurnLateSwap(SLOTS, turn)
-    : [new TurnSwap(SLOTS, turn), new TurnSwap(SLOTS, turn)];
+    : [new FlakySwap(SLOTS, turn), new FlakySwap(SLOTS, turn)];
   const vmm = new Vmm({
     frames: memory,
     window: memory,
@@ -125,7 +124,7 @@ export async function runAll(turn: Turn, late: boolean): Promise<void> {
   await program.verify(clone);
 
   // A file: stored to, made smaller and larger, made durable.
-  const backing = new TurnFile(FILE_PAGES * PAGE_SIZE, turn);
+  const backing = new FlakyBacking(FILE_PAGES * PAGE_SIZE, turn);
   const file = vmm.openFile(backing);
   const fileAt = await program.insist(() => one.map({ bytes: FILE_PAGES * PAGE_SIZE, object: file, shared: true }));
   for (let page = 0; page < FILE_PAGES; page++) await program.store(one, fileAt + page * PAGE_SIZE, 3000 + page);

@@ -1,6 +1,5 @@
 /** Ports of which one call fails: the one whose turn it is. */
 import {
-  MemoryBacking,
   MemorySwap,
   PlainMemory,
   PlainTranslationSystem,
@@ -19,8 +18,10 @@ import {
 } from "@pagewright/vmm";
 import { Lz4Block } from "@pagewright/vmm/swap";
 
+import type { Failing } from "../model/flaky.ts";
+
 /** Counts the calls of each port, and says which fails. */
-export class Turn {
+export class Turn implements Failing {
   /** Calls, by port. */
   readonly calls: Map<string, number> = new Map();
   failures = 0;
@@ -104,21 +105,6 @@ export function turnTables(turn: Turn): PlainTranslationSystem {
   return system;
 }
 
-/** A store whose transfers fail. */
-export class TurnSwap extends MemorySwap {
-  readonly #turn: Turn;
-  constructor(slots: number, turn: Turn) {
-    super(slots);
-    this.#turn = turn;
-  }
-  override write(slot: number, from: Uint8Array): IoOutcome {
-    return this.#turn.fails("SwapStore.write") ? "failed" : super.write(slot, from);
-  }
-  override read(slot: number, into: Uint8Array): IoOutcome {
-    return this.#turn.fails("SwapStore.read") ? "failed" : super.read(slot, into);
-  }
-}
-
 /** A store that answers later, rejects, and fails. */
 export class TurnLateSwap implements AsyncSwapStore {
   readonly slots: number;
@@ -155,27 +141,6 @@ export function turnCompressor(turn: Turn): Compressor {
     compress: (page, to) => (turn.fails("Compressor.compress") ? -1 : real.compress(page, to)),
     expand: (from, length, page) => !turn.fails("Compressor.expand") && real.expand(from, length, page),
   };
-}
-
-/** A file whose every method fails. */
-export class TurnFile extends MemoryBacking {
-  readonly #turn: Turn;
-  constructor(bytes: number, turn: Turn) {
-    super(bytes);
-    this.#turn = turn;
-  }
-  override read(offset: number, into: Uint8Array): IoOutcome {
-    return this.#turn.fails("BackingStore.read") ? "failed" : super.read(offset, into);
-  }
-  override write(offset: number, from: Uint8Array): IoOutcome {
-    return this.#turn.fails("BackingStore.write") ? "failed" : super.write(offset, from);
-  }
-  override sync(): IoOutcome {
-    return this.#turn.fails("BackingStore.sync") ? "failed" : super.sync();
-  }
-  override resize(bytes: number): IoOutcome {
-    return this.#turn.fails("BackingStore.resize") ? "full" : super.resize(bytes);
-  }
 }
 
 /** A file that answers later, and rejects. */

@@ -1,4 +1,4 @@
-/** Ports that fail when a seeded coin says so. */
+/** Ports that fail when a seeded coin says so, or whoever else decides. */
 import {
   MemoryBacking,
   MemorySwap,
@@ -11,11 +11,15 @@ import {
   type SpecialFrames,
   type SpecialOutcome,
   type SpecialRequest,
-  type SwapStore,
 } from "@pagewright/vmm";
 
-/** Says when to fail: never while `off`. */
-export class Coin {
+/** Decides on each call of a port whether it fails. */
+export interface Failing {
+  fails(call: string): boolean;
+}
+
+/** Fails by chance, whatever the call: never while `off`. */
+export class Coin implements Failing {
   off = true;
   failures = 0;
   readonly #random: () => number;
@@ -76,54 +80,47 @@ export class FlakyFrames implements FrameSource, SpecialFrames {
 
 const POISON = new Uint8Array(4096).fill(0xbd);
 
-/** A swap store whose transfers fail now and then. */
-export class FlakySwap implements SwapStore {
-  readonly slots: number;
-  readonly #store: MemorySwap;
-  readonly #coin: Coin;
+/** A swap store whose transfers fail. */
+export class FlakySwap extends MemorySwap {
+  readonly #failing: Failing;
 
-  constructor(slots: number, coin: Coin) {
-    this.slots = slots;
-    this.#store = new MemorySwap(slots);
-    this.#coin = coin;
+  constructor(slots: number, failing: Failing) {
+    super(slots);
+    this.#failing = failing;
   }
 
-  write(slot: number, from: Uint8Array): IoOutcome {
-    return this.#coin.fails() ? "failed" : this.#store.write(slot, from);
+  override write(slot: number, from: Uint8Array): IoOutcome {
+    return this.#failing.fails("SwapStore.write") ? "failed" : super.write(slot, from);
   }
 
-  read(slot: number, into: Uint8Array): IoOutcome {
-    return this.#coin.fails() ? "failed" : this.#store.read(slot, into);
-  }
-
-  discard(slot: number): void {
-    this.#store.discard(slot);
+  override read(slot: number, into: Uint8Array): IoOutcome {
+    return this.#failing.fails("SwapStore.read") ? "failed" : super.read(slot, into);
   }
 }
 
-/** A file whose transfers and changes of size fail now and then. */
+/** A file whose every method fails. */
 export class FlakyBacking extends MemoryBacking {
-  readonly #coin: Coin;
+  readonly #failing: Failing;
 
-  constructor(bytes: number, coin: Coin) {
+  constructor(bytes: number, failing: Failing) {
     super(bytes);
-    this.#coin = coin;
+    this.#failing = failing;
   }
 
   override read(offset: number, into: Uint8Array): IoOutcome {
-    return this.#coin.fails() ? "failed" : super.read(offset, into);
+    return this.#failing.fails("BackingStore.read") ? "failed" : super.read(offset, into);
   }
 
   override write(offset: number, from: Uint8Array): IoOutcome {
-    return this.#coin.fails() ? "failed" : super.write(offset, from);
+    return this.#failing.fails("BackingStore.write") ? "failed" : super.write(offset, from);
   }
 
   override sync(): IoOutcome {
-    return this.#coin.fails() ? "failed" : super.sync();
+    return this.#failing.fails("BackingStore.sync") ? "failed" : super.sync();
   }
 
   override resize(bytes: number): IoOutcome {
-    return this.#coin.fails() ? "failed" : super.resize(bytes);
+    return this.#failing.fails("BackingStore.resize") ? "full" : super.resize(bytes);
   }
 }
 
