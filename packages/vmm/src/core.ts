@@ -83,6 +83,8 @@ export class Core extends CoreParts implements PlanTarget {
   nodeOf: (pfn: Pfn) => number = unknownNode;
   /** Yield points passed: where this has changed, everything may have. */
   yields = 0;
+  /** Changes of translations begun. */
+  begun = 0;
   readonly #changes: Changes = new Changes(this);
   #policySlots = 0;
   #tracked = 1024;
@@ -131,6 +133,7 @@ export class Core extends CoreParts implements PlanTarget {
 
   /** See {@link Changes.begin}. */
   begin(space: AddressSpace | null): Change {
+    this.begun++;
     return this.#changes.begin(space);
   }
 

@@ -8,6 +8,7 @@ import {
   SpaceMemory,
   Vmm,
   type AddressSpace,
+  type Pager,
   type PagerObject,
 } from "@pagewright/vmm";
 
@@ -146,5 +147,66 @@ test("a pager that answers later is waited for, asked once however many wait, an
   answers[2]?.("filled");
   await space.pending;
   expect(bytes.load8(place + P)).toBe(71);
+  vmm.check();
+});
+
+test.each([
+  ["unmaps the region that it serves", (): void => void space.unmap(at, PAGES * P), "unmapped"],
+  ["maps anonymous memory in place of it", remapped, 0],
+  ["provides the page itself, and its neighbour", provided, 4],
+  ["poisons the page", poisoned, "bus"],
+])("a pager that, when it is asked, %s", (_, work, expected) => {
+  object.close();
+  space.unmap(at, PAGES * P);
+  let isAsked = false;
+  object = vmm.createPaged(PAGES * P, {
+    request: (index, into) => {
+      into.fill(index + 1);
+      if (!isAsked) {
+        isAsked = true;
+        work();
+      }
+      return "filled";
+    },
+  });
+  space.map({ address: at, placement: "fixed", bytes: PAGES * P, object, shared: true });
+  const loaded = bytes.load8(at + 3 * P);
+  expect(loaded < 0 ? bytes.fault : loaded).toBe(expected);
+  vmm.check();
+  space.unmap(at, PAGES * P);
+  object.close();
+  expect(vmm.residentPages).toBe(0);
+  vmm.check();
+});
+
+function remapped(): void {
+  expect(space.map({ address: at, placement: "fixed", bytes: PAGES * P })).toBe(at);
+}
+
+function poisoned(): void {
+  object.poison(3);
+}
+
+function provided(): void {
+  for (const index of [3, 4]) expect(object.provide(index, new Uint8Array(P).fill(index + 1))).toBe("ok");
+}
+
+test("a pager that unmaps the region when it is asked about a store: the store finds no region, and no page is left", () => {
+  const pager: Pager = {
+    request: () => "filled",
+    writeFault: () => {
+      space.unmap(at, PAGES * P);
+      return "allow";
+    },
+  };
+  space.unmap(at, PAGES * P);
+  object = vmm.createPaged(PAGES * P, pager);
+  space.map({ address: at, placement: "fixed", bytes: PAGES * P, object, shared: true, writeNotify: true });
+  bytes.load8(at);
+  object.protectPages(0, PAGES);
+  expect([bytes.store8(at, 1), bytes.fault]).toEqual([false, "unmapped"]);
+  vmm.check();
+  object.close();
+  expect(vmm.residentPages).toBe(0);
   vmm.check();
 });

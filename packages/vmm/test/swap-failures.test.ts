@@ -418,3 +418,30 @@ test("compressed memory that is full, over a disk that is full: what was stored 
   for (let page = 1; page < stored; page++) expect(it.bytes.load32(it.at + page * PAGE_SIZE)).toBe(page + 1);
   vmm.check();
 });
+
+test("advice to bring pages in goes on behind one that cannot be read, and does not ask for one that is lost", () => {
+  let reads = 0;
+  const it = world(
+    hooked(64, {
+      read: (slot) => {
+        reads++;
+        return slot !== 1;
+      },
+    }),
+  );
+  fill(it);
+  const { vmm, space, bytes, at } = it;
+  expect(space.unmap(at + 8 * PAGE_SIZE, (PAGES - 8) * PAGE_SIZE)).toBe("ok");
+  expect(vmm.residentPages).toBe(0);
+  const willNeed = (): number => {
+    expect(space.advise(at, 4 * PAGE_SIZE, "will-need")).toBe("ok");
+    return vmm.residentPages;
+  };
+  expect(willNeed()).toBe(3);
+  for (let tries = 0; tries < READ_TRIES; tries++)
+    expect([bytes.load32(at + PAGE_SIZE), bytes.fault]).toEqual([-1, "bus"]);
+  const before = reads;
+  expect(willNeed()).toBe(3);
+  expect(reads).toBe(before);
+  vmm.check();
+});

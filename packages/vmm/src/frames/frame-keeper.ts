@@ -151,8 +151,20 @@ export class FrameKeeper {
     const isKnown = core.pressure.stalls.begin();
     const pfn = this.#takeUnderPressure();
     core.pressure.stalls.end(isKnown);
+    const { begun } = core;
     core.pressure.update();
-    return pfn;
+    if (core.begun === begun) return pfn;
+    core.yields++; // Whoever was told of the level changed translations.
+    if (pfn >= 0) this.giveUnused(pfn);
+    return NO_FRAME;
+  }
+
+  /** Asks the shrinkers. What one of them gives back may be what the caller knows: as if another processor had run. */
+  #shrink(): void {
+    const core = this.#core;
+    const { begun, resident } = core;
+    const gave = core.pressure.shrink(SHRINK_PAGES);
+    if (core.begun !== begun && (gave > 0 || core.resident < resident)) core.yields++;
   }
 
   #takeUnderPressure(): Pfn {
@@ -164,7 +176,7 @@ export class FrameKeeper {
     }
     if (core.purgeable.purge(SHRINK_PAGES) > 0)
       core.yields++; // Pages that the caller knows may be among them.
-    else core.pressure.shrink(SHRINK_PAGES);
+    else this.#shrink();
     while (core.resident >= core.residentLimit) if (!this.reclaim()) return NO_FRAME;
     if (core.yields !== yields) return NO_FRAME;
     if (this.#stocked > 0 && this.wishes === null) return this.#stock[--this.#stocked]!;

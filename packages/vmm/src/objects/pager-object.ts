@@ -67,7 +67,10 @@ export class PagerObject extends MemoryObject {
     const answer = this.#attempt(() => this.#pager.request(index, into), "poison");
     if (answer === "poison") return SUPPLY_BUS;
     this.supplyRead = true;
-    if (answer === "filled") return this.#fill(index, into);
+    if (answer === "filled") {
+      if (this.isDestroyed || this.#poisoned.has(index)) return SUPPLY_BUS;
+      return this.pages.get(index) === NO_PAGE ? this.#fill(index, into) : this.obtain(index); // It may have provided it, too.
+    }
     const arrival = answer
       .catch((error: unknown) => this.#noted(error))
       .then((late) => this.#arrived(index, into, late === "filled"));
@@ -120,13 +123,17 @@ export class PagerObject extends MemoryObject {
     return this.#again && !pages.has(page, PAGE_DIRTY) && pages.swap[page] === -1;
   }
 
-  /** Asks the pager; `failed` where it throws. */
+  /** Asks the pager; `failed` where it throws. If it changes translations meanwhile, it is as if another processor had. */
   #attempt<T>(ask: () => T, failed: T): T {
+    const { core } = this;
+    const { begun } = core;
     try {
       return ask();
     } catch (error) {
       this.#noted(error);
       return failed;
+    } finally {
+      if (core.begun !== begun) core.yields++;
     }
   }
 

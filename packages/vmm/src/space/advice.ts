@@ -2,9 +2,9 @@
 import { VmmError } from "../errors.ts";
 import { splitLeaves } from "../large/leaf.ts";
 import { AnonymousObject } from "../objects/anonymous-object.ts";
-import { SUPPLY_PENDING } from "../objects/object.ts";
+import { SUPPLY_BUS, SUPPLY_PENDING } from "../objects/object.ts";
 import type { Outcome } from "../outcome.ts";
-import { NO_PAGE, PAGE_DIRTY, PAGE_REFERENCED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED, PAGE_REFERENCED } from "../pages/pages.ts";
 import { ACCESSED, DIRTY, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
@@ -216,9 +216,10 @@ function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): voi
     const sheet = space.sheets.get(vpn);
     const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
     if (core.resident >= core.residentLimit) return;
+    if (anon >= 0 && core.pages.has(anon, PAGE_POISONED)) continue;
     if (anon >= 0 && !core.pages.isResident(anon)) {
       const brought = fetchFor(space, region, vpn, () => core.swapper.bringIn(anon));
-      if (brought === SUPPLY_PENDING) continue;
+      if (brought === SUPPLY_PENDING || brought === SUPPLY_BUS) continue;
       if (brought < 0) return;
       core.stats.prefetched++;
     } else if (anon === NO_PAGE && region.object !== null && region.object.kind !== "device") {

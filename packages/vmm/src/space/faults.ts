@@ -286,9 +286,11 @@ export class FaultHandler {
     if (object === null) return "bus";
     const index = region.indexOf(vpn);
     if (index * PAGE_SIZE >= object.size) return "bus";
+    const { prefetcher, tally, yields } = this.#core;
     if (write && region.writeNotify && object.writeFault(index, vpn) === "deny") return "bus";
-    const { prefetcher, tally } = this.#core;
+    if (this.#core.yields !== yields) return "spurious";
     const brought = tally.asking(space, region, () => object.obtain(index));
+    if (brought >= 0 && this.#core.yields !== yields) return "spurious"; // A pager's doing.
     if (brought >= 0) {
       const read = object.supplyRead;
       if (object.readAhead !== null)
