@@ -1,183 +1,241 @@
-import { NO_ADDRESS, requireRequest } from "./allocator.ts";
-import type { HeapSource } from "./allocator.ts";
-import { give, isUsed, OWNED_SIZE, sizeOf, take } from "./boundary-tags.ts";
-import type { Chunk } from "./chunks.ts";
+import { endUse, measure, moveBlock, NO_ADDRESS, requireRequest } from "./allocator.ts";
+import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
+import { Chunks } from "./chunks.ts";
+import type { Chunk, GrowthPolicy } from "./chunks.ts";
+import { HeapError } from "./errors.ts";
+import {
+  carve,
+  checkRanges,
+  close,
+  find,
+  freeBefore,
+  give,
+  isFree,
+  LEAST_WORDS,
+  letGo,
+  LIVE,
+  merge,
+  open,
+  resize,
+  sizeOf,
+  TAGS,
+  take,
+  walk,
+} from "./ranges.ts";
 import { CLASS_OF_UNITS, classFor, CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import { bitsWordOf, GRANULE, MAGAZINE_WORDS, slabAt, Slabs, SLAB_WORDS, slotSizeOf } from "./slabs.ts";
-import { TaggedHeap } from "./tagged-heap.ts";
-import type { TaggedOptions } from "./tagged-heap.ts";
+import {
+  bitsWordOf,
+  checkSlabs,
+  fill,
+  found,
+  giveIdle,
+  LIST_WORDS,
+  relist,
+  SLAB_WORDS,
+  slabAt,
+  slotSizeOf,
+} from "./slabs.ts";
 
 /** How a general heap is built. */
-export type GeneralOptions = TaggedOptions;
+export interface GeneralOptions extends GrowthPolicy {
+  /** Makes the heap's own array, zeroed; by default `new Int32Array(words)`. */
+  readonly wordsFor?: (words: number) => Int32Array;
+}
 
 /*
- * Everything that a small block needs is in one array:
+ * All state is in one array:
  *
- *      word 0 …                         9216 …                              9376 …
- *      ┌──────────────────────────────┬───────────────────────────────────┬──────────────────────────────────┐
- *      │ a magazine for each list:    │ by size in 8 bytes, rounded up:   │ one word for each granule: tags  │
- *      │ 4 lifetimes × 36 classes     │ the first word of its magazine    │ of ranges, records of slabs      │
- *      └──────────────────────────────┴───────────────────────────────────┴──────────────────────────────────┘
+ *      word 0 …                  9216 …                           9376 …             10304 …
+ *      ┌───────────────────────┬────────────────────────────────┬──────────────────┬──────────────────────────────────┐
+ *      │ the lists of slabs:   │ by size in 8 bytes, rounded    │ bins of free     │ one word for each granule: tags  │
+ *      │ 4 lifetimes × 36      │ up: the first word of its list │ ranges           │ of ranges, records of slabs      │
+ *      └───────────────────────┴────────────────────────────────┴──────────────────┴──────────────────────────────────┘
  */
-/** Lists of slabs: one for each size class and lifetime. */
-const LISTS = 4 * CLASSES;
-const SIZE_TABLE = LISTS * MAGAZINE_WORDS;
-const OWN_WORDS = SIZE_TABLE + 160;
-const LARGEST = 2 ** 32 - 2 ** 16;
+/** End of the lists, start of the table of sizes. */
+const SIZE_TABLE = 9216;
+/** Bytes of a granule. */
+const GRANULE = 128;
+/** Granules of the largest heap: a source may give an eighth more than was asked for, and offsets have 32 bits. */
+const MOST_GRANULES: number = Math.floor((2 ** 25 / 9) * 8);
+const LARGEST: number = MOST_GRANULES * GRANULE;
+const PAGE = 4096;
 
-// The hot path spells out what `slabAt`, `bitsWordOf` and `magazineOf` say, and 9216 × 8 for the table of sizes: calls across modules, which are inlined but
+// The hot path spells out what `slabAt`, `bitsWordOf` and `listOf` say, and 9216 × 8 for the table of sizes: calls across modules, which are inlined but
 // looked up each time, take 5 % of the time of an event.
 
 /**
  * The general allocator: small blocks (up to 1 KiB) out of 4 KiB slabs of one size class each, larger ones out of ranges of 128-byte granules that
- * merge with their neighbours at once. All state is outside the blocks, 1/32 of the heap plus 41 KiB, so it works over any source and
+ * merge with their neighbours. All state is outside the blocks, 1/32 of the heap plus 41 KiB, so it works over any source and
  * nothing that is written into a block can harm it; a double or wild free is always detected.
  *
  * At most 3.5 GiB per heap; blocks are aligned to 8, from 1 KiB on to 128.
  */
-export class GeneralHeap extends TaggedHeap {
-  readonly #slabs: Slabs;
+export class GeneralHeap implements Allocator {
+  readonly #source: HeapSource;
+  readonly #chunks: Chunks;
+  readonly #wordsFor: (words: number) => Int32Array;
+  /** Free ranges of so many granules may be worth giving back: asks the policy. */
+  readonly #surplus: number;
+  #words: Int32Array;
+  /** The address of granule 0 as the first chunk counts; at which distance from there that starts and ends, as far as 31 bits go. */
+  #base = 0;
+  #floor = 0;
+  #limit = 0;
 
   constructor(source: HeapSource, options: GeneralOptions = {}) {
-    super(source, options, GRANULE, 0, SLAB_BYTES, OWN_WORDS, 0);
-    const ranges = {
-      takeSlab: (): number => this.#takeSlab(),
-      // Merged at once: its header is below 0 and reads as a size that is not held back.
-      giveSlab: (slab: number): number => give(this.tags, this.state, 0, slab),
-    };
-    this.#slabs = new Slabs(ranges, this.tags, this.tags, new Int32Array(LISTS));
-    this.#fillSizeTable();
+    const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
+    this.#source = source;
+    this.#chunks = new Chunks(source, options);
+    this.#wordsFor = wordsFor;
+    this.#surplus = clock === undefined ? Infinity : Math.ceil(retainBytes / GRANULE);
+    this.#words = wordsFor(TAGS);
+    this.reset();
   }
 
-  #fillSizeTable(): void {
-    CLASS_OF_UNITS.forEach((list, units) => (this.tags[SIZE_TABLE + units] = list * MAGAZINE_WORDS));
-  }
-
-  protected override number(chunk: Chunk, isNew: boolean): void {
-    super.number(chunk, isNew);
-    this.#slabs.tags = this.#slabs.magazines = this.tags;
-  }
-
-  /** Small: the top of a stack and one bit. Larger: one that was held back, or one block unlinked, its rest linked. */
+  /** Small: the top of a stack and one bit. Larger: one that was held back, or one range unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
     if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
-    return size > 1024 ? this.#allocateLarge(size) : this.#allocateSmall(this.tags[(size + (9216 * 8 + 7)) >>> 3]!);
+    return size > 1024 ? this.#allocateLarge(size) : this.#allocateSmall(this.#words[(size + (9216 * 8 + 7)) >>> 3]!);
   }
 
-  #allocateSmall(magazine: number): number {
-    const tags = this.tags;
-    const count = tags[magazine]!;
-    if (count === 0) return this.#refill(magazine);
-    tags[magazine] = count - 1;
-    const unit = tags[magazine + count]!;
+  #allocateSmall(list: number): number {
+    const words = this.#words;
+    const count = words[list]!;
+    if (count === 0) return this.#refill(list);
+    words[list] = count - 1;
+    const unit = words[list + count]!;
     const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
-    tags[word] = tags[word]! | (1 << unit);
+    words[word] = words[word]! | (1 << unit);
     const offset = unit * 8;
-    return offset < this.limit ? this.base + offset : this.#addressAt(offset);
+    return offset < this.#limit ? this.#base + offset : this.#addressAt(offset);
   }
 
-  #addressAt(offset: number): number {
-    return this.addressOf(Math.floor(offset / GRANULE)) + (offset % GRANULE);
-  }
-
-  #takeSlab(): number {
-    const slab = this.takeAligned(SLAB_WORDS, SLAB_BYTES);
-    if (slab !== 0) this.tags[slab + OWNED_SIZE] = sizeOf(this.tags, 0, slab);
-    return slab;
-  }
-
-  #refill(magazine: number): number {
-    const list = magazine / MAGAZINE_WORDS;
-    let found = this.#slabs.fill(list) || (this.letGo() && this.#slabs.fill(list));
-    // First with slack for the alignment, so that the slab can follow what is there; at the end of the source without.
-    for (const words of [2 * SLAB_WORDS + 4, SLAB_WORDS]) {
-      if (found) break;
-      this.grow(words);
-      found = this.#slabs.fill(list);
+  #refill(list: number): number {
+    if (!fill(this.#words, this.#words, list)) {
+      const slab = this.#takeSlowly(SLAB_WORDS, SLAB_BYTES);
+      if (slab === 0) return NO_ADDRESS;
+      this.#words[slab + 7] = sizeOf(this.#words, slab);
+      found(this.#words, this.#words, list, slab);
     }
-    return found ? this.#allocateSmall(magazine) : NO_ADDRESS;
+    return this.#allocateSmall(list);
   }
 
   #allocateLarge(size: number): number {
-    const block = take(this.tags, this.state, 0, (size + 127) >>> 7);
-    const offset = block * 128;
-    return block !== 0 && offset < this.limit ? this.base + offset : this.#allocateSlowly(size, 0, block);
+    const range = take(this.#words, (size + 127) >>> 7);
+    const offset = range * 128;
+    return range !== 0 && offset < this.#limit ? this.#base + offset : this.#allocateSlowly(size, 0, range);
   }
 
   /** Aligned, or beyond the first chunk, or when nothing free is large enough. */
   #allocateSlowly(size: number, alignment: number, taken: number): number {
     if (size > LARGEST) return NO_ADDRESS;
-    const block = taken || this.takeSlowly(Math.max((size + 127) >>> 7, 4), alignment);
-    return block === 0 ? NO_ADDRESS : this.addressOf(block);
+    const range = taken || this.#takeSlowly(Math.max((size + 127) >>> 7, LEAST_WORDS), Math.max(alignment, GRANULE));
+    return range === 0 ? NO_ADDRESS : this.#addressAt(range * GRANULE);
   }
 
   /** With an alignment, a hint, or an argument out of range. */
   #allocateOdd(size: number, alignment: number, hint: number): number {
     requireRequest(size, alignment);
     if (size > SMALL_BYTES || alignment > SMALL_BYTES) return this.#allocateSlowly(size, alignment, 0);
-    return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * MAGAZINE_WORDS);
+    return this.#allocateSmall(((hint & 3) * CLASSES + classFor(size, alignment)) * LIST_WORDS);
+  }
+
+  /** Takes an aligned range: a free one, or out of what was held back, or of new memory, with room to align in if there is so much. @returns its first granule, or 0. */
+  #takeSlowly(granules: number, alignment: number): number {
+    const room = alignment > GRANULE ? granules + alignment / GRANULE + LEAST_WORDS : granules;
+    return (
+      this.#takeFree(granules, room, alignment)
+      || (this.#letGo() && this.#takeFree(granules, room, alignment))
+      || (this.#grow(room) && this.#takeFree(granules, room, alignment))
+      || (this.#grow(granules) && this.#takeFree(granules, room, alignment))
+      || 0
+    );
+  }
+
+  #takeFree(granules: number, room: number, alignment: number): number {
+    return (
+      this.#takeFrom(find(this.#words, granules), granules, alignment)
+      || this.#takeFrom(find(this.#words, room), granules, alignment)
+    );
+  }
+
+  /** Takes the first aligned granules of a free range, or of none. @returns the first, or 0 where the range is too short. */
+  #takeFrom(range: number, granules: number, alignment: number): number {
+    let start = range + (-this.#addressAt(range * GRANULE) & (alignment - 1)) / GRANULE;
+    while (start !== range && start - range < LEAST_WORDS) start += alignment / GRANULE;
+    if (range === 0 || start + granules > range + sizeOf(this.#words, range)) return 0;
+    carve(this.#words, range, start, granules);
+    return start;
   }
 
   /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
     const offset = this.#offsetOf(address);
-    const header = this.tags[(offset >>> 12) << 5]!;
+    const header = this.#words[(offset >>> 12) << 5]!;
     if (header < 0) this.#freeSmall(address, offset, header);
     else this.#freeLarge(address, offset);
   }
 
   #freeSmall(address: number, offset: number, header: number): void {
-    const tags = this.tags;
+    const words = this.#words;
     const unit = offset >>> 3;
     const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
-    const bits = tags[word]!;
+    const bits = words[word]!;
     const bit = 1 << unit;
     if ((bits & bit) === 0 || (offset & 7) !== 0) this.#throwMisuse(address);
-    tags[word] = bits ^ bit;
-    const magazine = (header << 4) & 0x3fc0;
-    const count = tags[magazine]! + 1;
-    if (count === 64) this.#slabs.list(slabAt(offset));
+    words[word] = bits ^ bit;
+    const list = (header << 4) & 0x3fc0;
+    const count = words[list]!;
+    if (count === 61) relist(words, words, slabAt(offset));
     else {
-      tags[magazine] = count;
-      tags[magazine + count] = unit;
+      words[list] = count + 1;
+      words[list + count + 1] = unit;
     }
   }
 
   #freeLarge(address: number, offset: number): void {
-    const words = (offset & 127) === 0 ? give(this.tags, this.state, 0, offset >>> 7) : 0;
-    if (words === 0) this.#throwMisuse(address);
-    if (words >= this.surplus) this.giveSurplus();
+    if (!this.#isLive(offset)) this.#throwMisuse(address);
+    if (give(this.#words, offset >>> 7) >= this.#surplus) this.#giveSurplus();
   }
 
-  /** Slow, for the message. */
+  /** Slow, for the message: what is no slot, or in a live block, was never freed. */
   #throwMisuse(address: number): never {
     const offset = this.#offsetOf(address);
-    const header = this.tags[slabAt(offset)]!;
-    this.throwMisuse(address, offset > 0 && (header >= 0 || (offset % SLAB_BYTES) % slotSizeOf(header) === 0));
+    const header = this.#words[slabAt(offset)]!;
+    let isDouble = offset > 0 && (header >= 0 || (offset % SLAB_BYTES) % slotSizeOf(header) === 0);
+    this.walk((start, bytes) => (isDouble &&= address < start || address >= start + bytes));
+    throw new HeapError(isDouble ? "double-free" : "wild-free", address);
   }
 
   /** In place within its class or into free neighbours, else by moving. */
-  override resize(address: number, size: number): number {
+  resize(address: number, size: number): number {
     const usable = this.usableSize(address);
-    if (size >>> 0 !== size) requireRequest(size, 0);
+    requireRequest(size, 0);
     const isEnough =
       usable <= SMALL_BYTES
         ? size <= usable && (size * 2 > usable || usable <= 32)
-        : size > SMALL_BYTES
-          && size <= LARGEST
-          && this.resizeInPlace(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
+        : size > SMALL_BYTES && size <= LARGEST && this.#resizeRange(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
     if (isEnough) return address;
-    const to = this.move(address, usable, size);
+    const to = moveBlock(this, this.#source, address, usable, size);
     // What cannot move stays larger than it has to be.
     return to === NO_ADDRESS && size <= usable ? address : to;
   }
 
-  /** The size class, or the granules of the block. */
+  /** Where it is, growing the heap if it is the last range. */
+  #resizeRange(range: number, granules: number): boolean {
+    if (resize(this.#words, range, granules)) return true;
+    const size = sizeOf(this.#words, range);
+    return (
+      range + size + this.#tail() === this.#end() && this.#grow(granules - size) && resize(this.#words, range, granules)
+    );
+  }
+
+  /** The size class, or the granules of the range. */
   usableSize(address: number): number {
     const offset = this.#offsetOf(address);
     if (!this.#isLive(offset)) this.#throwMisuse(address);
-    const header = this.tags[slabAt(offset)]!;
-    return header < 0 ? slotSizeOf(header) : sizeOf(this.tags, 0, offset >>> 7) * GRANULE;
+    const header = this.#words[slabAt(offset)]!;
+    return header < 0 ? slotSizeOf(header) : sizeOf(this.#words, offset >>> 7) * GRANULE;
   }
 
   /** Exact. */
@@ -186,61 +244,181 @@ export class GeneralHeap extends TaggedHeap {
   }
 
   #isLive(offset: number): boolean {
-    if (this.tags[slabAt(offset)]! >= 0) return (offset & 127) === 0 && isUsed(this.state, offset >>> 7);
-    return (offset & 7) === 0 && (this.tags[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
+    const words = this.#words;
+    if (words[slabAt(offset)]! >= 0) return (offset & 127) === 0 && words[offset >>> 7]! >= LIVE;
+    return (offset & 7) === 0 && (words[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
   }
 
   /** The offset of an address that lies in a chunk and is whole, or 0, where nothing is live. */
   #offsetOf(address: number): number {
-    const offset = (address - this.base) | 0;
-    return offset >= this.floor && offset < this.limit && offset + this.base === address
+    const offset = (address - this.#base) | 0;
+    return offset >= this.#floor && offset < this.#limit && offset + this.#base === address
       ? offset
       : this.#farOffsetOf(address);
   }
 
   /** Beyond the first chunk, or beyond 2 GiB. */
   #farOffsetOf(address: number): number {
-    const within = ((address % GRANULE) + GRANULE) % GRANULE;
-    const block = within % 1 === 0 ? this.granuleAt(address - within) : -1;
-    return block < 0 ? 0 : block * GRANULE + within;
+    for (const { address: first, bytes, start } of this.#chunks.list) {
+      const within = address - first;
+      if (within >= 0 && within < bytes && within % 1 === 0) return start * GRANULE + within;
+    }
+    return 0;
   }
 
-  /** Lets go of the ranges held back and of the slabs kept unused. */
-  protected override letGo(): boolean {
-    const slabs = this.#slabs.giveIdle();
-    return super.letGo() || slabs;
+  #addressAt(offset: number): number {
+    for (const { address, bytes, start } of this.#chunks.list) {
+      const within = offset - start * GRANULE;
+      if (within < bytes) return address + within;
+    }
+    return NO_ADDRESS;
   }
 
-  protected override get ownWords(): number {
-    return super.ownWords + LISTS;
+  #lists(): Int32Array {
+    return this.#words.subarray(0, SIZE_TABLE);
   }
 
-  /** Walks ranges, slabs and lists. */
-  override check(): void {
-    super.check();
-    const slabs: number[] = [];
-    this.walkAll((block, _words, isUsed) => {
-      if (isUsed && this.tags[block]! < 0) slabs.push(block);
+  /** Merges the ranges that are held back, and gives up magazines and slabs that are not in use. @returns whether there was anything. */
+  #letGo(): boolean {
+    const any = giveIdle(this.#words, this.#lists(), (slab) => merge(this.#words, slab));
+    return letGo(this.#words) || any;
+  }
+
+  /** Takes memory from the source so that the last chunk ends in so much that is free. First what it lacks; where that does not follow it, all. @returns whether there is more. */
+  #grow(granules: number): boolean {
+    return this.#extend(Math.max(granules - this.#tail(), 1)) && (this.#tail() >= granules || this.#extend(granules));
+  }
+
+  /** Granules that are free at the end of the last chunk. */
+  #tail(): number {
+    return freeBefore(this.#words, this.#end());
+  }
+
+  #extend(granules: number): boolean {
+    const { list } = this.#chunks;
+    const before = list.at(-1);
+    const end = this.#end();
+    if (end + granules > MOST_GRANULES) return false;
+    const taken = this.#chunks.grow(granules * GRANULE, SLAB_BYTES, SLAB_BYTES);
+    const chunk = list.at(-1);
+    if (taken === 0 || chunk === undefined) return false;
+    // Slabs are aligned among the words, too.
+    if (chunk !== before) chunk.start = (end | (SLAB_WORDS - 1)) + 1;
+    const words = this.#words;
+    if (endOf(chunk) >= words.length) {
+      this.#words = this.#wordsFor(endOf(chunk) + SLAB_WORDS);
+      this.#words.set(words);
+    }
+    if (chunk === before) open(this.#words, end, endOf(chunk));
+    else this.#open(chunk);
+    this.#findFirst();
+    return true;
+  }
+
+  /** Makes a chunk free. */
+  #open(chunk: Chunk): void {
+    this.#words[chunk.start] = 0;
+    open(this.#words, chunk.start, endOf(chunk));
+  }
+
+  /** The granule after the last chunk. */
+  #end(): number {
+    const last = this.#chunks.list.at(-1);
+    return last === undefined ? TAGS - 1 : endOf(last);
+  }
+
+  #findFirst(): void {
+    const [first] = this.#chunks.list;
+    this.#limit = this.#floor = 0;
+    if (first === undefined) return;
+    this.#floor = first.start * GRANULE;
+    this.#base = first.address - this.#floor;
+    this.#limit = Math.min(endOf(first) * GRANULE, 2 ** 31 - 1);
+  }
+
+  /** Gives free memory at the ends of the chunks back as far as the policy says so. */
+  #giveSurplus(): void {
+    const free = this.#chunks.list.reduce((sum, chunk) => sum + freeBefore(this.#words, endOf(chunk)), 0);
+    this.#giveBack(this.#chunks.surplus(free * GRANULE));
+  }
+
+  /** Gives up to `most` free bytes at the ends of the chunks back, from the last chunk on. */
+  #giveBack(most: number): void {
+    for (const chunk of [...this.#chunks.list].reverse()) {
+      const end = endOf(chunk);
+      const start = end - freeBefore(this.#words, end);
+      // Down to a whole slab, and nothing stays that is too small to be a range.
+      let to = Math.ceil(Math.max(start, end - most / GRANULE) / SLAB_WORDS) * SLAB_WORDS;
+      if (to !== start && to - start < LEAST_WORDS) to += SLAB_WORDS;
+      if (to >= end) continue;
+      close(this.#words, end, to);
+      this.#chunks.shrink(chunk, (end - to) * GRANULE);
+      most -= (end - to) * GRANULE;
+    }
+    this.#findFirst();
+  }
+
+  /** Gives free memory at the ends of the chunks back to the source, and discards the pages of large free ranges. */
+  trim(): void {
+    this.#letGo();
+    this.#giveBack(Infinity);
+    this.#walkRanges((range, size, header) => {
+      const address = this.#addressAt(range * GRANULE);
+      const from = Math.ceil(address / PAGE) * PAGE;
+      const to = Math.floor((address + size * GRANULE) / PAGE) * PAGE;
+      if (isFree(header) && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
     });
-    this.#slabs.check(slabs);
+  }
+
+  #walkRanges(visit: (range: number, size: number, header: number) => void): void {
+    for (const chunk of this.#chunks.list) walk(this.#words, chunk.start, endOf(chunk), visit);
+  }
+
+  /** A snapshot, by walking the heap. */
+  stats(): HeapStats {
+    return measure(this, this.#chunks.bytes, this.#words.length * 4, this.#chunks.calls);
+  }
+
+  /** Walks ranges, bins, slabs and lists. */
+  check(): void {
+    checkRanges(
+      this.#words,
+      this.#chunks.list.map((chunk) => [chunk.start, endOf(chunk)]),
+    );
+    const slabs: number[] = [];
+    this.#walkRanges((range, _size, header) => {
+      if (header < 0) slabs.push(range);
+    });
+    checkSlabs(this.#words, this.#lists(), slabs);
   }
 
   /** In address order within each chunk. */
   walk(visit: (address: number, bytes: number) => void): void {
-    this.walkAll((block, words, isUsed) => {
-      const end = (block + words) * GRANULE;
-      const header = this.tags[block]!;
-      const bytes = header < 0 ? slotSizeOf(header) : words * GRANULE;
-      for (let offset = block * GRANULE; isUsed && offset + bytes <= end; offset += bytes)
+    this.#walkRanges((range, size, header) => {
+      const bytes = header < 0 ? slotSizeOf(header) : size * GRANULE;
+      const end = (range + size) * GRANULE;
+      for (let offset = range * GRANULE; offset + bytes <= end; offset += bytes)
         if (this.#isLive(offset)) visit(this.#addressAt(offset), bytes);
     });
   }
 
-  /** Every chunk becomes one free block. */
-  override reset(): void {
-    this.tags.fill(0);
-    this.#fillSizeTable();
-    this.#slabs.reset();
-    super.reset();
+  /** Every chunk becomes one free range. */
+  reset(): void {
+    this.#words.fill(0);
+    CLASS_OF_UNITS.forEach((list, units) => (this.#words[SIZE_TABLE + units] = list * LIST_WORDS));
+    for (const chunk of this.#chunks.list) this.#open(chunk);
   }
+
+  /** Gives every chunk back. */
+  destroy(): void {
+    this.#chunks.releaseAll();
+    this.reset();
+    this.#findFirst();
+    endUse(this);
+  }
+}
+
+/** The granule after a chunk. */
+function endOf({ start, bytes }: Chunk): number {
+  return start + bytes / GRANULE;
 }

@@ -19,16 +19,10 @@ import { PAGE_BLOCKS } from "./shared-remote.ts";
 import type { RemoteFrees } from "./shared-remote.ts";
 import { keeperOf, KEPT_RUN, keptRun, LIVE_RUN, pagesOf } from "./shared-runs.ts";
 import type { KeptRuns } from "./shared-runs.ts";
-import { SLAB_WORDS } from "./slabs.ts";
-import type { Slabs } from "./slabs.ts";
+import { checkSlabs, SLAB_WORDS } from "./slabs.ts";
 
 /** Walks all state of a shared heap, while nobody works. @throws HeapError `corrupt`. */
-export function checkShared(
-  layout: SharedLayout,
-  runs: KeptRuns,
-  remote: RemoteFrees,
-  slabsOf: (slot: number) => Slabs,
-): void {
+export function checkShared(layout: SharedLayout, runs: KeptRuns, remote: RemoteFrees): void {
   const { words, first, slots, pages } = layout;
   requireInvariant(layout.isIntact, first, "a heap starts with its header");
   requireInvariant(words[first + HINT]! >= 0 && words[first + HINT]! <= pages, first, "a search begins at a page");
@@ -38,7 +32,7 @@ export function checkShared(
   for (let slot = 0; slot < slots; slot++) {
     const own: number[] = [];
     for (let page = 1; page < pages; page++) if (layout.owners[page] === slot + 1) own.push(page * SLAB_WORDS);
-    slabsOf(slot).check(own);
+    checkSlabs(layout.records, layout.magazines(slot), own);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { PagedMemory } from "./buffer-memory.ts";
 import { HeapError } from "./errors.ts";
 import { SIZE_CLASSES, SLAB_BYTES } from "./size-classes.ts";
-import { MAGAZINE_WORDS, SLAB_WORDS } from "./slabs.ts";
+import { LIST_WORDS, SLAB_WORDS } from "./slabs.ts";
 
 /*
  * A shared heap lies in its memory like this, all in 32-bit words:
@@ -11,7 +11,7 @@ import { MAGAZINE_WORDS, SLAB_WORDS } from "./slabs.ts";
  *      │ 16 w   │ each worker   │ each page    │ for each page│                     │
  *      └────────┴───────────────┴──────────────┴──────────────┴─────────────────────┘
  *
- *      slot     state · inbox · heir · waiting · magazines · first slabs · kept runs · outgoing rings
+ *      slot     state · inbox · heir · waiting · magazines and lists of slabs · kept runs · outgoing rings
  *      byte     0 free · 1 + the slot that has the slab in this page · −1 − the slot in whose hands the page is, while it is taken or given · −128 otherwise
  *      record   32 words: of a slab as in slabs.ts; of the first page of a run its size, keeper and state; else 0
  *
@@ -40,9 +40,8 @@ export const COLLECTING = 128;
 /** 1 + the first block for which neither a ring nor a page was left: it leads to the next with its first word, and its second is a seal. */
 export const WAITING = 3;
 const MAGAZINES = 16;
-const FIRSTS: number = MAGAZINES + SIZE_CLASSES.length * MAGAZINE_WORDS;
 /** Kept runs: for 1 … {@link RUN_SIZES} pages the first page of each, or 0. */
-export const RUNS: number = FIRSTS + SIZE_CLASSES.length;
+export const RUNS: number = MAGAZINES + SIZE_CLASSES.length * LIST_WORDS;
 /** Runs of up to so many pages are kept by the worker that freed them. */
 export const RUN_SIZES = 8;
 /** Runs of one size that a worker keeps at most, a word for each: fewer of the longer ones, 16 pages of each size. */
@@ -138,7 +137,7 @@ export class SharedLayout {
     words.fill(0, layout.first, layout.base / 4);
     // Page 0 is never given out: word 0 of the records stands for no slab.
     layout.owners[0] = IN_USE;
-    words.set([MAGIC, 2, pages, slots], layout.first);
+    words.set([MAGIC, 3, pages, slots], layout.first);
     return layout;
   }
 
@@ -147,7 +146,7 @@ export class SharedLayout {
     const words = wordsOf(target);
     const first = start / 4;
     const [magic, version, pages = 0, slots = 0] = words.subarray(first, first + 4);
-    if (magic !== MAGIC || version !== 2 || !(pages > 1 && slots >= 1 && slots <= 64))
+    if (magic !== MAGIC || version !== 3 || !(pages > 1 && slots >= 1 && slots <= 64))
       throw new HeapError("bad-format", start, "no shared heap starts here");
     const layout = new SharedLayout(target, words, first, slots, pages);
     if (layout.base > words.length * 4) throw new HeapError("bad-format", start, "the memory ends before the heap");
@@ -157,7 +156,7 @@ export class SharedLayout {
   /** Whether the header is the one that was written. */
   get isIntact(): boolean {
     const [magic, version, pages, slots] = this.words.subarray(this.first, this.first + 4);
-    return magic === MAGIC && version === 2 && pages === this.pages && slots === this.slots;
+    return magic === MAGIC && version === 3 && pages === this.pages && slots === this.slots;
   }
 
   /** Makes `contents` reach the end of a run of pages, growing the memory where it can. @returns whether it does now. */
@@ -182,14 +181,9 @@ export class SharedLayout {
     return this.first + HEADER_WORDS + slot * this.#slotWords;
   }
 
-  /** The magazines of a slot. */
+  /** The lists of slabs of a slot, with their magazines. */
   magazines(slot: number): Int32Array {
-    return this.words.subarray(this.slot(slot) + MAGAZINES, this.slot(slot) + FIRSTS);
-  }
-
-  /** The first slabs of a slot's lists. */
-  firsts(slot: number): Int32Array {
-    return this.words.subarray(this.slot(slot) + FIRSTS, this.slot(slot) + RUNS);
+    return this.words.subarray(this.slot(slot) + MAGAZINES, this.slot(slot) + RUNS);
   }
 
   /** First word of the ring from a slot to another. */

@@ -9,7 +9,20 @@ import { SharedPages } from "./shared-pages.ts";
 import { RemoteFrees } from "./shared-remote.ts";
 import { KEPT_RUN, keptRun, KeptRuns, LIVE_RUN, liveRun, pagesOf } from "./shared-runs.ts";
 import { CLASS_OF_UNITS, classFor, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import { BITS, magazineOf, MAGAZINE_WORDS, slabAt, SLAB_WORDS, Slabs, slotSizeOf } from "./slabs.ts";
+import {
+  adopt,
+  BITS,
+  fill,
+  found,
+  giveIdle,
+  LIST_WORDS,
+  listOf,
+  MAGAZINE_DEPTH,
+  relist,
+  SLAB_WORDS,
+  slabAt,
+  slotSizeOf,
+} from "./slabs.ts";
 
 /** How a shared heap is formatted. */
 export interface SharedOptions {
@@ -36,7 +49,6 @@ export class SharedHeap implements Allocator {
   #bytes: Uint8Array = new Uint8Array(0);
   readonly #layout: SharedLayout;
   readonly #pages: SharedPages;
-  readonly #slabs: Slabs;
   readonly #remote: RemoteFrees;
   readonly #runs: KeptRuns;
   /** Takes a block in that another worker has freed. */
@@ -64,13 +76,6 @@ export class SharedHeap implements Allocator {
     this.#magazines = layout.magazines(slot);
     this.#base = layout.base;
     this.#limit = layout.pages * SLAB_BYTES;
-    this.#slabs = this.#slabsOf(slot);
-  }
-
-  /** The slabs of a slot: this worker's, or for looking at. */
-  #slabsOf(slot: number): Slabs {
-    const ranges = { takeSlab: () => this.#takeSlab(), giveSlab: (slab: number) => this.#giveSlab(slab) };
-    return new Slabs(ranges, this.#records, this.#layout.magazines(slot), this.#layout.firsts(slot));
   }
 
   /** Makes an empty heap in the memory and attaches to it. @throws HeapError `bad-option` where the memory is too small. */
@@ -141,7 +146,7 @@ export class SharedHeap implements Allocator {
   }
 
   #allocateSmall(list: number): number {
-    const magazine = list * MAGAZINE_WORDS;
+    const magazine = list * LIST_WORDS;
     const count = this.#magazines[magazine]!;
     if (count === 0) return this.#refill(list);
     const unit = this.#magazines[magazine + count]!;
@@ -153,9 +158,16 @@ export class SharedHeap implements Allocator {
 
   #refill(list: number): number {
     this.#requireAttached();
-    if (this.#takeIn() && this.#magazines[list * MAGAZINE_WORDS]! > 0) return this.#allocateSmall(list);
-    if (this.#slabs.fill(list) || (this.#giveBack() && this.#slabs.fill(list))) return this.#allocateSmall(list);
+    if (this.#takeIn() && this.#magazines[list * LIST_WORDS]! > 0) return this.#allocateSmall(list);
+    if (this.#fill(list) || (this.#giveBack() && this.#fill(list))) return this.#allocateSmall(list);
     return NO_ADDRESS;
+  }
+
+  /** Fills an empty magazine out of the slabs of its list, or a new one. @returns whether there is a block in it now. */
+  #fill(list: number): boolean {
+    if (fill(this.#records, this.#magazines, list * LIST_WORDS)) return true;
+    const slab = this.#takeSlab();
+    return slab !== 0 && found(this.#records, this.#magazines, list * LIST_WORDS, slab);
   }
 
   #allocateOdd(size: number, alignment: number): number {
@@ -209,12 +221,12 @@ export class SharedHeap implements Allocator {
   /** Takes the bit of a live block of this worker's away, and puts it into its magazine. */
   #freeOwn(unit: number, bits: number, header: number): void {
     this.#records[(unit >>> 9) * SLAB_WORDS + BITS + ((unit >>> 5) & 15)] = bits ^ (1 << unit);
-    const magazine = magazineOf(header);
-    const count = this.#magazines[magazine]! + 1;
-    if (count === MAGAZINE_WORDS) this.#slabs.list(slabAt(unit * 8));
+    const magazine = listOf(header);
+    const count = this.#magazines[magazine]!;
+    if (count === MAGAZINE_DEPTH) relist(this.#records, this.#magazines, slabAt(unit * 8));
     else {
-      this.#magazines[magazine] = count;
-      this.#magazines[magazine + count] = unit;
+      this.#magazines[magazine] = count + 1;
+      this.#magazines[magazine + count + 1] = unit;
     }
   }
 
@@ -249,7 +261,7 @@ export class SharedHeap implements Allocator {
 
   /** Gives wholly free slabs and what any worker keeps to all. @returns whether there was anything. */
   #giveBack(): boolean {
-    const slabs = this.#slabs.giveIdle();
+    const slabs = giveIdle(this.#records, this.#magazines, (slab) => this.#giveSlab(slab));
     return this.#runs.giveEverything() || slabs;
   }
 
@@ -311,12 +323,11 @@ export class SharedHeap implements Allocator {
   #takeOver(slot: number): void {
     const { pages, words, slots } = this.#layout;
     this.#layout.magazines(slot).fill(0);
-    this.#layout.firsts(slot).fill(0);
     for (let page = 1; page < pages; page++) {
       if (this.#owners[page] !== slot + 1) continue;
       if (this.#records[page * SLAB_WORDS]! < 0) {
         this.#owners[page] = this.slot + 1;
-        this.#slabs.adopt(page * SLAB_WORDS);
+        adopt(this.#records, this.#magazines, page * SLAB_WORDS);
       } else if (this.#pages.hold(page, slot + 1)) this.#pages.give(page, 1);
     }
     this.#remote.flush(slot);
@@ -377,7 +388,7 @@ export class SharedHeap implements Allocator {
 
   /** Checks everything, of all workers. Only while nobody works. */
   check(): void {
-    checkShared(this.#layout, this.#runs, this.#remote, (slot) => this.#slabsOf(slot));
+    checkShared(this.#layout, this.#runs, this.#remote);
   }
 
   /** Visits every worker's live blocks, in address order. */

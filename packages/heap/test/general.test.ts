@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { BufferMemory, GeneralHeap, NumberRange } from "@pagewright/heap";
+import { countingWords } from "@pagewright/heap/testing";
 
 test("a block shrinks where nothing can move: over plain numbers, and when no memory is left", () => {
   const numbers = new GeneralHeap(new NumberRange(0, 2 ** 20));
@@ -24,4 +25,54 @@ test("a block shrinks where nothing can move: over plain numbers, and when no me
   expect(memory.load32(block + 4)).toBe(0x05050505);
   expect(full.resize(block, 5000)).toBe(-1);
   full.check();
+});
+
+test("a heap that is full looks at its slabs once, and again only when something was freed", () => {
+  const counter = { steps: 0 };
+  const wordsFor = (words: number): Int32Array => countingWords(new Int32Array(words), counter).words;
+  const heap = new GeneralHeap(new NumberRange(0, 2 ** 21), { wordsFor });
+  const blocks: number[] = [];
+  for (let block = heap.allocate(64); block !== -1; block = heap.allocate(64)) blocks.push(block);
+  expect(blocks.length).toBeGreaterThan(2 ** 14);
+  // Every slab has free slots, and none is wholly free.
+  blocks.forEach((block, at) => at % 2 === 0 && heap.free(block));
+  const failing = (): number => {
+    counter.steps = 0;
+    expect(heap.allocate(2048)).toBe(-1);
+    return counter.steps;
+  };
+  expect(failing()).toBeGreaterThan(1000);
+  for (let times = 0; times < 3; times++) expect(failing()).toBeLessThan(500);
+  // So many that they do not fit into a magazine.
+  blocks.forEach((block, at) => at % 2 === 1 && at < 2 ** 13 && heap.free(block));
+  expect(heap.allocate(2048)).not.toBe(-1);
+  heap.check();
+});
+
+test("a slab whose blocks were all freed past a full magazine that has been emptied since is found when memory runs out", () => {
+  const heap = new GeneralHeap(new NumberRange(0, 2 ** 18));
+  const blocks: number[] = [];
+  for (let block = heap.allocate(64); block !== -1; block = heap.allocate(64)) blocks.push(block);
+  expect(heap.allocate(2048)).toBe(-1);
+  for (const block of blocks) heap.free(block);
+  // What is in the magazine, and no more.
+  for (let times = 0; times < 61; times++) expect(heap.allocate(64)).not.toBe(-1);
+  for (let times = 0; times < 20; times++) expect(heap.allocate(4096)).not.toBe(-1);
+  heap.check();
+});
+
+test("what was freed in a size is merged when another size needs it, and when a block grows", () => {
+  const heap = new GeneralHeap(new BufferMemory(new ArrayBuffer(2 ** 18)));
+  const blocks: number[] = [];
+  for (let block = heap.allocate(2000); block !== -1; block = heap.allocate(2000)) blocks.push(block);
+  const [first = -1, second = -1, ...others] = blocks;
+  heap.free(second);
+  expect(heap.owns(second)).toBe(false);
+  expect(() => heap.free(second)).toThrow(expect.objectContaining({ code: "double-free" }));
+  expect(heap.resize(first, 4000)).toBe(first);
+  heap.check();
+  for (const block of [first, ...others]) heap.free(block);
+  heap.check();
+  expect(heap.allocate(2 ** 18 - 8192)).not.toBe(-1);
+  heap.check();
 });
