@@ -258,8 +258,9 @@ export class Vmm {
     return this.core.swap?.stats() ?? [];
   }
 
-  /** Makes a range of private memory purgeable: dropped under pressure while nobody holds it. */
+  /** Makes a range of private memory purgeable: dropped under pressure while nobody holds it. Throws `unaligned` or `out-of-range` for what is no page range. */
   makePurgeable(space: AddressSpace, address: VirtAddr, bytes: number): PurgeableHandle {
+    space.endOf(address, bytes);
     return this.core.purgeable.add(space, address, bytes);
   }
 

@@ -100,6 +100,28 @@ test("a device fills a program's pages through its list, through stand-ins where
   vmm.check();
 });
 
+test("no segment is longer than the device takes, and the list covers the buffer byte by byte", () => {
+  const memory = new PlainMemory(64);
+  const vmm = new Vmm({ frames: memory, window: memory });
+  const space = spaceOf(vmm);
+  const at = Number(space.map({ bytes: 8 * PAGE_SIZE }));
+  for (const longest of [512, 1000, PAGE_SIZE, 3 * PAGE_SIZE]) {
+    const transfer = vmm.beginTransfer(space, at + 100, 5 * PAGE_SIZE, "from-device", { longest });
+    if (typeof transfer === "string") throw new Error(transfer);
+    let address = at + 100;
+    for (const segment of transfer.segments) {
+      expect(segment.bytes).toBeLessThanOrEqual(longest);
+      for (let byte = 0; byte < segment.bytes; byte++, address++) {
+        space.tables.query(Math.floor(address / PAGE_SIZE));
+        expect(segment.address + byte).toBe(space.tables.frame * PAGE_SIZE + (address & (PAGE_SIZE - 1)));
+      }
+    }
+    expect(address).toBe(at + 100 + 5 * PAGE_SIZE);
+    transfer.complete();
+  }
+  vmm.check();
+});
+
 test("a program that unmaps a buffer in a transfer gives the frames back only when the device is done", () => {
   const memory = new PlainMemory(16);
   const vmm = new Vmm({ frames: memory, window: memory });

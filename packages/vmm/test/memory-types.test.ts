@@ -166,3 +166,17 @@ describe("before a frame is mapped with another type its caches are flushed, aft
     vmm.check();
   });
 });
+
+test("a sealed region keeps its type, whoever asks through which alias", () => {
+  const { vmm, one, two } = small();
+  const object = vmm.createAnonymous(PAGE_SIZE);
+  const wish = { bytes: PAGE_SIZE, object, shared: true };
+  const [at, there] = [Number(one.map(wish)), Number(two.map(wish))];
+  expect(one.seal(at, PAGE_SIZE)).toBe("ok");
+  for (const [space, address] of [
+    [one, at],
+    [two, there],
+  ] as const)
+    expect(space.setMemoryType(address, PAGE_SIZE, UNCACHED)).toBe("sealed");
+  vmm.check();
+});

@@ -94,3 +94,18 @@ test("what cannot be written is not mapped to be stored to, and holes are punche
   expect(space.advise(device, P, "remove")).toBe("not-anonymous");
   vmm.check();
 });
+
+test("a transfer or a purgeable range that is no range throws at once, not when a device or a shortage comes", () => {
+  const at = Number(space.map({ bytes: 2 * P }));
+  for (const [address, bytes] of [
+    [at, -1],
+    [at, NaN],
+    [at, 1.5],
+    [at + 0.5, 8],
+  ] as const) {
+    refusedWith("out-of-range", () => vmm.beginTransfer(space, address, bytes, "from-device"));
+    expect(() => vmm.makePurgeable(space, address, bytes)).toThrow(/multiple of 4096|0 or more bytes/);
+  }
+  refusedWith("out-of-range", () => vmm.beginTransfer(space, at, P, "from-device", { longest: 0 }));
+  refusedWith("unaligned", () => vmm.makePurgeable(space, at + 8, P));
+});

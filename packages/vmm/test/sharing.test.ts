@@ -256,3 +256,19 @@ test("what cannot be shared stays as it was", () => {
   expect(two.regions.count).toBe(1);
   vmm.check();
 });
+
+test("memory that is sealed against new writable mappings is shared where it can never be stored to, and nowhere else", () => {
+  const { vmm } = rigOf();
+  const [one, two] = [spaceOf(vmm), spaceOf(vmm)];
+  const object = vmm.createAnonymous(TRANSFER_UNIT, true);
+  const request = { bytes: TRANSFER_UNIT, object, shared: true, alignment: TRANSFER_UNIT };
+  const writable = Number(one.map(request));
+  const readable = Number(one.map({ ...request, rights: READ, ceiling: READ }));
+  expect(object.addSeals(["future-write"])).toBe("ok");
+  expect(one.share(writable, TRANSFER_UNIT, two)).toBe("sealed");
+  const there = Number(one.share(readable, TRANSFER_UNIT, two));
+  new SpaceMemory(one).store32(writable, 7);
+  expect(new SpaceMemory(two).load32(there)).toBe(7);
+  expect(two.protect(there, TRANSFER_UNIT, READ + WRITE)).toBe("rights");
+  vmm.check();
+});

@@ -158,6 +158,35 @@ test("while writes fail no dirty page leaves and nothing is lost; each caller of
   vmm.check();
 });
 
+test("each space hears of a failed write once at its sync, clones too, however many regions of the file lie in the range", () => {
+  const twice = Number(
+    space.map({
+      bytes: PAGES * PAGE_SIZE,
+      object: file,
+      shared: true,
+      address: at - PAGES * PAGE_SIZE,
+      placement: "fixed-new",
+    }),
+  );
+  const other = vmm.createSpace();
+  const there = Number(other?.map({ bytes: PAGES * PAGE_SIZE, object: file, shared: true }));
+  storeTo(3, 5);
+  backing.fails = true;
+  expect(space.sync(twice, 2 * PAGES * PAGE_SIZE)).toBe("failed");
+  backing.fails = false;
+  const clone = space.clone();
+  const outcomes = [
+    space.sync(twice, PAGE_SIZE),
+    other?.sync(there + 50 * PAGE_SIZE, PAGE_SIZE),
+    other?.sync(there, PAGES * PAGE_SIZE),
+    clone?.sync(at, PAGE_SIZE),
+    clone?.sync(at, PAGE_SIZE),
+  ];
+  expect(outcomes).toEqual(["ok", "failed", "ok", "failed", "ok"]);
+  expect([file.dirtyPages, stored(3), stored(4)]).toEqual([0, 7, 7]);
+  vmm.check();
+});
+
 test("a hole whose zeroes the store takes in part is there in that part, in frames as in the file", () => {
   start();
   for (let page = 0; page < 4; page++) bytes.store32(at + page * PAGE_SIZE, page + 1);

@@ -3,6 +3,7 @@
  * buffers within reach where the device cannot address them.
  */
 import type { Core } from "../core.ts";
+import { VmmError } from "../errors.ts";
 import { isResolved, type Refusal } from "../outcome.ts";
 import type { SpecialFrames } from "../ports.ts";
 import { READ, USER, WRITE } from "../rights.ts";
@@ -89,13 +90,13 @@ export class DmaTransfer {
 export interface DeviceReach {
   /** First address that it cannot reach; without: all of memory. */
   readonly below?: PhysAddr;
-  /** Longest segment in bytes; without: any. */
+  /** Longest segment in bytes, at least 1; without: any. */
   readonly longest?: number;
 }
 
 /**
  * Faults in and pins the pages under `[address, address + bytes)` and lists them for a device. Private pages are made the program's own
- * first where the device writes.
+ * first where the device writes. Throws `out-of-range` for what is no range.
  */
 export function beginTransfer(
   space: AddressSpace,
@@ -106,6 +107,13 @@ export function beginTransfer(
   special: SpecialFrames | null = null,
 ): DmaTransfer | Refusal {
   const { core } = space.vmm;
+  const { longest = Infinity } = reach;
+  if (!Number.isSafeInteger(address) || !Number.isSafeInteger(bytes) || bytes < 0 || !(longest >= 1))
+    throw new VmmError("out-of-range", "A transfer is of 0 or more bytes, in segments of at least one.", {
+      address,
+      bytes,
+      longest,
+    });
   const limit = Math.floor((reach.below ?? Infinity) / PAGE_SIZE);
   const pages: number[] = [];
   const bounces: Bounce[] = [];
@@ -131,7 +139,7 @@ export function beginTransfer(
       if (core.suspects.has(pfn)) return refuse("bus");
       pfn = standIn;
     }
-    append(list, pfn * PAGE_SIZE + offset, count, reach.longest ?? Infinity);
+    append(list, pfn * PAGE_SIZE + offset, count, longest);
     at += count;
   }
   return new DmaTransfer(core, pages, list, bounces, direction, special);
@@ -176,5 +184,7 @@ function append(list: Segment[], address: PhysAddr, bytes: number, longest: numb
   const last = list[list.length - 1];
   if (last !== undefined && last.address + last.bytes === address && last.bytes + bytes <= longest)
     list[list.length - 1] = { address: last.address, bytes: last.bytes + bytes };
-  else list.push({ address, bytes });
+  else
+    for (let done = 0; done < bytes; done += longest)
+      list.push({ address: address + done, bytes: Math.min(longest, bytes - done) });
 }

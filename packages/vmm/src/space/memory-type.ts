@@ -23,11 +23,12 @@ export function setMemoryType(space: AddressSpace, start: Vpn, end: Vpn, type: M
     if (region.sealed) return "sealed";
     if (region.object !== null && (!region.shared || region.object.kind === "device")) return "not-anonymous";
   }
+  const objects = new Set<MemoryObject>();
+  for (const { object } of regions) if (object !== null) objects.add(object);
+  for (const object of objects) for (const region of object.regions.keys()) if (region.sealed) return "sealed";
   if (space.regions.count + cutsFor(space, start, end) > space.limits.regions) return "region-limit";
   const owned = ownPages(space, regions, start, end);
   if (owned !== "ok") return owned;
-  const objects = new Set<MemoryObject>();
-  for (const { object } of regions) if (object !== null) objects.add(object);
   const { core, types } = space.vmm;
   const changes = (page: number): boolean =>
     core.pages.has(page, PAGE_OBJECT)

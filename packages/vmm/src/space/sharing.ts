@@ -9,6 +9,7 @@
 import { VmmError } from "../errors.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import type { Refusal } from "../outcome.ts";
+import { WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, pagesFor, type VirtAddr, type Vpn } from "../units.ts";
 import { splitLeaves } from "../large/leaf.ts";
 import { addRegion, findGap, keptBy, mergeRange, settleAddresses } from "./mapping.ts";
@@ -44,6 +45,7 @@ export function shareRange(
   if (regions === null) return "unmapped";
   for (const region of regions) {
     if (!canShare(region)) return "not-shared";
+    if ((region.ceiling & WRITE) !== 0 && region.object?.isWritable === false) return "sealed";
     if (region.locked !== "none") return "locked";
   }
   if (into.lockFuture !== "none") return "locked";

@@ -132,14 +132,14 @@ export class AddressSpace {
   /** Unmaps every page of a range of at least one byte; pages that are not mapped do not matter. */
   unmap(address: VirtAddr, bytes: number): Outcome {
     if (bytes === 0) throw new VmmError("out-of-range", "A range to unmap has at least one byte.", { bytes });
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     if (this.attributes === 0 && (address < 0 || end > this.high)) return "out-of-bounds";
     return this.#exclusively(() => unmapRange(this, address / PAGE_SIZE, end));
   }
 
   /** Sets the rights of a range that is mapped without holes. */
   protect(address: VirtAddr, bytes: number, rights: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => protectRange(this, address / PAGE_SIZE, end, rights));
   }
 
@@ -151,7 +151,7 @@ export class AddressSpace {
 
   /** Says how a range is going to be used. */
   advise(address: VirtAddr, bytes: number, advice: Advice): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => advise(this, address / PAGE_SIZE, end, advice));
   }
 
@@ -160,26 +160,26 @@ export class AddressSpace {
    * was there until they pass a quiescent point, and what they store there until then may be lost.
    */
   discard(address: VirtAddr, bytes: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => discardRange(this, address / PAGE_SIZE, end));
   }
 
   /** Makes sure that no processor sees any more what was unmapped or {@link discard}ed in a range. */
   waitForQuiet(address: VirtAddr, bytes: number): void {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     const { quarantine } = this.vmm.core;
     if (quarantine?.overlaps(this.asid, address / PAGE_SIZE, end) === true) quarantine.drain();
   }
 
   /** Keeps a range in frames: now, or (`touched`) from each page's first use on. Locks do not nest. */
   lock(address: VirtAddr, bytes: number, state: "all" | "touched" = "all"): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => lockRange(this, address / PAGE_SIZE, end, state));
   }
 
   /** Ends {@link lock}. */
   unlock(address: VirtAddr, bytes: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => unlockRange(this, address / PAGE_SIZE, end));
   }
 
@@ -200,19 +200,19 @@ export class AddressSpace {
    * await {@link pending}, and ask again.
    */
   sync(address: VirtAddr, bytes: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return syncRange(this, address / PAGE_SIZE, end);
   }
 
   /** Sets `into[i]` to 1 where page i of a range that is mapped without holes is in a frame, else 0. */
   residency(address: VirtAddr, bytes: number, into: Uint8Array): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return residencyOf(this, address / PAGE_SIZE, end, into);
   }
 
   /** Maps ordinary memory write-combining, uncached …, all its aliases together. */
   setMemoryType(address: VirtAddr, bytes: number, type: MemoryType): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => setMemoryType(this, address / PAGE_SIZE, end, type));
   }
 
@@ -227,25 +227,25 @@ export class AddressSpace {
 
   /** Makes every page of the range present: maps where nothing is mapped, gives frames where none are. Idempotent; costs what is missing. */
   makeUsable(address: VirtAddr, bytes: number, rights: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => makeUsable(this, address / PAGE_SIZE, end, rights));
   }
 
   /** The opposite: no page of the range is mapped afterwards. Idempotent; costs what is there. */
   makeUnusable(address: VirtAddr, bytes: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => makeUnusable(this, address / PAGE_SIZE, end));
   }
 
   /** Faults in every page of a range for `access`, so that the next access finds it. `pending`: await {@link populate} instead. */
   populateNow(address: VirtAddr, bytes: number, access: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return populateRange(this, address / PAGE_SIZE, end, access);
   }
 
   /** {@link populateNow} that waits for asynchronous stores. */
   populate(address: VirtAddr, bytes: number, access: number): Promise<Outcome> {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return populateLater(this, address / PAGE_SIZE, end, access);
   }
 
@@ -260,7 +260,7 @@ export class AddressSpace {
 
   /** Forbids every later change of a range's regions: unmapping, replacing, moving, other rights, advice that destroys. For good. */
   seal(address: VirtAddr, bytes: number): Outcome {
-    const end = this.#range(address, bytes);
+    const end = this.endOf(address, bytes);
     return this.#exclusively(() => sealRange(this, address / PAGE_SIZE, end));
   }
 
@@ -314,6 +314,16 @@ export class AddressSpace {
   }
 
   // ------------------------------------------------------------ for the package's other modules
+
+  /** End page of a byte range; throws `unaligned` or `out-of-range` for what is no page range. */
+  endOf(address: VirtAddr, bytes: number): Vpn {
+    this.#demandAlive();
+    if ((address & (PAGE_SIZE - 1)) !== 0 || !Number.isSafeInteger(address))
+      throw new VmmError("unaligned", "An address is a multiple of 4096.", { address });
+    if (!Number.isSafeInteger(bytes) || bytes < 0)
+      throw new VmmError("out-of-range", "A length is 0 or more bytes.", { bytes });
+    return address / PAGE_SIZE + pagesFor(bytes);
+  }
 
   /** The sheet of a page, made if there is none. */
   sheetFor(vpn: Vpn): Sheet {
@@ -385,16 +395,6 @@ export class AddressSpace {
     } finally {
       this.#isBusy = false;
     }
-  }
-
-  /** End page of a byte range; throws `unaligned` or `out-of-range` for what is no page range. */
-  #range(address: VirtAddr, bytes: number): Vpn {
-    this.#demandAlive();
-    if ((address & (PAGE_SIZE - 1)) !== 0 || !Number.isSafeInteger(address))
-      throw new VmmError("unaligned", "An address is a multiple of 4096.", { address });
-    if (!Number.isSafeInteger(bytes) || bytes < 0)
-      throw new VmmError("out-of-range", "A length is 0 or more bytes.", { bytes });
-    return address / PAGE_SIZE + pagesFor(bytes);
   }
 }
 

@@ -349,7 +349,7 @@ export class World {
     for (const thing of [...this.things, ...this.retired]) {
       const { real, file, name } = thing;
       if (real.isDestroyed) continue;
-      if (real.kind === "file" && "syncSoon" in real) expect(await real.sync()).toBe("ok");
+      if (real.kind === "file" && "syncSoon" in real) expect(await real.sync(real.cursor())).toBe("ok");
       if (name === "" || this.names.unlink(name) !== "ok") real.close();
       if (file !== null) this.#compareFile(thing, file);
     }
