@@ -14,6 +14,8 @@ export interface AllocatorFixture {
   readonly largest: number;
   /** The largest alignment that it is meant for. */
   readonly alignment: number;
+  /** How many blocks a full one may hold more or fewer from one time to the next, as chance has it: those that sampling guards have in slots of their own; 0 by default. */
+  readonly byChance?: number;
   /** False where it keeps no record of blocks (a bump arena): then misuse, walk and reuse are not asked for. */
   readonly records: boolean;
 }
@@ -122,7 +124,7 @@ export function useAtRandom(fixture: AllocatorFixture, seed: number, steps: numb
 }
 
 /** Nothing leaked and everything has merged: the largest block can be had, and the memory filled with small ones twice alike. */
-function allocateEverything({ allocator, largest }: AllocatorFixture): void {
+function allocateEverything({ allocator, largest, byChance = 0 }: AllocatorFixture): void {
   claim(allocator.stats().liveBlocks === 0, "nothing is live");
   const one = allocator.allocate(largest);
   claim(one !== NO_ADDRESS, `a block of ${String(largest)} can be had of an empty heap`);
@@ -137,7 +139,7 @@ function allocateEverything({ allocator, largest }: AllocatorFixture): void {
   });
   // What was held back for speed may have stood in the way the first time.
   claim(
-    (counts[0] ?? 0) > 0 && (counts[1] ?? 0) >= (counts[0] ?? 0),
+    (counts[0] ?? 0) > 0 && (counts[1] ?? 0) >= (counts[0] ?? 0) - byChance,
     "a heap that was filled and emptied can be filled again",
   );
 }
