@@ -2,7 +2,7 @@
  * A stack of one's own: a machine with 16 MiB of usable memory, 32 frames for resident pages, SIEVE for replacement,
  * swap in memory behind compressed memory, and, on top, a heap whose blocks live in virtual memory.
  */
-import { Tlsf } from "@pagewright/heap";
+import { GeneralHeap } from "@pagewright/heap";
 import type { BlockMemory, RangeSource } from "@pagewright/heap";
 import { PhysicalMap, firmwareMapFromJson } from "@pagewright/machine";
 import type { Cpu } from "@pagewright/machine";
@@ -61,7 +61,7 @@ class VirtualRanges implements RangeSource, BlockMemory {
 const space = stack.vmm.createSpace();
 if (space === null) throw new Error("no memory for page tables");
 const cpu = stack.enter(space, 1);
-const heap = new Tlsf(new VirtualRanges(space, cpu), { granule: 16 });
+const heap = new GeneralHeap(new VirtualRanges(space, cpu));
 
 // 500 records of 1,000 bytes: four times what fits into the frames.
 const records = Array.from({ length: 500 }, (_, number) => {

@@ -2,7 +2,7 @@
  * Blocks out of whatever is there: `@pagewright/heap` over a WebAssembly.Memory, and over a range of plain numbers that stands
  * for a buffer whose bytes nobody here can reach.
  */
-import { BufferMemory, isHeapError, NumberRange, Tlsf } from "@pagewright/heap";
+import { BufferMemory, isHeapError, NumberRange, OffsetAllocator, Tlsf } from "@pagewright/heap";
 
 // The first 64 KiB belong to the module's stack and globals; the rest of its memory becomes a heap that grows with it.
 const memory = new BufferMemory(new WebAssembly.Memory({ initial: 2, maximum: 64 }), 65536);
@@ -25,7 +25,7 @@ try {
 heap.check();
 
 // A GPU buffer of 64 MiB: only offsets are handed out, in units of 256 bytes.
-const gpu = new Tlsf(new NumberRange(0, 64 * 2 ** 20), { granule: 256 });
+const gpu = new OffsetAllocator(new NumberRange(0, 64 * 2 ** 20), { granule: 256 });
 const textures = Array.from({ length: 15 }, () => gpu.allocate(4 * 2 ** 20));
 console.log(`15 textures of 4 MiB, all there: ${textures.every((offset) => offset >= 0)}`);
 textures.forEach((offset) => gpu.free(offset));

@@ -1,5 +1,5 @@
-/** Two processes over one memory manager: one frees what it allocates, in a TLSF heap; the other one leaves that to a collector. */
-import { allocateZeroed, CollectedHeap, GeneralHeap, SpaceSource, Tlsf } from "@pagewright/heap";
+/** Two processes over one memory manager: one frees what it allocates, in an offset allocator; the other one leaves that to a collector. */
+import { allocateZeroed, CollectedHeap, GeneralHeap, OffsetAllocator, SpaceSource } from "@pagewright/heap";
 import { PlainMemory, SpaceMemory, Vmm } from "@pagewright/vmm";
 import type { AddressSpace } from "@pagewright/vmm";
 
@@ -11,7 +11,7 @@ const sourceOf = (space: AddressSpace | null): SpaceSource<{ search: "bottom-up"
 };
 
 const first = sourceOf(vmm.createSpace());
-const manual = new Tlsf(first, { granule: 32 });
+const manual = new OffsetAllocator(first, { granule: 32 });
 const second = sourceOf(vmm.createSpace());
 // A cell: a number, and the address of the next cell.
 const collected = new CollectedHeap(new GeneralHeap(second), {

@@ -1,64 +1,54 @@
 import { requireInvariant } from "./allocator.ts";
-import { binOf, BINS, HEADS, HELD, HELD_SIZES, MIN_WORDS, PREVIOUS_FREE, STARTS, USED, walk } from "./boundary-tags.ts";
+import { binOf, BINS, HEADS, HELD, HELD_SIZES, PREVIOUS_FREE, STARTS, USED, walk } from "./boundary-tags.ts";
 
-/** Walks the blocks of all chunks, given as first granule and end, all bins, and what is held back. @throws HeapError `corrupt`. */
+const SENTENCE = "boundary tags, bins and bitmap contradict each other";
+
+/** Walks the blocks of all chunks, given as first word and end, all bins, and what is held back. @throws HeapError `corrupt`. */
 export function checkTags(
   tags: Int32Array,
   state: Int32Array,
-  shift: number,
   chunks: readonly (readonly [first: number, end: number])[],
 ): void {
+  let heads = 0;
   let used = 0;
-  let free = 0;
   for (const [first, end] of chunks) {
-    const isWhole = walk(tags, state, shift, first, end, (granule, granules, isUsed) => {
-      const block = granule << shift;
-      const words = granules << shift;
+    let flags = 0;
+    const isWhole = walk(tags, state, first, end, (block, words, isUsed) => {
       const header = tags[block]!;
-      const next = tags[block + words]!;
-      const isFree = (header & USED) === 0;
+      const next = tags[block + 1]!;
       const magazine = HELD + words * 8;
-      if (isFree) free++;
-      else used++;
+      const bin = HEADS + binOf(words);
+      const isFree = (header & USED) === 0;
       requireInvariant(
-        words >= MIN_WORDS
-          && (header < 0 || header >>> 2 === words)
-          && isFree === (next & PREVIOUS_FREE) > 0
+        (header & PREVIOUS_FREE) === flags
           && (isFree
-            ? !isUsed && (next & USED) !== 0 && tags[block + words - 1] === words
+            ? flags === 0
+              && !isUsed
+              && tags[block + words - 1] === words
+              && (next === 0 || (tags[next + 2] === block && binOf(tags[next]! >>> 2) + HEADS === bin))
+              && (state[bin] === block || tags[tags[block + 2]! + 1] === block)
             : isUsed
-              || (words < HELD_SIZES
-                && state.subarray(magazine + 1, magazine + 1 + state[magazine]!).includes(granule))),
-        granule,
-        "a block is used, held back, or free and ends in its size, as the next one knows",
+              || (words < HELD_SIZES && state.subarray(magazine + 1, magazine + 1 + state[magazine]!).includes(block))),
+        block,
+        SENTENCE,
       );
+      flags = isFree ? PREVIOUS_FREE : 0;
+      if (!isFree) used++;
+      else if (state[bin] === block) heads++;
     });
-    requireInvariant(
-      isWhole && (tags[first << shift]! & PREVIOUS_FREE) === 0 && tags[end << shift]! >>> 2 === 0,
-      first,
-      "blocks fill a chunk",
-    );
+    requireInvariant(isWhole && tags[end] === (USED | flags), end, SENTENCE);
   }
   for (let size = 0; size < HELD_SIZES; size++) used -= state[HELD + size * 8]!;
   for (const word of state.subarray(STARTS)) for (let left = word; left !== 0; left &= left - 1) used--;
-  requireInvariant(used === 0, used, "the bitmap names the used blocks");
   for (let bin = 0; bin < BINS; bin++) {
-    const group = bin >>> 5;
-    const bits = state[1 + group]!;
-    let block = state[HEADS + bin]!;
-    let fits = ((bits >>> bin) & 1) === +(block !== 0) && ((state[0]! >>> group) & 1) === +(bits !== 0);
-    for (let before = 0; fits && block !== 0; block = tags[block + 1]!) {
-      fits =
-        ((tags[block] ?? USED) & USED) === 0
-        && binOf(tags[block]! >>> 2) === bin
-        && (before === 0 || tags[block + 2] === before)
-        && --free >= 0;
-      before = block;
-    }
+    const bits = state[1 + (bin >>> 5)]!;
+    const isEmpty = state[HEADS + bin] === 0;
+    if (!isEmpty) heads--;
     requireInvariant(
-      fits && (free === 0 || bin < BINS - 1),
+      isEmpty === ((bits >>> bin) & 1) < 1 && (bits === 0) === ((state[0]! >>> (bin >>> 5)) & 1) < 1,
       bin,
-      "bins list the free blocks by size, their bits say which are not empty",
+      SENTENCE,
     );
   }
+  requireInvariant(heads === 0 && used === 0, used, SENTENCE);
 }

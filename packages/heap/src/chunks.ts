@@ -45,19 +45,18 @@ export class Chunks {
    */
   grow(bytes: number, unit: number, alignment: number): number {
     const { chunkBytes = 65536, clock } = this.#policy;
-    const most = Math.max(chunkBytes, this.bytes / 8);
-    for (const wish of new Set(
-      [most, most / 16, bytes].map((each) => Math.ceil(Math.max(each, bytes) / unit) * unit),
-    )) {
+    for (const part of [1, 1 / 16, 0]) {
+      const wish = Math.max(chunkBytes, this.bytes / 8) * part;
+      const size = Math.ceil(Math.max(wish, bytes) / unit) * unit;
+      const address = this.#source.reserve(size, alignment);
       this.calls++;
-      const address = this.#source.reserve(wish, alignment);
       if (address !== -1) {
-        this.bytes += wish;
-        this.#lastGrowth = clock?.now() ?? 0;
         const last = this.list.at(-1);
-        if (last !== undefined && last.address + last.bytes === address) last.bytes += wish;
-        else this.list.push({ address, bytes: wish, start: 0, first: 0 });
-        return wish;
+        if (last !== undefined && last.address + last.bytes === address) last.bytes += size;
+        else this.list.push({ address, bytes: size, start: 0, first: 0 });
+        this.bytes += size;
+        this.#lastGrowth = clock?.now() ?? 0;
+        return size;
       }
     }
     return 0;

@@ -152,7 +152,7 @@ test("a threshold or a growth that would never or always collect is refused, and
   const range = new NumberRange(0, 2 ** 20);
   for (const options of [{ thresholdBytes: 0 }, { thresholdBytes: -5 }, { thresholdBytes: NaN }, { growth: 1 }])
     expect(() => new CollectedHeap(new GeneralHeap(range), { trace: () => undefined, ...options })).toThrow(badOption);
-  const inner = new Tlsf(new NumberRange(8, 2 ** 16 + 8), { granule: 8 });
+  const inner = new Tlsf(new BufferMemory(new ArrayBuffer(2 ** 16)));
   const heap = new CollectedHeap(inner, { trace: () => undefined, granule: 1024 });
   expect(() => {
     for (;;) heap.allocate(8);

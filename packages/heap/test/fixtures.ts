@@ -18,38 +18,26 @@ import {
   Tlsf,
 } from "@pagewright/heap";
 import type { AllocatorFixture } from "@pagewright/heap/testing";
-import { DownwardRange, FarMemory, SplitRange } from "./memories.ts";
+import { DownwardRange, FarMemory, SplitMemory, SplitRange } from "./memories.ts";
 
 const KIB = 1024;
 
 /** Every allocator and wrapper, over different memories. */
 export const fixtures: Record<string, () => AllocatorFixture> = {
-  "Tlsf in band over an ArrayBuffer": () => {
+  "Tlsf over an ArrayBuffer": () => {
     const memory = new BufferMemory(new ArrayBuffer(256 * KIB));
     return { allocator: new Tlsf(memory), memory, largest: 250 * KIB, alignment: 4096, records: true };
   },
-  "Tlsf in band, granule 16, over a WebAssembly.Memory": () => {
+  "Tlsf over a WebAssembly.Memory": () => {
     const memory = new BufferMemory(new WebAssembly.Memory({ initial: 1, maximum: 8 }), 1024);
-    const allocator = new Tlsf(memory, { granule: 16, chunkBytes: 4096 });
+    const allocator = new Tlsf(memory, { chunkBytes: 4096 });
     return { allocator, memory, largest: 500 * KIB, alignment: 4096, records: true };
   },
-  "Tlsf in parallel over far memory": () => {
-    const memory = new FarMemory(256 * KIB, -(2 ** 47));
-    return {
-      allocator: new Tlsf(memory, { chunkBytes: 8192 }),
-      memory,
-      largest: 250 * KIB,
-      alignment: 4096,
-      records: true,
-    };
+  "Tlsf over ranges that never follow each other": () => {
+    const memory = new SplitMemory(512 * KIB);
+    const allocator = new Tlsf(memory, { chunkBytes: 16 * KIB });
+    return { allocator, memory, largest: 16 * KIB, alignment: 1024, records: true };
   },
-  "Tlsf in parallel over split numbers": () => ({
-    allocator: new Tlsf(new SplitRange(256 * KIB), { chunkBytes: 16 * KIB, granule: 64 }),
-    memory: null,
-    largest: 16 * KIB,
-    alignment: 1024,
-    records: true,
-  }),
   "GeneralHeap over an ArrayBuffer": () => {
     const memory = new BufferMemory(new ArrayBuffer(512 * KIB));
     return { allocator: new GeneralHeap(memory), memory, largest: 500 * KIB, alignment: 4096, records: true };
@@ -73,13 +61,6 @@ export const fixtures: Record<string, () => AllocatorFixture> = {
   }),
   "GeneralHeap over numbers from the top down": () => ({
     allocator: new GeneralHeap(new DownwardRange(2 ** 47, 512 * KIB), { chunkBytes: 16 * KIB }),
-    memory: null,
-    largest: 16 * KIB,
-    alignment: 4096,
-    records: true,
-  }),
-  "Tlsf over numbers from the top down": () => ({
-    allocator: new Tlsf(new DownwardRange(2 ** 47, 512 * KIB), { chunkBytes: 16 * KIB }),
     memory: null,
     largest: 16 * KIB,
     alignment: 4096,

@@ -1,12 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { BufferMemory, GeneralHeap, NumberRange, OffsetAllocator, Tlsf } from "@pagewright/heap";
 import type { Allocator, GrowthPolicy, RangeSource } from "@pagewright/heap";
-import { SplitRange } from "./memories.ts";
+import { SplitMemory, SplitRange } from "./memories.ts";
 
 type Trimmed = Allocator & { trim(): void };
 
 const heaps: Readonly<Record<string, (source: RangeSource, policy: GrowthPolicy) => Trimmed>> = {
-  "TLSF in parallel": (source, policy) => new Tlsf(source, policy),
   "the general heap": (source, policy) => new GeneralHeap(source, policy),
   "the offset allocator": (source, policy) => new OffsetAllocator(source, policy),
 };
@@ -23,8 +22,12 @@ function burst(heap: Allocator, atPeak: () => void = () => undefined): void {
   for (const block of blocks) heap.free(block);
 }
 
-for (const [heapName, make] of Object.entries(heaps))
-  for (const [sourceName, source] of Object.entries(sources))
+function givesBack<Source extends RangeSource>(
+  heapName: string,
+  make: (source: Source, policy: GrowthPolicy) => Trimmed,
+  sourcesOf: Readonly<Record<string, () => Source>>,
+): void {
+  for (const [sourceName, source] of Object.entries(sourcesOf))
     describe(`${heapName} over ${sourceName}`, () => {
       test("keeps what it has for a while after it last grew, then gives back what is free but for what it retains", () => {
         let now = 0;
@@ -56,8 +59,15 @@ for (const [heapName, make] of Object.entries(heaps))
         expect(range.reserve(2 ** 22, 4096)).not.toBe(-1);
       });
     });
+}
 
-test("TLSF with its tags in band gives the ends of all its chunks back, and discards what is free between live blocks", () => {
+for (const [heapName, make] of Object.entries(heaps)) givesBack(heapName, make, sources);
+givesBack<BufferMemory>("TLSF", (source, policy) => new Tlsf(source, policy), {
+  "one range": () => new BufferMemory(new ArrayBuffer(2 ** 23)),
+  "ranges that never follow each other": () => new SplitMemory(2 ** 23),
+});
+
+test("TLSF gives the ends of all its chunks back, and discards what is free between live blocks", () => {
   const memory = new BufferMemory(new ArrayBuffer(2 ** 23));
   let now = 0;
   const heap = new Tlsf(memory, { clock: { now: () => now }, retainMs: 10, retainBytes: 65_536 });

@@ -46,6 +46,25 @@ export class SplitRange implements RangeSource {
   }
 }
 
+/** Bytes whose ranges never touch. */
+export class SplitMemory extends BufferMemory {
+  constructor(bytes: number) {
+    super(new ArrayBuffer(bytes));
+  }
+  override reserve(bytes: number, alignment: number): number {
+    const address = super.reserve(bytes, alignment);
+    if (address !== -1) super.reserve(alignment, alignment);
+    return address;
+  }
+}
+
+const wide = new ArrayBuffer(2 ** 31);
+
+/** 2 GiB, of which the machine has what is touched; all that ask share the bytes. */
+export function wideMemory(): BufferMemory {
+  return new BufferMemory(wide);
+}
+
 /** Plain numbers from the top down, as an operating system gives address space: each range ends where the one before starts. */
 export class DownwardRange implements RangeSource {
   readonly #mirror: NumberRange;

@@ -13,7 +13,7 @@ import {
   Pool,
   Tlsf,
 } from "@pagewright/heap";
-import type { Allocator, RangeSource } from "@pagewright/heap";
+import type { Allocator } from "@pagewright/heap";
 
 describe("bulk forms", () => {
   test("allocate as many as there is memory for, and say how many", () => {
@@ -44,7 +44,7 @@ describe("bulk forms", () => {
   });
 });
 
-const over: Readonly<Record<string, (source: RangeSource) => Allocator>> = {
+const over: Readonly<Record<string, (source: BufferMemory) => Allocator>> = {
   Arena: (source) => new Arena(source),
   Pool: (source) => new Pool(source, 64),
   Buddy: (source) => new Buddy(source, { bytes: 2 ** 26, minBytes: 64 }),
@@ -57,7 +57,7 @@ const over: Readonly<Record<string, (source: RangeSource) => Allocator>> = {
 test.each(Object.entries(over))(
   "%s calls its source less than 80 times for a million blocks, and counts each",
   (_, make) => {
-    const range = new NumberRange(0, 2 ** 28);
+    const range = new BufferMemory(new ArrayBuffer(2 ** 28));
     const heap = make(range);
     for (let at = 0; at < 1_000_000; at++) if (heap.allocate(64) === -1) expect.unreachable("there is memory for all");
     expect(heap.stats().sourceCalls).toBe(range.calls);

@@ -57,8 +57,7 @@ interface Exports {
 
 test.each([
   ["the general heap", (memory: BufferMemory) => new GeneralHeap(memory)],
-  ["TLSF with its tags in the module's memory", (memory: BufferMemory) => new Tlsf(memory, { granule: 16 })],
-  ["TLSF with tags in parallel", (memory: BufferMemory) => new Tlsf(memory, { granule: 16, tags: "parallel" })],
+  ["TLSF", (memory: BufferMemory) => new Tlsf(memory)],
   ["the offset allocator", (memory: BufferMemory) => new OffsetAllocator(memory, { granule: 16 })],
 ])(
   "a module with a memory of its own lives on %s from its heap base on, and grows that memory itself",
@@ -111,10 +110,7 @@ test("where memory has run out malloc, calloc and realloc answer 0 and the block
 });
 
 test("the C functions answer as C says", () => {
-  for (const make of [
-    (memory: BufferMemory) => new GeneralHeap(memory),
-    (memory: BufferMemory) => new Tlsf(memory, { granule: 16 }),
-  ]) {
+  for (const make of [(memory: BufferMemory) => new GeneralHeap(memory), (memory: BufferMemory) => new Tlsf(memory)]) {
     const memory = wasmHeapMemory(new WebAssembly.Memory({ initial: 1, maximum: 4 }), 1024);
     const heap = make(memory);
     const c = wasmImports(

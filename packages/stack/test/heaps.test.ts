@@ -1,7 +1,7 @@
 /** Heaps in the spaces of a stack: a space as the source of an allocator's memory, and pools for each processor of the machine. */
 import { describe, expect, test } from "vitest";
 
-import { Buddy, GeneralHeap, ObjectCache, OffsetAllocator, SpaceSource, Tlsf } from "@pagewright/heap";
+import { Buddy, GeneralHeap, ObjectCache, OffsetAllocator, SpaceSource } from "@pagewright/heap";
 import type { Allocator, BlockMemory, RangeSource } from "@pagewright/heap";
 import { blockMemorySuite, rangeSourceSuite, useAtRandom } from "@pagewright/heap/testing";
 import { physicalMapFromJson } from "@pagewright/machine";
@@ -65,7 +65,6 @@ describe("a space as the source of a heap", () => {
 
 const heaps: Readonly<Record<string, (source: RangeSource & BlockMemory) => Allocator>> = {
   "the general heap": (source) => new GeneralHeap(source),
-  TLSF: (source) => new Tlsf(source),
   "the buddy heap": (source) => new Buddy(source, { bytes: 2 ** 18 }),
   "the offset allocator": (source) => new OffsetAllocator(source),
 };

@@ -44,9 +44,6 @@ function benchOf(heap: Allocator, memory: BufferMemory, endRound?: "reset"): Ben
 const MAKERS: Readonly<Record<string, Maker>> = {
   general: over(async (memory) => new (await import("@pagewright/heap/general")).GeneralHeap(memory)),
   tlsf: over(async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory)),
-  "tlsf-parallel": over(
-    async (memory) => new (await import("@pagewright/heap/tlsf")).Tlsf(memory, { tags: "parallel" }),
-  ),
   buddy: over(async (memory, { largest }) => {
     const { Buddy } = await import("@pagewright/heap/buddy");
     return new Buddy(memory, { bytes: 2 ** Math.floor(Math.log2(memory.end)), minBytes: largest < 2 ** 20 ? 16 : 32 });
