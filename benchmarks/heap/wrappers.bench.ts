@@ -14,6 +14,7 @@ compareVariants("heap/wrappers", {
   "general alone": ["--allocator", "general"],
   debug: wrapped("debug"),
   profiler: wrapped("profiler"),
+  "profiler, stacks named by the program": wrapped("profiler-sites"),
   statistics: wrapped("statistics"),
   quota: wrapped("quota"),
 });

@@ -1,5 +1,6 @@
 import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator } from "./allocator.ts";
+import { LiveTable } from "./live-table.ts";
 import { encodeProfile } from "./pprof.ts";
 import type { StackFrame, StackSample } from "./pprof.ts";
 import { Wrapper } from "./wrapper.ts";
@@ -14,15 +15,15 @@ export interface ProfilerOptions {
   readonly stack?: () => readonly StackFrame[];
 }
 
-/** Calls off the stack of an Error, in V8's (`at f (file:1:2)`), JavaScriptCore's and SpiderMonkey's forms (`f@file:1:2`). */
-function stackOfError(): StackFrame[] {
+/** Calls off the text of an Error's stack, in V8's (`at f (file:1:2)`), JavaScriptCore's and SpiderMonkey's forms (`f@file:1:2`). */
+function callsOf(text: string): StackFrame[] {
   const frames: StackFrame[] = [];
-  for (const line of (new Error().stack ?? "").split("\n")) {
+  for (const line of text.split("\n")) {
     const call =
       /^\s*at (?:async )?(?:(.+?) \()?(.+?):(\d+):\d+\)?$/.exec(line) ?? /^(.*?)@(.+?):(\d+):\d+$/.exec(line);
     if (call === null) continue;
     const [, name = "", file = "", at = "0"] = call;
-    if (/^stackOfError$|^Profiler\./.test(name)) continue;
+    if (/^Profiler\./.test(name)) continue;
     frames.push({ name: name === "" ? "(top level)" : name, file, line: Number(at) });
   }
   return frames;
@@ -33,7 +34,9 @@ function keyOf({ name, file = "", line = 0 }: StackFrame): string {
   return `${name}\0${file}\0${line}`;
 }
 
+/** One block that was looked at. */
 interface Sample {
+  readonly address: number;
   readonly stack: StackTotals;
   readonly bytes: number;
   /** How many allocations of this size the sample stands for. */
@@ -54,8 +57,15 @@ interface StackTotals {
 export class Profiler extends Wrapper {
   readonly #interval: number;
   readonly #random: () => number;
-  readonly #stack: () => readonly StackFrame[];
-  readonly #live = new Map<number, Sample>();
+  readonly #stack: (() => readonly StackFrame[]) | null;
+  /** Samples whose blocks are live, with gaps. */
+  readonly #samples: (Sample | null)[] = [];
+  /** From a block's address to its place among the samples: a free asks it of every block, nearly always in vain. */
+  readonly #places: LiveTable = new LiveTable((place) => this.#samples[place]?.address ?? NO_ADDRESS);
+  /** Places that are gaps. */
+  readonly #gaps: number[] = [];
+  /** By the text of an Error's stack, so that each is read once. */
+  readonly #byText = new Map<string, StackTotals>();
   readonly #totals = new Map<string, StackTotals>();
   #left: number;
 
@@ -63,7 +73,7 @@ export class Profiler extends Wrapper {
     super(inner);
     this.#interval = options.intervalBytes ?? 524288;
     this.#random = options.random;
-    this.#stack = options.stack ?? stackOfError;
+    this.#stack = options.stack ?? null;
     this.#left = this.#distance();
   }
 
@@ -72,52 +82,81 @@ export class Profiler extends Wrapper {
     return -Math.log(1 - this.#random()) * this.#interval;
   }
 
-  #sample(address: number, size: number): number {
-    this.#left -= Math.max(size, 1);
-    if (this.#left > 0 || address === NO_ADDRESS) return address;
+  /** Counts the bytes of a new block, and looks who asked for it when they reach the next sample. */
+  #count(address: number, size: number): number {
+    this.#left -= size > 0 ? size : 1;
+    if (this.#left <= 0 && address !== NO_ADDRESS) this.#sample(address, Math.max(size, 1));
+    return address;
+  }
+
+  #sample(address: number, bytes: number): void {
     this.#left = this.#distance();
-    const frames = this.#stack();
+    const stack = this.#totalsHere();
+    // A block of this size is hit with probability 1 − e^(−size / interval).
+    const weight = 1 / (1 - Math.exp(-bytes / this.#interval));
+    const place = this.#gaps.pop() ?? this.#samples.length;
+    this.#samples[place] = { address, stack, bytes, weight };
+    this.#places.add(address, place);
+    stack.objects += weight;
+    stack.bytes += weight * bytes;
+  }
+
+  #totalsHere(): StackTotals {
+    if (this.#stack !== null) return this.#totalsOf(this.#stack());
+    const text = new Error().stack ?? "";
+    const met = this.#byText.get(text);
+    if (met !== undefined) return met;
+    const stack = this.#totalsOf(callsOf(text));
+    this.#byText.set(text, stack);
+    return stack;
+  }
+
+  #totalsOf(frames: readonly StackFrame[]): StackTotals {
     const key = frames.map(keyOf).join("\n");
     const stack = this.#totals.get(key) ?? { frames, objects: 0, bytes: 0 };
     this.#totals.set(key, stack);
-    const bytes = Math.max(size, 1);
-    // A block of this size is hit with probability 1 − e^(−size / interval).
-    const weight = 1 / (1 - Math.exp(-bytes / this.#interval));
-    this.#live.set(address, { stack, bytes, weight });
-    stack.objects += weight;
-    stack.bytes += weight * bytes;
-    return address;
+    return stack;
+  }
+
+  #forget(address: number): void {
+    const place = this.#places.take(address);
+    if (place < 0) return;
+    this.#samples[place] = null;
+    this.#gaps.push(place);
   }
 
   /** Allocates; now and then looks who asked. */
   override allocate(size: number, alignment = 0, hint = 0): number {
-    return this.#sample(this.inner.allocate(size, alignment, hint), size);
+    return this.#count(this.inner.allocate(size, alignment, hint), size);
   }
 
   /** Frees. */
   override free(address: number): void {
     this.inner.free(address);
-    this.#live.delete(address);
+    this.#forget(address);
   }
 
   /** Resizes: the old block is over, the new one may be sampled. */
   override resize(address: number, size: number): number {
     const to = this.inner.resize(address, size);
     if (to === NO_ADDRESS) return to;
-    this.#live.delete(address);
-    return this.#sample(to, size);
+    this.#forget(address);
+    return this.#count(to, size);
   }
 
   /** Ends all lives; what was allocated stays in the profile. */
   override reset(): void {
     this.inner.reset();
-    this.#live.clear();
+    this.#places.clear();
+    this.#samples.length = this.#gaps.length = 0;
   }
 
   /** The profile so far, by stack; counts are estimates. */
   samples(): StackSample[] {
     const live = new Map<StackTotals, { objects: number; bytes: number }>();
-    for (const { stack, bytes, weight } of this.#live.values()) {
+    for (const sample of this.#samples) {
+      if (sample === null) continue;
+      const { stack, bytes, weight } = sample;
       const sum = live.get(stack) ?? { objects: 0, bytes: 0 };
       sum.objects += weight;
       sum.bytes += weight * bytes;

@@ -34,9 +34,10 @@ export class Statistics extends Wrapper {
     else {
       this.#allocations++;
       this.#requested += size;
-      const log = size <= 1 ? 0 : Math.ceil(Math.log2(size));
-      this.#bySize[log] = this.#bySize[log]! + 1;
-      this.#peak = Math.max(this.#peak, this.#allocations - this.#frees);
+      const log = size < 2 ** 31 ? 32 - Math.clz32(size - 1) : Math.ceil(Math.log2(size));
+      this.#bySize[size > 0 ? log : 0]!++;
+      const live = this.#allocations - this.#frees;
+      if (live > this.#peak) this.#peak = live;
     }
     return address;
   }

@@ -51,6 +51,21 @@ describe("the profiler", () => {
     expect(sample?.stack[0]?.line).toBeGreaterThan(1);
   });
 
+  test("blocks of one stack are one line, and a block that lies where a freed one lay is its own", () => {
+    const profiler = profilerWith();
+    const ask = (): number => profiler.allocate(2 ** 18);
+    const blocks: number[] = [];
+    for (let round = 0; round < 50; round++) {
+      blocks.push(ask());
+      if (round % 3 !== 0) profiler.free(blocks.splice(round % blocks.length, 1)[0] ?? 0);
+    }
+    const samples = profiler.samples();
+    expect(samples.length).toBe(1);
+    expect([samples[0]?.allocatedObjects, samples[0]?.liveObjects]).toEqual([50, blocks.length]);
+    for (const block of blocks) profiler.free(block);
+    expect(profiler.samples()[0]).toMatchObject({ allocatedObjects: 50, liveObjects: 0, liveBytes: 0 });
+  });
+
   test("a profile is the message that profile.proto says", () => {
     const sample = { allocatedObjects: 1, allocatedBytes: 300, liveObjects: 0, liveBytes: 0 };
     const bytes = encodeProfile([{ stack: [{ name: "f" }], ...sample }], 5);
