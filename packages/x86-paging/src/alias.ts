@@ -1,6 +1,6 @@
 /** Frames that are mapped with different memory types at once: the processor's caches cannot keep them coherent. */
 
-import { LeafCursor } from "./cursor.ts";
+import { BoundedCursor } from "./bounded-cursor.ts";
 import { memoryTypeOf } from "./attributes.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -80,15 +80,14 @@ function normal(type: number): number {
 
 function collect(state: PagingState, memory: TableMemory, options: AliasOptions, pieces: Piece[]): void {
   const pat = options.pat ?? PAT_AT_RESET;
-  const leafLimit = options.leafLimit ?? 0x1000000;
+  const { leafLimit = 0x1000000 } = options;
   const runLimit = options.runLimit ?? 0x100000;
-  let leaves = 0;
   let found = 0;
-  const cursor = new LeafCursor(state, memory);
+  const cursor = new BoundedCursor(state, memory, { leafLimit });
   const mode = state.mode;
   let last: Piece | undefined;
   const seen = new Set<string>();
-  while (leaves++ < leafLimit && cursor.next()) {
+  while (cursor.next()) {
     const selector = memoryTypeOf(mode, levelOf(mode, cursor.level), cursor.low);
     const type = mode.memoryTypeShift >= 0 ? selector : patType(selector, pat);
     if (last?.type === type && last.end === cursor.pfn && last.vpn + (last.end - last.start) === cursor.vpn) {
