@@ -23,7 +23,9 @@ export function checkManager(core: Core, commit: CommitAccount): void {
   core.tally.check();
   core.cold.check(core.pages);
   core.refaults.check();
-  core.reclaimer.rates.check();
+  core.reclaimer.check();
+  core.swapper.check();
+  core.purgeable.check();
   core.prefetcher.check();
   core.parting.check();
   core.balancer?.check();

@@ -394,3 +394,41 @@ test.each([1, 2, 3, 4])("long random run %i: transfers that fail lose nothing th
   it.vmm.check();
   expect(it.vmm.swapTiers()).toMatchObject([{ used: 0 }, { used: 0 }]);
 });
+
+test("copies in a remote that is back are relied on, and given up, as before", async () => {
+  const it = world(64, {}, new LateSwap(42));
+  await fill(it, 40);
+  await it.vmm.settled();
+  for (let page = 0; page < 40; page++) await access(it.space, it.at + page * PAGE_SIZE); // Those in frames have copies now.
+  it.swap.verdict = () => "lost";
+  for (let page = 0; page < FENCE_AFTER; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe("bus");
+  expect(it.vmm.swapTiers()).toMatchObject([{ fenced: true }]);
+  expect(await access(it.space, it.at + 40 * PAGE_SIZE, 41)).toBe("no-memory"); // No copy that could be given up.
+  it.vmm.check();
+  it.swap.verdict = () => "ok";
+  for (let tries = 0; tries < 3; tries++) {
+    await access(it.space, it.at + 40 * PAGE_SIZE, 41); // Asks the remote whether it is back.
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  it.vmm.check();
+  for (let page = 40; page < 56; page++)
+    expect(await access(it.space, it.at + page * PAGE_SIZE, page + 1)).toBe(page + 1);
+  for (let page = 0; page < 56; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
+  it.vmm.check();
+});
+
+test("a page that dies while it leaves leaves nothing behind", async () => {
+  const it = world(40);
+  await fill(it, FRAMES);
+  it.swap.held = true;
+  const store = access(it.space, it.at + FRAMES * PAGE_SIZE, 1);
+  for (let turns = 0; turns < 4; turns++) await Promise.resolve();
+  expect(it.vmm.core.swapper.leaving).toBeGreaterThan(0);
+  it.vmm.check();
+  it.space.unmap(it.at, FRAMES * PAGE_SIZE);
+  it.swap.open();
+  await store;
+  await it.vmm.settled();
+  expect(it.vmm.core.swapper.leaving).toBe(0);
+  it.vmm.check();
+});

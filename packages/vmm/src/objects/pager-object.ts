@@ -11,7 +11,7 @@
  * Pages that must leave their frames: with `again`, clean ones are dropped and asked for anew; all others go to swap.
  */
 import type { Core } from "../core.ts";
-import { VmmError } from "../errors.ts";
+import { invariant, VmmError } from "../errors.ts";
 import { NO_PAGE, PAGE_DIRTY } from "../pages/pages.ts";
 import type { Pager } from "../ports.ts";
 import { PAGE_SIZE, addressOf, type Vpn } from "../units.ts";
@@ -121,6 +121,15 @@ export class PagerObject extends MemoryObject {
   override hasStoreFor(page: number): boolean {
     const { pages } = this.core;
     return this.#again && !pages.has(page, PAGE_DIRTY) && pages.swap[page] === -1;
+  }
+
+  /** Walks everything; throws with the sentence of the broken invariant. */
+  override check(): void {
+    super.check();
+    for (const index of this.#poisoned)
+      invariant(this.pages.get(index) === NO_PAGE, "A poisoned page has a content.", { index });
+    for (const index of this.#failed)
+      invariant(!this.#inFlight.has(index), "A request that has failed is under way.", { index });
   }
 
   /** Asks the pager; `failed` where it throws. If it changes translations meanwhile, it is as if another processor had. */

@@ -72,6 +72,11 @@ export class Purgeable {
     }
   }
 
+  /** Throws with the sentence of the broken invariant. */
+  check(): void {
+    this.#ranges.check();
+  }
+
   #within(space: AddressSpace, start: Vpn, end: Vpn): [number, Place][] {
     const found: [number, Place][] = [];
     for (const [range, place] of this.#places)

@@ -9,6 +9,7 @@
  * ```
  */
 import type { Core } from "../core.ts";
+import { invariant } from "../errors.ts";
 import type { FlushPlan } from "../flush-plan.ts";
 import { NO_PAGE, PAGE_DIRTY, PAGE_FROZEN, PAGE_OBJECT, PAGE_REFERENCED } from "../pages/pages.ts";
 import { mapAgain, placesOf, type Place } from "../pages/places.ts";
@@ -248,13 +249,13 @@ export class Reclaimer {
     for (const place of places) mapAgain(this.#core, page, place, plan);
   }
 
-  /** The store of a page that was leaving has answered: it goes, unless it is mapped, held or newer by now. */
+  /** The store of a page that was leaving has answered: it goes, unless it is mapped, held or newer by now, or nobody's any more. */
   departed(page: number, plan: FlushPlan): void {
     const core = this.#core;
     const { pages } = core;
     const places = this.#leaving.get(page) ?? [];
     this.#leaving.delete(page);
-    if (pages.holds[page]! > 0) return;
+    if (!core.thaw(page, plan) || pages.holds[page]! > 0) return;
     const isMapped = core.mappings.first(page) >= 0;
     if (!isMapped && !pages.has(page, PAGE_DIRTY)) {
       this.#release(page, plan);
@@ -262,6 +263,18 @@ export class Reclaimer {
     }
     core.policy.insert(page);
     if (!isMapped) this.#mapBack(page, places, plan);
+  }
+
+  /** Throws with the sentence of the broken invariant. */
+  check(): void {
+    const { pages, swapper } = this.#core;
+    this.rates.check();
+    invariant(
+      this.#leaving.size === swapper.leaving,
+      "Pages leave that reclaim does not know, or the other way round.",
+    );
+    for (const page of this.#leaving.keys())
+      invariant(pages.isResident(page) && pages.has(page, PAGE_FROZEN), "A page that leaves is not kept.", { page });
   }
 
   #objectOf(page: number): MemoryObject | undefined {

@@ -7,7 +7,7 @@ import { defaultPolicy } from "./policies/catalogue.ts";
 import type { Reclaimer } from "./reclaimer.ts";
 
 /** The group of pages that no space brought in: those of files that are read without being mapped, say. */
-export const NOBODYS_GROUP = 0;
+const NOBODYS_GROUP = 0;
 /** No fault is being resolved. */
 const NOBODY = -1;
 
@@ -26,14 +26,16 @@ export class SpaceGroups {
     );
   }
 
-  /** Pages that come in from now on are charged to a group. */
-  begin(group: number): void {
+  /** Pages that come in from now on are charged to a group. Returns who was charged before. */
+  begin(group: number): number {
+    const before = this.#charged;
     this.#charged = group;
+    return before;
   }
 
-  /** Ends {@link begin}, and takes back what the group has beyond its limit. */
-  end(group: number, reclaimer: Reclaimer): void {
-    this.#charged = NOBODY;
+  /** Ends {@link begin} with what it returned, and takes back what the group has beyond its limit. */
+  end(group: number, before: number, reclaimer: Reclaimer): void {
+    this.#charged = before;
     while (this.policy.excess(group) > 0) if (!reclaimer.reclaimOne()) return;
   }
 

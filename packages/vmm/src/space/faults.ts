@@ -73,7 +73,7 @@ export class FaultHandler {
     if (space.limits.residentPages !== Infinity && !makeRoom(space, vpn))
       return this.#failed(space, region, vpn, "no-memory");
     const { groups, yields } = this.#core;
-    groups?.begin(space.group);
+    const charged = groups?.begin(space.group) ?? -1;
     const placement = region.placement ?? space.placement;
     let outcome =
       placement === null
@@ -82,20 +82,20 @@ export class FaultHandler {
     if (outcome === "no-memory") outcome = this.#withoutFrame(space, region, vpn, access, yields);
     this.#core.tally.fault(space, region, vpn, outcome);
     this.#core.prefetcher.follow();
-    groups?.end(space.group, this.#core.reclaimer);
+    groups?.end(space.group, charged, this.#core.reclaimer);
     return outcome;
   }
 
   /**
-   * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, and it waits for
+   * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, or slots are about to be free, and it waits for
    * one; a page that has a frame gets its tables out of the reserve; the owner of the manager ends a space, and it starts over; or nothing helps.
    */
   #withoutFrame(space: AddressSpace, region: Region, vpn: Vpn, access: number, yields: number): FaultOutcome {
     const core = this.#core;
     if (core.yields !== yields || core.keeper.makeRoom()) return "spurious";
-    const { departure } = core.swapper;
-    if (departure !== null) {
-      space.pending = departure;
+    const awaited = core.swapper.departure ?? core.swap?.discarding ?? null;
+    if (awaited !== null) {
+      space.pending = awaited;
       return "pending";
     }
     if (core.reserve !== null && isPageResident(space, region, vpn)) {

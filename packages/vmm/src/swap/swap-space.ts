@@ -44,6 +44,8 @@ export type MoveEnded = (owner: number, reference: number) => void;
 export class SwapSpace {
   /** Told whenever a page that gave way to another one has reached the next store, or has not. */
   moveEnded: MoveEnded = () => undefined;
+  /** Told whenever a store that was fenced can be used again, so that copies in it can be relied on. */
+  restored: () => void = () => undefined;
   readonly #tiers: Tier[] = [];
   readonly #stripes: Stripe[] = [];
   readonly #slots: number;
@@ -54,7 +56,7 @@ export class SwapSpace {
   /** The page that moves. */
   readonly #page: Uint8Array = new Uint8Array(PAGE_SIZE);
   /** Room for one page more, in memory of the manager's own: see {@link setAside}. */
-  readonly #aside: Tier = new Tier(new Aside());
+  readonly #aside: Tier = new Tier(new Aside(), () => undefined);
 
   /** Space over stores in order of preference. */
   constructor(stores: readonly SwapPriority[]) {
@@ -62,7 +64,12 @@ export class SwapSpace {
       const equals = isList(priority) ? priority : [priority];
       if (equals.length === 0) throw new VmmError("bad-argument", "A stripe has at least one swap store.", {});
       this.#stripes.push({ numbers: equals.map((_, at) => this.#tiers.length + at), turn: 0 });
-      for (const store of equals) this.#tiers.push(tierOver(store));
+      for (const store of equals)
+        this.#tiers.push(
+          tierOver(store, () => {
+            this.restored();
+          }),
+        );
     }
     this.#slots = stores.flat().reduce((sum, store) => sum + store.slots, 0);
   }
@@ -315,8 +322,8 @@ function isList(priority: SwapPriority): priority is readonly (SwapStore | Async
   return Array.isArray(priority);
 }
 
-function tierOver(store: SwapStore | AsyncSwapStore): Tier {
+function tierOver(store: SwapStore | AsyncSwapStore, restored: () => void): Tier {
   if (!Number.isInteger(store.slots) || store.slots < 0 || store.slots > TIER_SLOTS)
     throw new VmmError("out-of-range", "A swap store has 0 to 2^27 slots.", { slots: store.slots });
-  return new Tier(store);
+  return new Tier(store, restored);
 }

@@ -10,6 +10,7 @@
  * ```
  */
 import type { Core } from "../core.ts";
+import { invariant } from "../errors.ts";
 import { SUPPLY_BUS, SUPPLY_NO_MEMORY, SUPPLY_PENDING } from "../objects/object.ts";
 import { PAGE_DIRTY, PAGE_FROZEN, PAGE_POISONED } from "../pages/pages.ts";
 import { NO_FRAME, type Pfn } from "../units.ts";
@@ -44,11 +45,15 @@ export class Swapper {
   constructor(core: Core, frames: number) {
     this.#core = core;
     this.#maxLeaving = Math.max(1, Math.min(MAX_LEAVING, Math.floor(frames / LEAVING_SHARE)));
-    if (core.swap !== null)
-      core.swap.moveEnded = (page, reference) => {
-        if (reference >= 0) core.pages.swap[page] = reference;
-        this.#wake();
-      };
+    const { swap } = core;
+    if (swap === null) return;
+    swap.moveEnded = (page, reference) => {
+      if (reference >= 0) core.pages.swap[page] = reference;
+      this.#wake();
+    };
+    swap.restored = () => {
+      this.#mayHaveCopies = true; // Those that the store has could not be relied on.
+    };
   }
 
   /** Pages whose write to a store that answers later is under way. */
@@ -226,9 +231,20 @@ export class Swapper {
       core.dirty(page);
     }
     const change = core.begin(null);
-    if (core.thaw(page, change.plan)) core.reclaimer.departed(page, change.plan);
+    core.reclaimer.departed(page, change.plan);
     core.end(change);
     this.#wake();
+  }
+
+  /** Throws with the sentence of the broken invariant. O(pages). */
+  check(): void {
+    const { pages, suspects, swap } = this.#core;
+    if (this.#mayHaveCopies || swap === null || suspects.count > 0) return;
+    for (let page = 0; page < pages.capacity; page++) {
+      const reference = pages.swap[page]!;
+      if (reference < 0 || !pages.isResident(page) || pages.has(page, PAGE_FROZEN)) continue;
+      invariant(!swap.trusts(reference), "A page in a frame has a copy in swap that would not be given up.", { page });
+    }
   }
 
   #wake(): void {

@@ -56,6 +56,7 @@ export class Tier {
   movedDown: number = 0;
   readonly #store: PromptStore | null;
   readonly #late: LateTransfers | null;
+  readonly #restored: () => void;
   readonly #slots: number;
   /** FREE, USED, BAD, ORPHANED, DISCARDED or DOUBTFUL, by slot. */
   readonly #state: Uint8Array;
@@ -87,7 +88,9 @@ export class Tier {
   #failedWrites: number = 0;
   #mismatches: number = 0;
 
-  constructor(store: SwapStore | AsyncSwapStore) {
+  /** A tier over a store; `restored` is told when one that was fenced can be used again. */
+  constructor(store: SwapStore | AsyncSwapStore, restored: () => void) {
+    this.#restored = restored;
     this.#slots = store.slots;
     this.#state = new Uint8Array(store.slots);
     this.#free = new FreeSlots(store.slots);
@@ -328,6 +331,7 @@ export class Tier {
 
   #succeeded(): void {
     if (this.fenced && !this.#isAway) return;
+    if (this.fenced) this.#restored();
     this.fenced = false;
     this.#failuresInRow = 0;
     this.#isAway = true;

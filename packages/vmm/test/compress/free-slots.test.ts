@@ -89,7 +89,7 @@ describe("free slots", () => {
 });
 
 test("a fragmented store is written in clusters", () => {
-  const tier = new Tier(new MemorySwap(1024));
+  const tier = new Tier(new MemorySwap(1024), () => undefined);
   const page = new Uint8Array(4096);
   for (let slot = 0; slot < 1024; slot++) tier.write(page, slot);
   for (let slot = 0; slot < 512; slot += 2) tier.release(slot);

@@ -10,7 +10,8 @@ import {
   type VmmOptions,
 } from "@pagewright/vmm";
 
-import { spaceOf } from "../kit/rig.ts";
+import { SpaceGroups } from "../../src/reclaim/space-groups.ts";
+import { rigOf, spaceOf } from "../kit/rig.ts";
 
 const FRAMES = 64;
 
@@ -120,4 +121,17 @@ test("the estimate of the working set falls with the program, to the pages that 
   }
   expect(estimate()).toBeLessThanOrEqual(FRAMES);
   expect(vmm.workingSet().refaults - refaults).toBeLessThanOrEqual(16);
+});
+
+test("a fault in the middle of another one, at a yield point, charges its own pages alone", () => {
+  const groups = new SpaceGroups();
+  const reclaimer = rigOf().vmm.core.reclaimer;
+  const outer = groups.begin(1);
+  const inner = groups.begin(2);
+  groups.policy.insert(10);
+  groups.end(2, inner, reclaimer);
+  groups.policy.insert(11);
+  groups.end(1, outer, reclaimer);
+  groups.policy.insert(12);
+  expect([10, 11, 12].map((page) => groups.policy.groupOf(page))).toEqual([2, 1, 0]);
 });

@@ -92,10 +92,13 @@ export class Generations implements ReplacementPolicy {
     this.#evictionsPerAging = Math.max(1, Math.floor(capacity / AGINGS_PER_TURNOVER));
   }
 
-  /** Checks the lists and the count of evictions. */
+  /** Checks the lists, and that pages rise by being seen used alone. */
   check(): void {
     this.#lists.check();
-    invariant(this.#evictions >= 0, "a generation lasted less than no evictions");
+    const { next, slots } = this.#lists;
+    for (let age = FIRST_GENERATION + 1; age < GENERATIONS; age++)
+      for (let slot = next[slots + this.#list(age)]!; slot < slots; slot = next[slot]!)
+        invariant(this.#seen[slot] === 1, "a page above the generation of new pages was not seen used", { slot });
   }
 
   /** The list of the generation that is `age` above the oldest. */
