@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { Machine, physicalMapFromJson } from "@pagewright/machine";
 import { Pmm } from "@pagewright/pmm";
-import { MemorySwap, PAGE_SIZE, READ, Vmm, type Pfn } from "@pagewright/vmm";
+import { MemorySwap, PAGE_2M, PAGE_SIZE, READ, Vmm, type Pfn } from "@pagewright/vmm";
 import { CpuTlbControl, DATA_WINDOWS, TABLE_WINDOWS, X86FaultHandler, X86System } from "@pagewright/vmm/x86";
 import { MODE_PAE, NO_FRAME } from "@pagewright/x86-paging";
 
@@ -183,5 +183,28 @@ test("PAE tables, 64 GiB of memory, 1 GiB for the kernel", () => {
   expect(pmm.totalFrames * PAGE_SIZE).toBeGreaterThan(60 * 2 ** 30);
   vmm.check();
   space.destroy();
+  vmm.check();
+});
+
+test("the kernel's space is neither cloned nor destroyed, and no table of it serves a user space, nor the other way round", () => {
+  const { vmm, cpu } = rigOf();
+  const { kernel } = vmm;
+  if (kernel === null) throw new Error("no kernel space");
+  const user = spaceOf(vmm);
+  const object = vmm.createAnonymous(PAGE_2M);
+  const wish = { bytes: PAGE_2M, object, shared: true, alignment: PAGE_2M };
+  const [above, below] = [Number(kernel.map(wish)), Number(user.map(wish))];
+  user.activate(0);
+  expect([cpu.store32(above, 7), cpu.load32(below)]).toEqual([true, 7]);
+  for (const call of [
+    () => kernel.clone(),
+    () => {
+      kernel.destroy();
+    },
+  ])
+    expect(call).toThrow(expect.objectContaining({ code: "bad-argument" }) as Error);
+  expect([kernel.transfer(above, PAGE_2M, user), user.transfer(below, PAGE_2M, kernel)]).toEqual(["mixed", "mixed"]);
+  expect([kernel.share(above, PAGE_2M, user), user.share(below, PAGE_2M, kernel)]).toEqual(["mixed", "mixed"]);
+  expect([kernel.regions.count, user.regions.count, cpu.load32(above)]).toEqual([1, 1, 7]);
   vmm.check();
 });

@@ -28,6 +28,7 @@ import {
   SOURCE_SHARED,
 } from "./fault-table.ts";
 import { hintsFor, type FramePlacement } from "./frame-placement.ts";
+import { dropAnon } from "./private-pages.ts";
 import type { Region } from "./region.ts";
 import { isPageResident } from "./residency.ts";
 import { makeRoom } from "./resident-limit.ts";
@@ -191,7 +192,7 @@ export class FaultHandler {
   #mapNewSlowly(space: AddressSpace, region: Region, sheet: Sheet, vpn: Vpn, page: number): FaultOutcome {
     if (space.tables.query(vpn) !== 0 && !this.#unmapOld(space, vpn)) return "spurious";
     if (this.#map(space, region, sheet, vpn, page, region.rights)) return "zero";
-    space.dropAnon(sheet, vpn);
+    dropAnon(space, sheet, vpn);
     return "no-memory";
   }
 

@@ -2,7 +2,7 @@
 import { NO_PAGE } from "../pages/pages.ts";
 import { TABLE_PAGES, type Vpn } from "../units.ts";
 import type { Region } from "./region.ts";
-import { GUARD_PAGE } from "./sheet.ts";
+import { GUARD_PAGE, type Sheet } from "./sheet.ts";
 import type { AddressSpace } from "./space.ts";
 
 /** Removes the translations of part of a region, and with `copies` its private pages too; `later`: other processors need not be interrupted. */
@@ -46,6 +46,20 @@ export function dropAnons(space: AddressSpace, start: Vpn, end: Vpn, guards: boo
   const change = core.begin(space);
   for (const page of takeAnons(space, start, end, guards)) core.dropReference(page, change.plan);
   dropEmptySheets(space, start, end);
+  core.end(change);
+}
+
+/** Drops the private page of an entry that has no translation. */
+export function dropAnon(space: AddressSpace, sheet: Sheet, vpn: Vpn): void {
+  const { core } = space.vmm;
+  const at = vpn & (TABLE_PAGES - 1);
+  const page = sheet.anons[at]!;
+  if (page === NO_PAGE) return;
+  sheet.anons[at] = NO_PAGE;
+  sheet.used--;
+  if (page === GUARD_PAGE) return;
+  const change = core.begin(space);
+  core.dropReference(page, change.plan);
   core.end(change);
 }
 

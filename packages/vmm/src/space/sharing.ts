@@ -22,7 +22,7 @@ import { demandSameManager } from "./transfer.ts";
 
 /**
  * Maps `[address, address + bytes)` of one space, shared objects without holes, in another one with the same rights and through the same page tables; its
- * address there, or why not. Address, length and target are multiples of 2 MiB. All or nothing.
+ * address there, or why not. Address, length and target are multiples of 2 MiB. All or nothing. `mixed` between the kernel and a user space.
  */
 export function shareRange(
   from: AddressSpace,
@@ -41,7 +41,7 @@ export function shareRange(
   const pages = pagesFor(bytes);
   const regions = coverOf(from, start, start + pages);
   demandSameManager(from, into);
-  if (structure === null || from === into) return "mixed";
+  if (structure === null || from === into || from.attributes !== into.attributes) return "mixed";
   if (regions === null) return "unmapped";
   for (const region of regions) {
     if (!canShare(region)) return "not-shared";

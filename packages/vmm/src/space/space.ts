@@ -11,7 +11,6 @@
 import { VmmError } from "../errors.ts";
 import type { Vmm } from "../vmm.ts";
 import type { FaultOutcome, Outcome, Refusal } from "../outcome.ts";
-import { NO_PAGE } from "../pages/pages.ts";
 import type { TranslationTables } from "../ports.ts";
 import { GLOBAL, type MemoryType } from "../rights.ts";
 import type { SpaceMemory } from "../space-memory.ts";
@@ -33,7 +32,7 @@ import type { RateReport } from "../statistics/rates.ts";
 import { usageByRegion, usageOfSpace, usageText, type RegionReport, type UsageReport } from "./report.ts";
 import { makeUnusable, makeUsable, populateLater, populateRange, residencyOf } from "./residency.ts";
 import { runIn, type RunOutcome } from "./running.ts";
-import { GUARD_PAGE, SheetMap, type Sheet } from "./sheet.ts";
+import { SheetMap, type Sheet } from "./sheet.ts";
 import { shareRange } from "./sharing.ts";
 import { syncRange } from "./syncing.ts";
 import { transferRange } from "./transfer.ts";
@@ -266,7 +265,7 @@ export class AddressSpace {
 
   /** A copy of the space in which private memory is shared until one side stores to it. Null: no frames for the tables, or the commit limit. */
   clone(): AddressSpace | null {
-    this.#demandAlive();
+    this.#demandUser();
     const clone = this.#isBusy ? null : this.vmm.createSpace();
     if (clone === null) return null;
     if (this.#exclusively(() => cloneInto(this, clone)) === true) return clone;
@@ -302,13 +301,13 @@ export class AddressSpace {
 
   /** Unmaps everything and gives the tables back. Processors that run in the space run in the kernel's from then on. */
   destroy(): void {
-    this.#demandAlive();
+    this.#demandUser();
     this.vmm.spaceSwitch?.retire(this.asid);
     unmapRange(this, this.low, this.high, true);
     this.#destroyed = true;
     const { core } = this.vmm;
     const change = core.begin(this);
-    if (this.attributes === 0) this.tables.destroy(change.plan);
+    this.tables.destroy(change.plan);
     core.end(change);
     core.spaces.delete(this.asid);
   }
@@ -343,20 +342,6 @@ export class AddressSpace {
     tlb.invalidate(this.asid, HERE, 1);
   }
 
-  /** Drops the anonymous page of an entry. */
-  dropAnon(sheet: Sheet, vpn: Vpn): void {
-    const { core } = this.vmm;
-    const at = vpn & (TABLE_PAGES - 1);
-    const page = sheet.anons[at]!;
-    if (page === NO_PAGE) return;
-    sheet.anons[at] = NO_PAGE;
-    sheet.used--;
-    if (page === GUARD_PAGE) return;
-    const change = core.begin(this);
-    core.dropReference(page, change.plan);
-    core.end(change);
-  }
-
   /** Forgets a sheet that holds nothing. */
   dropEmptySheet(base: Vpn): void {
     const sheet = this.sheets.take(base);
@@ -384,6 +369,13 @@ export class AddressSpace {
 
   #demandAlive(): void {
     if (this.#destroyed) throw new VmmError("destroyed", "The space was destroyed.", { asid: this.asid });
+  }
+
+  /** The kernel's space is every space's upper half: it has neither a copy nor an end. */
+  #demandUser(): void {
+    this.#demandAlive();
+    if (this.attributes !== 0)
+      throw new VmmError("bad-argument", "The kernel's space is neither cloned nor destroyed.", { asid: this.asid });
   }
 
   /** One operation on regions at a time: another one that comes at a yield point is `busy` and has to be tried again. */

@@ -18,7 +18,7 @@ export const TRANSFER_UNIT: number = TABLE_PAGES * PAGE_SIZE;
 
 /**
  * Moves `[address, address + bytes)` of one space, mapped without holes, to another, at `to` or at a gap; the new address, or why not. Address, length and
- * target are multiples of 2 MiB. All or nothing.
+ * target are multiples of 2 MiB. All or nothing. `mixed` between the kernel and a user space: entries of the one do not serve the other.
  */
 export function transferRange(
   from: AddressSpace,
@@ -35,7 +35,7 @@ export function transferRange(
   const pages = pagesFor(bytes);
   const regions = coverOf(from, start, start + pages);
   demandSameManager(from, into);
-  if (structure === null || from === into) return "mixed";
+  if (structure === null || from === into || from.attributes !== into.attributes) return "mixed";
   if (regions === null) return "unmapped";
   if (regions.some((region) => region.sealed)) return "sealed";
   const target =
