@@ -45,13 +45,15 @@ export interface Allocator {
    */
   free(address: number): void;
   /**
-   * Changes a block's size, in place or by moving its contents; where it moves, to an address that is aligned as without an alignment asked for.
+   * Changes a block's size, in place or by moving its contents.
    *
+   * @param alignment of the address where the block moves, as for allocate; one that stays keeps the one that it has.
+   * @param hint what is said about the block where it moves. What was said before is not kept.
    * @returns the block's address from now on, or {@link NO_ADDRESS}: then the block is as it was. Without reachable bytes
    * (a plain range of numbers) a block is never moved.
    * @throws HeapError as allocate and free do.
    */
-  resize(address: number, size: number): number;
+  resize(address: number, size: number, alignment?: number, hint?: number): number;
   /** What the live block can hold: at least what was asked for. @throws HeapError `wild-free` where no live block starts there. */
   usableSize(address: number): number;
   /** Whether a live block of this allocator starts at `address`. */
@@ -96,8 +98,10 @@ export function moveBlock(
   address: number,
   usable: number,
   size: number,
+  alignment: number,
+  hint?: number,
 ): number {
-  const to = memory.copy ? heap.allocate(size) : NO_ADDRESS;
+  const to = memory.copy ? heap.allocate(size, alignment, hint) : NO_ADDRESS;
   if (to !== NO_ADDRESS) {
     memory.copy?.(address, to, Math.min(usable, size));
     heap.free(address);

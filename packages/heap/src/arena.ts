@@ -80,16 +80,16 @@ export class Arena implements Allocator {
     this.usableSize(address);
     if (address !== this.#newest) return;
     this.#chunk.top = address;
-    this.#blocks--;
     this.#newest = NO_ADDRESS;
+    this.#blocks--;
   }
 
   /** In place for the newest block; any other block is moved, since nobody knows where it ends. */
-  resize(address: number, size: number): number {
-    requireRequest(size, 0);
-    const usable = this.usableSize(address);
+  resize(address: number, size: number, alignment = 0): number {
+    requireRequest(size, alignment);
     const top = address + (size || 1);
-    if (address !== this.#newest || top > this.#chunk.end) return moveBlock(this, this.#source, address, usable, size);
+    if (address !== this.#newest || top > this.#chunk.end)
+      return moveBlock(this, this.#source, address, this.usableSize(address), size, alignment);
     this.#chunk.top = top;
     return address;
   }
@@ -102,7 +102,8 @@ export class Arena implements Allocator {
 
   /** Whether the address lies in what was bumped. */
   owns(address: number): boolean {
-    return this.#chunks.some(({ start, top }) => address >= start && address < top);
+    for (const { start, top } of this.#chunks) if (address >= start && address < top) return true;
+    return false;
   }
 
   /** A place to rewind to. What was allocated before it is neither taken back nor made longer in place any more. */

@@ -136,15 +136,15 @@ export class Buddy implements Allocator {
   }
 
   /** In place while the order stays, halving where it shrinks, doubling where the upper buddies are free; else by moving. */
-  resize(address: number, size: number): number {
+  resize(address: number, size: number, alignment = 0): number {
     const block = this.#blockAt(address);
-    requireRequest(size, 0);
+    requireRequest(size, alignment);
     if (size > this.#bytes) return NO_ADDRESS;
     const order = this.#startAt(block) - 1;
     const wanted = this.#orderOf(size);
     for (let at = order; at < wanted; at++)
       if ((block & (1 << at)) !== 0 || !this.#isFree(at, block + (1 << at)))
-        return moveBlock(this, this.#source, address, this.#minBytes * 2 ** order, size);
+        return moveBlock(this, this.#source, address, this.#minBytes * 2 ** order, size, alignment);
     for (let at = order; at < wanted; at++) this.#takeFree(at, block + (1 << at));
     for (let at = order - 1; at >= wanted; at--) this.#addFree(at, block + (1 << at));
     this.#setStart(block, wanted + 1);

@@ -217,10 +217,10 @@ export class CollectedHeap extends Wrapper {
    * Resizes; collects, the block kept, where memory has run out. A block that moves has to be reached by its new address; a root moves along. What it grows by counts as
    * allocated.
    */
-  override resize(address: number, size: number): number {
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
     const usable = this.inner.usableSize(address);
-    let to = this.inner.resize(address, size);
-    if (to === NO_ADDRESS && this.#collectFor(address) > 0) to = this.inner.resize(address, size);
+    let to = this.inner.resize(address, size, alignment, hint);
+    if (to === NO_ADDRESS && this.#collectFor(address) > 0) to = this.inner.resize(address, size, alignment, hint);
     if (to !== NO_ADDRESS && size > usable) {
       this.#left -= size - usable;
       this.#seenBytes += size - usable;

@@ -151,11 +151,11 @@ export class DebugHeap extends Wrapper {
   }
 
   /** Always moves, so that old pointers are found out; in place only where nothing changes. */
-  override resize(address: number, size: number): number {
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
     const before = this.#sizeAt(address);
-    requireRequest(size, 0);
+    requireRequest(size, alignment);
     if (size === before) return address;
-    const to = this.allocate(size);
+    const to = this.allocate(size, alignment, hint);
     if (to === NO_ADDRESS) return NO_ADDRESS;
     this.#memory.copy(address, to, Math.min(before, size));
     this.free(address);

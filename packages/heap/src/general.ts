@@ -72,6 +72,7 @@ const PAGE = 4096;
  */
 export class GeneralHeap implements Allocator {
   readonly #source: HeapSource;
+  readonly #policy: GrowthPolicy;
   readonly #chunks: Chunks;
   readonly #wordsFor: (words: number) => Int32Array;
   /** Free ranges of so many granules may be worth giving back: asks the policy. */
@@ -81,10 +82,13 @@ export class GeneralHeap implements Allocator {
   #base = 0;
   #floor = 0;
   #limit = 0;
+  /** Milliseconds: until then no pages are discarded. */
+  #nextDiscard = 0;
 
   constructor(source: HeapSource, options: GeneralOptions = {}) {
     const { clock, retainBytes = 2 ** 20, wordsFor = (words: number): Int32Array => new Int32Array(words) } = options;
     this.#source = source;
+    this.#policy = options;
     this.#chunks = new Chunks(source, options);
     this.#wordsFor = wordsFor;
     this.#surplus = clock === undefined ? Infinity : Math.ceil(retainBytes / GRANULE);
@@ -208,15 +212,15 @@ export class GeneralHeap implements Allocator {
   }
 
   /** In place within its class or into free neighbours, else by moving. */
-  resize(address: number, size: number): number {
+  resize(address: number, size: number, alignment = 0, hint = 0): number {
     const usable = this.usableSize(address);
-    requireRequest(size, 0);
+    requireRequest(size, alignment);
     const isEnough =
       usable <= SMALL_BYTES
         ? size <= usable && (size * 2 > usable || usable <= 32)
         : size > SMALL_BYTES && size <= LARGEST && this.#resizeRange(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
     if (isEnough) return address;
-    const to = moveBlock(this, this.#source, address, usable, size);
+    const to = moveBlock(this, this.#source, address, usable, size, alignment, hint);
     // What cannot move stays larger than it has to be.
     return to === NO_ADDRESS && size <= usable ? address : to;
   }
@@ -336,10 +340,26 @@ export class GeneralHeap implements Allocator {
     this.#limit = Math.min(endOf(first) * GRANULE, 2 ** 31 - 1);
   }
 
-  /** Gives free memory at the ends of the chunks back as far as the policy says so. */
+  /** Gives free memory at the ends of the chunks back, and discards pages, as far as the policy says so. */
   #giveSurplus(): void {
+    const { clock, retainMs = 1000 } = this.#policy;
     const free = this.#chunks.list.reduce((sum, chunk) => sum + freeBefore(this.#words, endOf(chunk)), 0);
     this.#giveBack(this.#chunks.surplus(free * GRANULE));
+    // Not what stays at the end, up to a slab more than is retained; and not at every free, as that looks at all ranges.
+    const now = clock?.now() ?? 0;
+    if (this.#chunks.surplus(Infinity) === 0 || now < this.#nextDiscard) return;
+    this.#nextDiscard = now + retainMs;
+    this.#discard(this.#surplus + SLAB_WORDS);
+  }
+
+  /** Discards the pages of free ranges of more than `keep` granules. */
+  #discard(keep: number): void {
+    this.#walkRanges((range, size, header) => {
+      const address = this.#addressAt(range * GRANULE);
+      const from = Math.ceil(address / PAGE) * PAGE;
+      const to = Math.floor((address + size * GRANULE) / PAGE) * PAGE;
+      if (isFree(header) && size > keep && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
+    });
   }
 
   /** Gives up to `most` free bytes at the ends of the chunks back, from the last chunk on. */
@@ -362,12 +382,7 @@ export class GeneralHeap implements Allocator {
   trim(): void {
     this.#letGo();
     this.#giveBack(Infinity);
-    this.#walkRanges((range, size, header) => {
-      const address = this.#addressAt(range * GRANULE);
-      const from = Math.ceil(address / PAGE) * PAGE;
-      const to = Math.floor((address + size * GRANULE) / PAGE) * PAGE;
-      if (isFree(header) && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
-    });
+    this.#discard(0);
   }
 
   #walkRanges(visit: (range: number, size: number, header: number) => void): void {

@@ -133,11 +133,11 @@ export class SamplingGuard extends Wrapper {
   }
 
   /** A guarded block always moves. */
-  override resize(address: number, size: number): number {
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
     const slot = this.#slotAt(address);
-    if (slot < 0) return this.inner.resize(address, size);
+    if (slot < 0) return this.inner.resize(address, size, alignment, hint);
     const before = this.usableSize(address);
-    const to = this.allocate(size);
+    const to = this.allocate(size, alignment, hint);
     if (to === NO_ADDRESS) return to;
     this.#memory.copy(address, to, Math.min(before, size));
     this.free(address);

@@ -217,8 +217,8 @@ export class ObjectCache implements Allocator {
   }
 
   /** In place up to the object's size; no object is larger. */
-  resize(address: number, size: number): number {
-    requireRequest(size, 0);
+  resize(address: number, size: number, alignment = 0): number {
+    requireRequest(size, alignment);
     return size > this.usableSize(address) ? NO_ADDRESS : address;
   }
 

@@ -108,17 +108,17 @@ export class OffsetAllocator implements Allocator {
   }
 
   /** In place where the range shrinks, the one above it is free, or the source has more behind it; else by moving. */
-  resize(address: number, size: number): number {
+  resize(address: number, size: number, alignment = 0): number {
     const ranges = this.#ranges;
     const node = this.#nodeAt(address);
-    requireRequest(size, 0);
+    requireRequest(size, alignment);
     const granules = Math.max(Math.ceil(size / this.#granule), 1);
     const now = ranges.size(node);
     if (ranges.resize(node, granules)) return address;
     const room = ranges.roomAbove(node);
     const isLast = (room > 0 ? ranges.above(node) : node) === ranges.tail;
     if (isLast && this.#extend(granules - now - room, 1) && ranges.resize(node, granules)) return address;
-    return moveBlock(this, this.#source, address, now * this.#granule, size);
+    return moveBlock(this, this.#source, address, now * this.#granule, size, alignment);
   }
 
   /** The range's granules. */

@@ -96,8 +96,8 @@ export class Pool implements Allocator {
   }
 
   /** In place up to the slot's size; no slot is larger. */
-  resize(address: number, size: number): number {
-    requireRequest(size, 0);
+  resize(address: number, size: number, alignment = 0): number {
+    requireRequest(size, alignment);
     return size > this.usableSize(address) ? NO_ADDRESS : address;
   }
 

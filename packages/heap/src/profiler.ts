@@ -137,8 +137,8 @@ export class Profiler extends Wrapper {
   }
 
   /** Resizes: the old block is over, the new one may be sampled. */
-  override resize(address: number, size: number): number {
-    const to = this.inner.resize(address, size);
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
+    const to = this.inner.resize(address, size, alignment, hint);
     if (to === NO_ADDRESS) return to;
     this.#forget(address);
     return this.#count(to, size);

@@ -80,14 +80,14 @@ export class Quota extends Wrapper {
   }
 
   /** Resizes within the quota. */
-  override resize(address: number, size: number): number {
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
     const record = this.#records.find(address);
     // None of this quota's blocks: the allocator behind says what is wrong with it.
-    if (record < 0) return this.inner.resize(address, size);
-    requireRequest(size, 0);
+    if (record < 0) return this.inner.resize(address, size, alignment, hint);
+    requireRequest(size, alignment);
     const more = size - this.#sizes[record]!;
     if (this.#used + more > this.limit) return NO_ADDRESS;
-    const to = this.inner.resize(address, size);
+    const to = this.inner.resize(address, size, alignment, hint);
     if (to === NO_ADDRESS) return to;
     if (to !== address) {
       this.#records.take(address);

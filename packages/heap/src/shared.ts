@@ -350,10 +350,10 @@ export class SharedHeap implements Allocator {
   }
 
   /** In place as far as the block goes, else by moving. */
-  resize(address: number, size: number): number {
+  resize(address: number, size: number, alignment = 0): number {
     const usable = this.usableSize(address);
-    requireRequest(size, 0);
-    return size <= usable ? address : moveBlock(this, this.#memory, address, usable, size);
+    requireRequest(size, alignment);
+    return size <= usable ? address : moveBlock(this, this.#memory, address, usable, size, alignment);
   }
 
   #copy(from: number, to: number, bytes: number): void {

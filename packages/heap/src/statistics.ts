@@ -54,8 +54,8 @@ export class Statistics extends Wrapper {
   }
 
   /** Resizes, and counts. */
-  override resize(address: number, size: number): number {
-    const to = this.inner.resize(address, size);
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
+    const to = this.inner.resize(address, size, alignment, hint);
     if (to === NO_ADDRESS) this.#refusals++;
     else this.#resizes++;
     if (to !== NO_ADDRESS && to !== address) this.#moves++;

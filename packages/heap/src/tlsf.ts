@@ -127,13 +127,13 @@ export class Tlsf implements Allocator {
   }
 
   /** In place where the block's tail can be returned or what follows it is free, else by moving. */
-  resize(address: number, size: number): number {
+  resize(address: number, size: number, alignment = 0): number {
     const usable = this.usableSize(address);
-    requireRequest(size, 0);
+    requireRequest(size, alignment);
     if (size >= NOWHERE) return NO_ADDRESS;
     return this.#resizeInPlace((address >> 2) - 1, wordsFor(size))
       ? address
-      : moveBlock(this, this.#memory, address, usable, size);
+      : moveBlock(this, this.#memory, address, usable, size, alignment);
   }
 
   /** Grows the heap if the block is its last. */

@@ -61,8 +61,8 @@ export class Tracer extends Wrapper {
   }
 
   /** Resizes, and records. */
-  override resize(address: number, size: number): number {
-    const to = this.inner.resize(address, size);
+  override resize(address: number, size: number, alignment = 0, hint = 0): number {
+    const to = this.inner.resize(address, size, alignment, hint);
     const id = this.#ids.get(address);
     if (to !== NO_ADDRESS && id !== undefined) {
       this.#ids.delete(address);

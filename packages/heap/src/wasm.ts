@@ -19,6 +19,11 @@ export interface WasmHeapImports {
 /** Alignment that C compilers for wasm32 expect of malloc. */
 const MAX_ALIGN = 16;
 
+/** What a block of so many bytes is aligned to at least, 0 for what the allocator does anyway: one of fewer than 16 holds nothing that needs more than 8. */
+function alignmentOf(size: number): number {
+  return size < MAX_ALIGN ? 0 : MAX_ALIGN;
+}
+
 /** The value of `__heap_base`: a number, or the global that the module exports under that name. */
 export type HeapBase = number | { readonly value: number | bigint };
 
@@ -42,8 +47,6 @@ export function wasmHeapMemory(memory: PagedMemory, heapBase: HeapBase): BufferM
  */
 export function wasmImports(heap: () => Allocator, memory: () => BlockMemory): WasmHeapImports {
   const pointer = (address: number): number => (address === NO_ADDRESS ? 0 : address);
-  // Small blocks of sizes below 16 cannot hold anything that needs more than 8.
-  const alignmentOf = (size: number): number => (size < MAX_ALIGN ? 0 : MAX_ALIGN);
   return {
     malloc: (size) => pointer(heap().allocate(size >>> 0, alignmentOf(size >>> 0))),
     calloc: (count, size) => {
@@ -62,33 +65,14 @@ export function wasmImports(heap: () => Allocator, memory: () => BlockMemory): W
   };
 }
 
-/** Up to so many bytes a block is moved rather than asked to grow in place. */
-const SMALL = 1024;
-
 /** Resizes. What comes is aligned to 16 where it holds as much; where there is no memory the block stays as it is. */
 function resizeAligned(heap: Allocator, memory: BlockMemory, address: number, size: number): number {
+  const alignment = alignmentOf(size);
+  if (alignment === 0 || address % MAX_ALIGN === 0) return heap.resize(address, size, alignment);
   const usable = heap.usableSize(address);
-  const isAligned = size < MAX_ALIGN || address % MAX_ALIGN === 0;
-  if (isAligned && size <= usable && size * 2 > usable) return address;
-  if (size > SMALL && isAligned) return resizeLarge(heap, memory, address, size);
-  const to = heap.allocate(size, size < MAX_ALIGN ? 0 : MAX_ALIGN);
-  if (to === NO_ADDRESS) return isAligned && size <= usable ? address : NO_ADDRESS;
+  const to = heap.allocate(size, alignment);
+  if (to === NO_ADDRESS) return NO_ADDRESS;
   memory.copy(address, to, Math.min(usable, size));
   heap.free(address);
   return to;
-}
-
-/**
- * Lets the allocator resize, in place if it can; where it moved the block to an address that is aligned to less than 16 (a TLSF heap with granules of 8 may), moves it
- * once more. @throws HeapError `no-memory` where there is none for that.
- */
-function resizeLarge(heap: Allocator, memory: BlockMemory, address: number, size: number): number {
-  const to = heap.resize(address, size);
-  if (to === NO_ADDRESS || to % MAX_ALIGN === 0) return to;
-  const aligned = heap.allocate(size, MAX_ALIGN);
-  if (aligned === NO_ADDRESS)
-    throw new HeapError("no-memory", size, "no memory is left to align a block that has moved");
-  memory.copy(to, aligned, size);
-  heap.free(to);
-  return aligned;
 }

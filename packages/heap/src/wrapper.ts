@@ -21,8 +21,8 @@ export class Wrapper implements Allocator {
     this.inner.free(address);
   }
   /** As the allocator behind. */
-  resize(address: number, size: number): number {
-    return this.inner.resize(address, size);
+  resize(address: number, size: number, alignment = 0, hint = 0): number {
+    return this.inner.resize(address, size, alignment, hint);
   }
   /** As the allocator behind. */
   usableSize(address: number): number {

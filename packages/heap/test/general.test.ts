@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BufferMemory, GeneralHeap, NumberRange } from "@pagewright/heap";
+import { BufferMemory, GeneralHeap, Hint, NumberRange } from "@pagewright/heap";
 import { countingWords } from "@pagewright/heap/testing";
 
 test("a block shrinks where nothing can move: over plain numbers, and when no memory is left", () => {
@@ -74,5 +74,44 @@ test("what was freed in a size is merged when another size needs it, and when a 
   for (const block of [first, ...others]) heap.free(block);
   heap.check();
   expect(heap.allocate(2 ** 18 - 8192)).not.toBe(-1);
+  heap.check();
+});
+
+test("a block that moves when it is resized keeps no hint but the one that is given then", () => {
+  const heap = new GeneralHeap(new BufferMemory(new ArrayBuffer(65536)));
+  const slabOf = (address: number): number => Math.floor(address / 4096);
+  const plain = slabOf(heap.allocate(500));
+  const long = slabOf(heap.allocate(500, 0, Hint.longLived));
+  const moved = [0, 1].map(() => heap.allocate(40, 0, Hint.longLived));
+  expect(slabOf(heap.resize(moved[0] ?? 0, 500))).toBe(plain);
+  expect(slabOf(heap.resize(moved[1] ?? 0, 500, 0, Hint.longLived))).toBe(long);
+  expect(long).not.toBe(plain);
+});
+
+test("pages of large free ranges between live blocks are discarded a while after the heap last grew, and not at each free", () => {
+  let now = 0;
+  const range = new NumberRange(0, 2 ** 24);
+  const discarded: [number, number][] = [];
+  const source = {
+    reserve: (bytes: number, alignment: number) => range.reserve(bytes, alignment),
+    release: (address: number, bytes: number) => range.release(address, bytes),
+    discard: (address: number, bytes: number) => discarded.push([address, bytes]),
+  };
+  const heap = new GeneralHeap(source, { clock: { now: () => now }, retainMs: 1000, retainBytes: 2 ** 16 });
+  const [first = -1, second = -1, last = -1] = [2 ** 20, 2 ** 20, 10_000].map((size) => heap.allocate(size));
+  now = 999;
+  heap.free(first);
+  expect(discarded).toEqual([]);
+  const { reservedBytes } = heap.stats();
+  now = 1000;
+  heap.free(second);
+  expect(discarded).toEqual([[first, 2 ** 21]]);
+  heap.free(heap.allocate(2 ** 20));
+  expect(discarded.length).toBe(1);
+  now = 2000;
+  heap.free(heap.allocate(2 ** 20));
+  expect(discarded.length).toBe(2);
+  expect(heap.usableSize(last)).toBeGreaterThanOrEqual(10_000);
+  expect(heap.stats().reservedBytes).toBeLessThanOrEqual(reservedBytes);
   heap.check();
 });

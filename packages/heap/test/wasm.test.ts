@@ -109,6 +109,51 @@ test("where memory has run out malloc, calloc and realloc answer 0 and the block
   expect(c.malloc(300)).toBe(block);
 });
 
+test.each([
+  ["TLSF, whose blocks are aligned to 8", (memory: BufferMemory) => new Tlsf(memory, { chunkBytes: 4096 })],
+  ["the general heap", (memory: BufferMemory) => new GeneralHeap(memory, { chunkBytes: 4096 })],
+  ["the offset allocator", (memory: BufferMemory) => new OffsetAllocator(memory, { granule: 8, chunkBytes: 4096 })],
+])(
+  "over %s realloc answers an aligned block that begins as the old one did, or 0 and the old block is as it was",
+  (_name, make) => {
+    const memory = wasmHeapMemory(new WebAssembly.Memory({ initial: 1, maximum: 1 }), 1024);
+    const heap = make(memory);
+    const c = wasmImports(
+      () => heap,
+      () => memory,
+    );
+    let state = 1;
+    const random = (below: number): number => (state = (state * 48271) % 2147483647) % below;
+    const blocks: { address: number; size: number; stamp: number }[] = [];
+    const holds = ({ address, size, stamp }: (typeof blocks)[number]): boolean =>
+      memory.bytes.subarray(address, address + size).every((byte) => byte === stamp);
+    let refusals = 0;
+    for (let step = 0; step < 3000; step++) {
+      const block = blocks[random(blocks.length || 1)];
+      const size = random(3) === 0 ? random(40) : 1000 + random(5000);
+      if (block === undefined || random(4) === 0) {
+        const address = c.malloc(size);
+        if (address === 0) c.free(blocks.shift()?.address ?? 0);
+        else blocks.push({ address, size, stamp: step & 255 });
+      } else {
+        const to = c.realloc(block.address, size);
+        if (to === 0) refusals++;
+        else {
+          if (size >= 16) expect(to % 16).toBe(0);
+          expect(holds({ address: to, size: Math.min(size, block.size), stamp: block.stamp })).toBe(true);
+          Object.assign(block, { address: to, size });
+        }
+      }
+      const last = blocks.at(-1);
+      if (last !== undefined) memory.fill(last.address, last.size, last.stamp);
+      if (block !== undefined && blocks.includes(block)) memory.fill(block.address, block.size, block.stamp);
+      expect(blocks.every(holds)).toBe(true);
+    }
+    expect(refusals).toBeGreaterThan(50);
+    heap.check();
+  },
+);
+
 test("the C functions answer as C says", () => {
   for (const make of [(memory: BufferMemory) => new GeneralHeap(memory), (memory: BufferMemory) => new Tlsf(memory)]) {
     const memory = wasmHeapMemory(new WebAssembly.Memory({ initial: 1, maximum: 4 }), 1024);

@@ -215,6 +215,39 @@ export const allocatorSuite: readonly ConformanceCase<AllocatorFixture>[] = [
     },
   },
   {
+    name: "a block that is resized moves to the alignment asked for, or stays where it is",
+    run(make): void {
+      const { allocator, memory, largest, alignment } = make();
+      const sizes = [8, 40, 200, 1000, 3000].filter((size) => size <= largest);
+      for (let asked = 1; asked <= alignment; asked *= 2)
+        for (const size of sizes)
+          for (const wanted of sizes) {
+            const address = allocator.allocate(size);
+            memory?.fill(address, size, 0x5a);
+            const to = allocator.resize(address, wanted, asked);
+            if (to === NO_ADDRESS) {
+              claim(memory === null || wanted > largest / 2, "a block that can be moved is resized");
+              continue;
+            }
+            claim(
+              to === address || to / asked === Math.floor(to / asked),
+              `a moved block is aligned to ${String(asked)}`,
+            );
+            claim(
+              isIntact(memory, { address: to, size: Math.min(size, wanted), stamp: 0x5a }),
+              "a block that has moved keeps its bytes",
+            );
+            allocator.free(to);
+          }
+      const block = allocator.allocate(8);
+      claim(
+        throwsCode(() => void allocator.resize(block, Math.min(largest, 3000), 3), ["bad-alignment"]),
+        "an alignment of 3 is refused",
+      );
+      allocator.check();
+    },
+  },
+  {
     name: "double and wild frees are refused and change nothing",
     run(make): void {
       const { allocator, memory, largest, records } = make();
