@@ -1,2 +1,3 @@
 /** `@pagewright/vmm/node`: files of Node as backing stores and as swap. */
-export { FileBacking, FileSwap, type FileStoreOptions, type FileSwapOptions } from "./node/file-store.ts";
+export { FileBacking, type FileStoreOptions } from "./node/file-backing.ts";
+export { FileSwap, type FileSwapOptions } from "./node/file-swap.ts";
