@@ -5,11 +5,10 @@
  *
  *     node --conditions=@pagewright/source --import tsx benchmarks/policies/accessed-bits.bench.ts [--json] [policy…]
  */
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { policies, simulate, simulateAccessedBits } from "@pagewright/vmm/policies";
 import type { AccessedBitOptions } from "@pagewright/vmm/policies";
 import { decodePageTrace, readInput, STORE } from "pagewright";
+import { recordedTraces } from "./traces.ts";
 
 const PERCENTS = [10, 25, 50, 75];
 const SMALL_CELL = 64;
@@ -29,13 +28,6 @@ interface Sum {
   scannedPerFault: number;
 }
 
-function paths(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined)
-    return [fileURLToPath(new URL("../../packages/cli/data/sqlite-index.window.pgt.gz", import.meta.url))];
-  return readdirSync(`${inputs}/page-traces`).map((name) => `${inputs}/page-traces/${name}`);
-}
-
 function requestsOf(records: Uint32Array): Uint32Array {
   const kept = records.filter((record, i) => i === 0 || record >>> 2 !== (records[i - 1] ?? 0) >>> 2);
   return kept.map((record) => (record >>> 2) * 2 + ((record & 3) === STORE ? 1 : 0));
@@ -45,7 +37,7 @@ const named = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 const names = named.length > 0 ? named : Object.keys(policies).filter((name) => name !== "opt");
 const sums = new Map<string, Sum>();
 
-for (const path of paths()) {
+for (const path of recordedTraces("")) {
   const trace = decodePageTrace(readInput(path), path);
   const requests = requestsOf(trace.records);
   const slots = trace.vpns.length;

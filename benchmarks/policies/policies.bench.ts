@@ -6,10 +6,10 @@
  *     node --conditions=@pagewright/source --import tsx benchmarks/policies/policies.bench.ts [--json]
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { policies, simulate } from "@pagewright/vmm/policies";
 import { decodePageTrace, readInput, STORE } from "pagewright";
+import { recordedTraces } from "./traces.ts";
 
 /** Time of this process alone, so that others on the machine do not count. */
 const MEASURE_MS = 120;
@@ -19,16 +19,6 @@ interface Figure {
   /** Geometric mean and minimum over the traces. */
   readonly mean: number;
   readonly least: number;
-}
-
-function traces(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined)
-    return [fileURLToPath(new URL("../../packages/cli/data/sqlite-index.window.pgt.gz", import.meta.url))];
-  const folder = `${inputs}/page-traces`;
-  return readdirSync(folder)
-    .filter((name) => name.includes(".long."))
-    .map((name) => `${folder}/${name}`);
 }
 
 function mapLruFaults(requests: Uint32Array, frames: number): number {
@@ -81,7 +71,7 @@ function speedOf(name: string, path: string): number {
 }
 
 function measure(policy: string): Figure {
-  const speeds = traces().map((path) => speedOf(policy, path));
+  const speeds = recordedTraces(".long.").map((path) => speedOf(policy, path));
   const mean = Math.exp(speeds.reduce((sum, speed) => sum + Math.log(speed), 0) / speeds.length);
   return { policy, mean, least: Math.min(...speeds) };
 }

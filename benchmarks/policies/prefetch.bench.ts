@@ -4,12 +4,11 @@
  *
  *     node --conditions=@pagewright/source --import tsx benchmarks/policies/prefetch.bench.ts [--json] [part of a trace's name]
  */
-import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { MemoryBacking, MemorySwap, PlainMemory, READ, SpaceMemory, Vmm, WRITE } from "@pagewright/vmm";
 import type { VmmOptions } from "@pagewright/vmm";
 import { decodePageTrace, readInput, STORE } from "pagewright";
 import type { PageTrace } from "pagewright";
+import { recordedTraces } from "./traces.ts";
 
 const PAGE = 4096;
 const PERCENTS = [10, 25, 50, 75];
@@ -21,16 +20,6 @@ interface Run {
   readonly ahead: number;
   readonly hits: number;
   readonly waste: number;
-}
-
-function paths(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined)
-    return [fileURLToPath(new URL("../../packages/cli/data/sqlite-index.window.pgt.gz", import.meta.url))];
-  const part = process.argv.slice(2).find((word) => !word.startsWith("--")) ?? ".window.";
-  return readdirSync(`${inputs}/page-traces`)
-    .filter((name) => name.includes(part))
-    .map((name) => `${inputs}/page-traces/${name}`);
 }
 
 /** Maps runs of neighbouring pages with the same use; returns the address of each page. */
@@ -75,7 +64,7 @@ function run(trace: PageTrace, frames: number, options: Partial<VmmOptions>): Ru
 }
 
 const sums = { cells: 0, logWaits: 0, logMoved: 0 };
-for (const path of paths()) {
+for (const path of recordedTraces(process.argv.slice(2).find((word) => !word.startsWith("--")) ?? ".window.")) {
   const trace = decodePageTrace(readInput(path), path);
   for (const percent of PERCENTS) {
     const frames = Math.floor((trace.vpns.length * percent) / 100);

@@ -5,10 +5,9 @@
  *
  *   node --conditions=@pagewright/source --import tsx bench/default-policy.bench.ts [part of a trace's name] [--json]
  */
-import { readdirSync } from "node:fs";
 import { Clock, Lru, simulate } from "@pagewright/vmm/policies";
 import type { SimulatedPolicy } from "@pagewright/vmm/policies";
-import { DEFAULT_MAP, DEFAULT_TRACE } from "../src/data.ts";
+import { DEFAULT_MAP } from "../src/data.ts";
 import { readInput } from "../src/files.ts";
 import { decodePageTrace } from "../src/page-trace.ts";
 import { framesOf, parseRamSizes } from "../src/ram-size.ts";
@@ -18,21 +17,13 @@ import type { ReplayReport } from "../src/replay/report.ts";
 import { replay } from "../src/replay/replay.ts";
 import type { ReplayRequest } from "../src/replay/set-up.ts";
 import { removeTemporaryFolders } from "../src/temporary.ts";
+import { recordedTraces } from "./traces.ts";
 
 /** Below this many frames a cell is reported apart: one page more or less is a per cent or two. */
 const FEW_FRAMES = 64;
 
 const asJson = process.argv.includes("--json");
 const part = process.argv.slice(2).find((word) => !word.startsWith("--")) ?? "";
-
-function traces(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined) return [DEFAULT_TRACE];
-  const folder = `${inputs}/page-traces`;
-  return readdirSync(folder)
-    .filter((name) => name.includes(part))
-    .map((name) => `${folder}/${name}`);
-}
 
 async function replayed(
   trace: string,
@@ -59,7 +50,7 @@ const waits: number[] = [];
 const moved: number[] = [];
 const waitsInLarge: number[] = [];
 const movedInLarge: number[] = [];
-for (const path of traces()) {
+for (const path of recordedTraces(part)) {
   const { records, vpns } = decodePageTrace(readInput(path), path);
   const requests = records.map((record) => (record >>> 2) * 2);
   for (const ram of parseRamSizes("10%,25%,50%,75%")) {

@@ -5,25 +5,15 @@
  *   node --conditions=@pagewright/source --import tsx bench/large-pages.bench.ts [TRACE…] [--json]
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { DEFAULT_TRACE } from "../src/data.ts";
 import { TLB_NAMES } from "../src/replay/page-size.ts";
 import type { ReplayReport } from "../src/replay/report.ts";
+import { recordedTraces } from "./traces.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const words = process.argv.slice(2).filter((word) => word !== "--json");
-const traces = words.length === 0 ? recorded() : words;
+const traces = words.length === 0 ? recordedTraces(".window.") : words;
 const asJson = process.argv.includes("--json");
-
-function recorded(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined) return [DEFAULT_TRACE];
-  const folder = `${inputs}/page-traces`;
-  return readdirSync(folder)
-    .filter((name) => name.includes(".window."))
-    .map((name) => `${folder}/${name}`);
-}
 
 function replayed(trace: string, tlb: string, pages: string): ReplayReport {
   const args = ["--conditions=@pagewright/source", "--import", "tsx", MAIN];

@@ -6,13 +6,12 @@
  *   node --conditions=@pagewright/source --import tsx bench/replay.bench.ts [part of a trace's name] [--json]
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { DEFAULT_TRACE } from "../src/data.ts";
 import { readInput } from "../src/files.ts";
 import { decodePageTrace, STORE } from "../src/page-trace.ts";
 import { isClean } from "../src/replay/report.ts";
 import type { ReplayReport } from "../src/replay/report.ts";
+import { recordedTraces } from "./traces.ts";
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 const ROUNDS = 3;
@@ -29,15 +28,6 @@ interface Run {
   readonly trace: string;
   readonly value: number;
   readonly ratio: number;
-}
-
-function traces(): string[] {
-  const inputs = process.env["PAGEWRIGHT_INPUTS"];
-  if (inputs === undefined) return [DEFAULT_TRACE];
-  const folder = `${inputs}/page-traces`;
-  return readdirSync(folder)
-    .filter((name) => name.includes(part))
-    .map((name) => `${folder}/${name}`);
 }
 
 function replayed(path: string, options: readonly string[]): ReplayReport {
@@ -77,7 +67,7 @@ function print(metric: string, { value, ratio }: Run): void {
   );
 }
 
-const flat = new Map(traces().map((path) => [path, best(() => flatRecordsPerSecond(path))]));
+const flat = new Map(recordedTraces(part).map((path) => [path, best(() => flatRecordsPerSecond(path))]));
 for (const [metric, ...options] of VARIANTS) {
   const runs = [...flat].map(([path, bare]): Run => {
     const reports = Array.from({ length: ROUNDS }, () => replayed(path, options));
