@@ -19,12 +19,12 @@
  *      word 0           one bit for each group of 32 bins
  *      words 1 … 26     one bit for each bin of a group
  *      words 27 … 858   the first block of each bin, or 0
- *      words 859 … 1370 the magazines, 8 words for each size below 64 words: how many blocks, and their first words. (Those of size 0 are none: the bin after the last is empty.)
- *      words 1371 …     one bit for two words: a used block starts there
+ *      words 859 … 1754 the magazines, 8 words for each size below 112 words: how many blocks, and their first words. (Those of size 0 are none: the bin after the last is empty.)
+ *      words 1755 …     one bit for two words: a used block starts there
  *
  * Invariant: a bin's bit is set ⇔ its first block is not 0; a group's bit is set ⇔ one of its bins' is.
  *
- * In front of the bins, up to seven blocks of each size below 64 words are held back as they are given, in a magazine: still used to their neighbours, no bit in the
+ * In front of the bins, up to seven blocks of each size below 112 words are held back as they are given, in a magazine: still used to their neighbours, no bit in the
  * bitmap. Most blocks that a program frees are asked for again before any neighbour is. They are let go, merged and binned, before the heap grows, when a neighbour wants to
  * grow into one, and when memory is given back. A hit costs one read of tags, or none, and three reads and writes of state besides the bit.
  *
@@ -44,13 +44,13 @@ export const BINS = 832;
 /** First of the words with the first blocks. */
 export const HEADS = 27;
 /** Blocks of fewer words are held back. */
-export const HELD_SIZES = 64;
+export const HELD_SIZES = 112;
 /** How many blocks of one size are held back. */
 export const HELD_DEPTH = 7;
 /** First word of the magazines. */
 export const HELD = 859;
 /** First word of the bitmap. */
-export const STARTS = 1371;
+export const STARTS = 1755;
 
 /** The bin of blocks of `words`. */
 export function binOf(words: number): number {

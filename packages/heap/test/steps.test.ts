@@ -134,9 +134,9 @@ describe("steps per operation", () => {
       const heap = new Tlsf(source, { chunkBytes: bytes, wordsFor });
       heap.free(heap.allocate(16));
       const worst = worstSteps(heap, bytes, counter);
-      // Letting go of all blocks that are held back is the longest that an operation takes: 7 of each of the 30 even sizes below 64 words,
-      // merged in at most 28 reads and writes each, and a look at each of the 64 sizes.
-      const lettingGo = 7 * 30 * 28 + 64 * 8;
+      // Letting go of all blocks that are held back is the longest that an operation takes: 7 of each of the 54 even sizes below 112 words,
+      // merged in at most 28 reads and writes each, and a look at each of the 112 sizes.
+      const lettingGo = 7 * 54 * 28 + 112 * 8;
       expect(worst.allocate).toBeLessThan(lettingGo);
       // Three times a look at four bins, and a block cut out of the middle of another.
       expect(worst.aligned).toBeLessThan(lettingGo + 100);
