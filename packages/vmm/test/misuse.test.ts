@@ -7,6 +7,7 @@ import {
   PAGE_SIZE,
   PlainMemory,
   READ,
+  SpaceMemory,
   TRANSFER_UNIT,
   Vmm,
   WRITE,
@@ -108,4 +109,20 @@ test("a transfer or a purgeable range that is no range throws at once, not when 
   }
   refusedWith("out-of-range", () => vmm.beginTransfer(space, at, P, "from-device", { longest: 0 }));
   refusedWith("unaligned", () => vmm.makePurgeable(space, at + 8, P));
+});
+
+test("an access to no address, as the number of a refusal is, finds nothing mapped and leaves nothing behind", () => {
+  space.map({ bytes: 4 * P });
+  const bytes = new SpaceMemory(space);
+  for (const address of [
+    Number(space.map({ bytes: P, rights: READ + WRITE, ceiling: READ })),
+    Infinity,
+    2 ** 60,
+    1.5,
+  ]) {
+    expect([space.fault(address, WRITE), space.memoryType(address)]).toEqual(["unmapped", null]);
+    expect([bytes.load32(address), bytes.store8(address, 1), bytes.fault]).toEqual([-1, false, "unmapped"]);
+    vmm.check();
+  }
+  expect([space.regions.count, vmm.residentPages]).toEqual([1, 0]);
 });

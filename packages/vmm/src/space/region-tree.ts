@@ -32,11 +32,10 @@ export class RegionTree {
     let node = this.#root;
     while (node !== null) {
       if (vpn < node.start) node = node.left;
-      else if (vpn >= node.end) node = node.right;
-      else {
+      else if (vpn < node.end) {
         this.#recent = node;
         return node;
-      }
+      } else node = node.right; // NaN, the address of what was refused, ends up here.
     }
     return null;
   }
