@@ -277,6 +277,18 @@ describe("a module of the user's own that goes wrong is one line that names it, 
     ],
     ["a store of too many pages", "--swap", `({ ${store}, slots: 2 ** 40 })`, "no number of slots from 0 to 134217728"],
     [
+      "a store that throws at writing",
+      "--swap",
+      `({ ${store}, write() { throw new Error("tape torn") } })`,
+      "tape torn",
+    ],
+    [
+      "a store that throws at reading",
+      "--swap",
+      `({ ${store}, read() { throw new Error("tape lost") } })`,
+      "tape lost",
+    ],
+    [
       "a store that cannot be closed",
       "--swap",
       `({ ${store}, slots: 0, async close() { throw new Error("stuck") } })`,

@@ -37,7 +37,7 @@ export interface SwapTiers {
   readonly compressed: boolean;
   /** The stores behind it. */
   readonly stores: readonly SwapPriority[];
-  /** What a store's disk last complained about, in words; null if it never did. */
+  /** What a user's store threw first, or a swap file's disk last complained about, in words; null if neither happened. */
   failure(): string | null;
   /** Gives back what the stores have open. */
   close(): Promise<void>;
@@ -62,12 +62,16 @@ export async function swapTiersOf(words: readonly string[], setting: SwapStoreSe
   const files: FileSwap[] = [];
   const users: { readonly path: string; readonly store: UserStore }[] = [];
   const stores: SwapPriority[] = [];
+  let complaint: string | null = null;
+  const complain = (words: string): void => {
+    complaint ??= words;
+  };
   for (const stripe of striped) {
     const equals: (SwapStore | AsyncSwapStore)[] = [];
     for (const word of stripe)
       if (word === FILE)
         equals.push(added(files, fileSwap(join(setting.folder, `swap-${files.length}`), setting.slots)));
-      else equals.push(added(users, { path: word, store: await userStore(word, setting) }).store);
+      else equals.push(added(users, { path: word, store: await userStore(word, setting, complain) }).store);
     stores.push(equals);
   }
   return {
@@ -75,6 +79,7 @@ export async function swapTiersOf(words: readonly string[], setting: SwapStoreSe
     compressed,
     stores,
     failure: () => {
+      if (complaint !== null) return complaint;
       const failed = files.find((file) => file.lastError !== null);
       return failed === undefined ? null : `the swap file ${failed.path}: ${complaintOf(failed.lastError)}`;
     },
@@ -107,18 +112,22 @@ function fileSwap(path: string, slots: number): FileSwap {
   }
 }
 
-async function userStore(path: string, setting: SwapStoreSetting): Promise<UserStore> {
+async function userStore(
+  path: string,
+  setting: SwapStoreSetting,
+  complain: (words: string) => void,
+): Promise<UserStore> {
   const make = await defaultFunctionOf(path, "a swap store");
   const store = await inWords(path, () => make(setting));
   if (!isStore(store))
     throw new UsageError(
       `${path}: what it makes has no number of slots from 0 to ${MOST_SLOTS}, or neither write and read nor writeLater and readLater`,
     );
-  return inItsName(path, store);
+  return watched(path, store, complain);
 }
 
-/** A user's store; complaints about what its methods throw name it. */
-function inItsName(path: string, store: UserStore): UserStore {
+/** A user's store. The manager goes on without one that throws, as well as it can; `complain` is told. */
+function watched(path: string, store: UserStore, complain: (words: string) => void): UserStore {
   return new Proxy(store, {
     get(target, property) {
       const value: unknown = Reflect.get(target, property, target);
@@ -127,7 +136,8 @@ function inItsName(path: string, store: UserStore): UserStore {
         try {
           return Reflect.apply(value, target, args);
         } catch (error) {
-          throw new UsageError(`${path}: ${complaintOf(error)}`);
+          complain(`${path}: ${complaintOf(error)}`);
+          throw error;
         }
       };
     },
