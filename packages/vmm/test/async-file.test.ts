@@ -86,12 +86,15 @@ test("a failed read is one bus error; a failed write keeps the page dirty", asyn
   await space.pending;
   expect(memory.load8(at)).toBe(-1);
   expect(memory.fault).toBe("bus");
+  expect(object.lastError).toEqual(new Error("lost"));
+  object.lastError = null;
   file.failing = false;
   memory.load8(at);
   await space.pending;
   expect(memory.store8(at, 99)).toBe(true);
   file.failing = true;
   expect(await object.sync()).toBe("failed");
+  expect(object.lastError).toEqual(new Error("lost"));
   file.failing = false;
   expect(await object.sync()).toBe("ok");
   expect(file.bytes[0]).toBe(99);

@@ -133,7 +133,8 @@ export class AsyncFileObject extends CachedFile {
     try {
       await this.#backing.readLater(index * PAGE_SIZE, bytes.subarray(0, count));
       this.#arrived.set(index, bytes);
-    } catch {
+    } catch (error) {
+      this.lastError = error;
       this.#failed.add(index);
       this.core.stats.ioErrors++;
     }
@@ -174,7 +175,8 @@ export class AsyncFileObject extends CachedFile {
     try {
       await backing.writeLater(offset, bytes);
       core.tally.written(page, "fileWrites");
-    } catch {
+    } catch (error) {
+      this.lastError = error;
       written = false;
       this.noteError();
       core.stats.ioErrors++;

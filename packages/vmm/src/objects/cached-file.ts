@@ -26,6 +26,8 @@ export abstract class CachedFile extends MemoryObject {
   override readonly remembers = true;
   /** Watches the misses; null where nothing is fetched ahead. */
   override readonly readAhead: ReadAhead | null;
+  /** What the store last threw or rejected with, null if it never did. */
+  lastError: unknown = null;
   /** Pages that are known to be dirty. */
   protected readonly dirty: Set<number> = new Set();
   #errors = 0;

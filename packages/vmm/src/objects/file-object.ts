@@ -17,8 +17,6 @@ export const CLUSTER_PAGES = 32;
 
 /** A file in the page cache. */
 export class FileObject extends CachedFile {
-  /** What the store last threw, null if it never did, as it never should. */
-  lastError: unknown = null;
   readonly #backing: BackingStore;
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
   #size: number;
