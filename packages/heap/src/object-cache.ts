@@ -1,22 +1,26 @@
 import { endUse, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
+import { Chunks } from "./chunks.ts";
+import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
+import { LiveTable } from "./live-table.ts";
+import { Magazines } from "./magazines.ts";
 import type { RangeSource } from "./ports.ts";
 
-/** What an object cache keeps. */
-export interface ObjectCacheOptions {
+/** What an object cache keeps, and how it takes memory. */
+export interface ObjectCacheOptions extends Pick<GrowthPolicy, "chunkBytes"> {
   /** Bytes of an object. */
   readonly objectBytes: number;
   /** Alignment of an object; 8 by default. */
   readonly alignment?: number;
   /**
    * Brings fresh memory into the constructed state; called once for an object, not once for an allocation, and must not use the cache. Where it throws, so does the
-   * allocation, and the slab is given back.
+   * allocation, and the objects of its slab that were constructed are destructed.
    */
   readonly construct?: (address: number) => void;
   /** Undoes what the constructor did, before the memory is given back. */
   readonly destruct?: (address: number) => void;
-  /** Bytes of a slab, a power of two, for each of which the source is called once; by default enough for 8 objects, at least 4096. */
+  /** Bytes of a slab, a power of two, whose objects are constructed together; by default enough for 8 objects, at least 4096. */
   readonly slabBytes?: number;
   /** Bytes of a cache line: slabs start their objects at different lines, as far as what is left over allows; 64 by default, 0 turns colouring off. */
   readonly lineBytes?: number;
@@ -26,30 +30,26 @@ export interface ObjectCacheOptions {
   readonly magazine?: number;
 }
 
-/** One slab: `objects` from `start`, of which the bits say which are handed out. */
-interface Slab {
-  readonly base: number;
-  readonly start: number;
-  readonly live: Uint8Array;
-  /** Objects in the slab itself, as opposed to live ones and those in magazines. */
-  readonly free: number[];
-}
-
-/** The two magazines of a CPU: allocations come from the first, the other is full or empty. */
-interface CpuMagazines {
-  loaded: number[];
-  spare: number[];
-}
+/*
+ * An object is known by its slab's number × 2^shift + its place in the slab. Its word says where it is; free objects of a slab are chained:
+ *
+ *      ≥ 0   free in its slab: 1 + the next free one, 0 where there is none
+ *      −1    live                 −2    in a magazine
+ */
+const LIVE = -1;
+const HELD = -2;
+/** What has no object to be free: a slab whose memory holds nothing constructed. */
+const RAW = -1;
 
 /**
  * A cache of constructed objects of one kind: slabs whose objects keep their constructed state while they are free, cache colouring, and
- * magazines for each CPU with a depot behind them.
+ * magazines for each CPU with a depot behind them. Its memory is taken in growing chunks of slabs.
  *
  * `allocate` takes its CPU in place of a hint. A freed object must be in its constructed state again. Bonwick: The Slab Allocator (1994);
  * Bonwick, Adams: Magazines and Vmem (2001).
  */
 export class ObjectCache implements Allocator {
-  readonly #source: RangeSource;
+  readonly #chunks: Chunks;
   readonly #objectBytes: number;
   readonly #alignment: number;
   readonly #construct: (address: number) => void;
@@ -58,23 +58,30 @@ export class ObjectCache implements Allocator {
   readonly #colours: number;
   readonly #line: number;
   readonly #perSlab: number;
-  readonly #magazine: number;
-  readonly #cpus: CpuMagazines[];
-  /** Full magazines that no CPU has. */
-  #depot: number[][] = [];
-  /** By slab base / slab bytes. */
-  readonly #slabs = new Map<number, Slab>();
-  /** Slabs with free objects. */
-  readonly #partial = new Set<Slab>();
+  readonly #shift: number;
+  readonly #magazines: Magazines;
+  /** By object: where it is. */
+  #words: Int32Array = new Int32Array(0);
+  /** By slab: the address of its first object, of a raw one its own; 1 + its first free object or 0; how many are free, or RAW. */
+  #starts: Float64Array = new Float64Array(0);
+  #heads: Int32Array = new Int32Array(0);
+  #free: Int32Array = new Int32Array(0);
+  /** From an address / slab bytes to the slab there. */
+  readonly #slabs: LiveTable = new LiveTable((slab) => Math.floor(this.#starts[slab]! / this.#slabBytes));
+  /** Slabs with free objects, the first to be used last; raw slabs; numbers of slabs that are no more. */
+  #partial: number[] = [];
+  #raw: number[] = [];
+  #unused: number[] = [];
+  /** Slabs that ever were at once. */
+  #count = 0;
   #nextColour = 0;
   #live = 0;
-  #calls = 0;
 
   /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none, no CPU, or a magazine for nothing. */
   constructor(source: RangeSource, options: ObjectCacheOptions) {
     const { objectBytes, alignment = 8, lineBytes = 64, cpus = 1, magazine = 32 } = options;
     requireRequest(objectBytes, alignment);
-    this.#source = source;
+    this.#chunks = new Chunks(source, options);
     this.#alignment = Math.max(alignment, 1);
     this.#objectBytes = Math.max(Math.ceil(objectBytes / this.#alignment), 1) * this.#alignment;
     const wanted = Math.max(4096, 2 ** Math.ceil(Math.log2(this.#objectBytes * 8)));
@@ -84,136 +91,189 @@ export class ObjectCache implements Allocator {
       throw new HeapError("bad-option", this.#slabBytes, "a slab is a power of two and holds an object");
     for (const count of [cpus, magazine])
       if (!Number.isSafeInteger(count) || count < 1) throw new HeapError("bad-option", count);
+    this.#shift = Math.ceil(Math.log2(this.#perSlab));
     this.#line = Math.max(Math.ceil(lineBytes / this.#alignment), 1) * this.#alignment;
     const over = this.#slabBytes - this.#perSlab * this.#objectBytes;
     this.#colours = lineBytes === 0 ? 1 : Math.floor(over / this.#line) + 1;
     this.#construct = options.construct ?? (() => undefined);
     this.#destruct = options.destruct ?? (() => undefined);
-    this.#magazine = magazine;
-    this.#cpus = Array.from({ length: cpus }, () => ({ loaded: [], spare: [] }));
+    this.#magazines = new Magazines(cpus, magazine);
   }
 
-  #magazinesOf(cpu: number): CpuMagazines {
-    const magazines = this.#cpus[cpu];
-    if (magazines === undefined) throw new HeapError("bad-option", cpu, "there is no such CPU");
-    return magazines;
-  }
-
-  /** A constructed object out of the CPU's magazine, else the depot, else a slab. */
+  /** A constructed object out of the CPU's magazine, else the depot, else a slab: of a magazine four reads, two writes. */
   allocate(size: number = this.#objectBytes, alignment = 0, cpu = 0): number {
     requireRequest(size, alignment);
     if (size > this.#objectBytes || alignment > this.#alignment) return NO_ADDRESS;
-    const address = this.#magazinesOf(cpu).loaded.pop() ?? this.#reload(cpu);
-    if (address === NO_ADDRESS) return NO_ADDRESS;
-    const slab = this.#slabAt(address);
-    if (slab !== undefined) slab.live[(address - slab.start) / this.#objectBytes] = 1;
+    this.#requireCpu(cpu);
+    const held = this.#magazines.take(cpu);
+    const object = held < 0 ? this.#refill(cpu) : held;
+    if (object < 0) return NO_ADDRESS;
+    this.#words[object] = LIVE;
     this.#live++;
-    return address;
+    return this.#addressOf(object);
   }
 
-  #reload(cpu: number): number {
-    const magazines = this.#magazinesOf(cpu);
-    const full = magazines.spare.length > 0 ? magazines.spare : this.#depot.pop();
-    if (full !== undefined) {
-      magazines.spare = magazines.loaded;
-      magazines.loaded = full;
-      return full.pop() ?? NO_ADDRESS;
+  #requireCpu(cpu: number): void {
+    if (!this.#magazines.has(cpu)) throw new HeapError("bad-option", cpu, "there is no such CPU");
+  }
+
+  #addressOf(object: number): number {
+    const slab = object >>> this.#shift;
+    return this.#starts[slab]! + (object - (slab << this.#shift)) * this.#objectBytes;
+  }
+
+  /** The object that starts at an address, or −1. */
+  #objectAt(address: number): number {
+    const slab = this.#slabs.find(Math.floor(address / this.#slabBytes));
+    if (slab < 0) return -1;
+    const place = (address - this.#starts[slab]!) / this.#objectBytes;
+    return place >>> 0 === place && place < this.#perSlab ? (slab << this.#shift) + place : -1;
+  }
+
+  /** A live object. Throws what is wrong. */
+  #requireLive(address: number): number {
+    const object = this.#objectAt(address);
+    const word = this.#words[object];
+    if (word === LIVE) return object;
+    const isObject = word !== undefined && this.#free[object >>> this.#shift] !== RAW;
+    throw new HeapError(isObject ? "double-free" : "wild-free", address);
+  }
+
+  /** Fills a magazine from a slab. @returns one object more, with no memory left out of any CPU's magazines; or −1. */
+  #refill(cpu: number): number {
+    const slab = this.#partial.at(-1) ?? this.#addSlab();
+    if (slab < 0) return this.#magazines.steal();
+    const words = this.#words;
+    const count = Math.min(this.#free[slab]!, this.#magazines.size);
+    let object = this.#heads[slab]! - 1;
+    // The first is put in last, so that it is the next one.
+    const taken = new Int32Array(count).map(() => {
+      const one = object;
+      object = words[one]! - 1;
+      return one;
+    });
+    this.#heads[slab] = object + 1;
+    this.#free[slab] = this.#free[slab]! - count;
+    if (object < 0) this.#partial.pop();
+    for (const one of taken.subarray(1).reverse()) {
+      words[one] = HELD;
+      this.#magazines.put(cpu, one);
     }
-    const [first = this.#addSlab()] = this.#partial;
-    if (first === null) return this.#steal();
-    const taken = first.free.splice(-Math.min(this.#magazine, first.free.length));
-    if (first.free.length === 0) this.#partial.delete(first);
-    magazines.loaded = taken;
-    return taken.pop() ?? NO_ADDRESS;
+    return taken[0]!;
   }
 
-  /** With no memory left: an object out of any CPU's magazines. */
-  #steal(): number {
-    for (const { loaded, spare } of this.#cpus) {
-      const address = loaded.pop() ?? spare.pop();
-      if (address !== undefined) return address;
-    }
-    return NO_ADDRESS;
-  }
-
-  #addSlab(): Slab | null {
-    this.#calls++;
-    const base = this.#source.reserve(this.#slabBytes, this.#slabBytes);
-    if (base === NO_ADDRESS) return null;
+  /** Constructs the objects of one slab more. @returns its number, or −1. */
+  #addSlab(): number {
+    if (this.#raw.length === 0 && !this.#grow()) return -1;
+    const slab = this.#raw.pop() ?? -1;
+    const base = this.#starts[slab]!;
     const start = base + this.#nextColour * this.#line;
+    this.#constructAll(slab, start);
     this.#nextColour = (this.#nextColour + 1) % this.#colours;
-    const free = Array.from({ length: this.#perSlab }, (_, at) => start + (this.#perSlab - 1 - at) * this.#objectBytes);
-    const slab = { base, start, live: new Uint8Array(this.#perSlab), free };
-    this.#constructAll(slab);
-    this.#slabs.set(base / this.#slabBytes, slab);
-    this.#partial.add(slab);
+    this.#starts[slab] = start;
+    this.#heads[slab] = 0;
+    this.#free[slab] = 0;
+    for (let place = this.#perSlab - 1; place >= 0; place--) this.#putBack((slab << this.#shift) + place);
     return slab;
   }
 
-  /** Where a constructor throws, undoes the others and gives the slab back. */
-  #constructAll({ base, free }: Slab): void {
+  /** Takes a chunk of slabs. @returns whether there was one. */
+  #grow(): boolean {
+    const bytes = this.#chunks.grow(this.#slabBytes, this.#slabBytes, this.#slabBytes);
+    const last = this.#chunks.list.at(-1);
+    if (bytes === 0 || last === undefined) return false;
+    const end = last.address + last.bytes;
+    // Downwards, so that the lowest is used first.
+    for (let at = this.#slabBytes; at <= bytes; at += this.#slabBytes) this.#addRaw(end - at);
+    return true;
+  }
+
+  #addRaw(address: number): void {
+    const slab = this.#unused.pop() ?? this.#count++;
+    if (slab === this.#starts.length) this.#extend(Math.max(slab * 2, 16));
+    this.#starts[slab] = address;
+    this.#free[slab] = RAW;
+    this.#slabs.add(Math.floor(address / this.#slabBytes), slab);
+    this.#raw.push(slab);
+  }
+
+  /** Makes the arrays long enough for so many slabs. */
+  #extend(slabs: number): void {
+    const [words, starts, heads, free] = [this.#words, this.#starts, this.#heads, this.#free];
+    (this.#words = new Int32Array(slabs << this.#shift)).set(words);
+    (this.#starts = new Float64Array(slabs)).set(starts);
+    (this.#heads = new Int32Array(slabs)).set(heads);
+    (this.#free = new Int32Array(slabs)).set(free);
+  }
+
+  /** Where a constructor throws, undoes the others and keeps the slab as it was. */
+  #constructAll(slab: number, start: number): void {
     let done = 0;
     try {
-      for (; done < free.length; done++) this.#construct(free[done] ?? NO_ADDRESS);
+      for (; done < this.#perSlab; done++) this.#construct(start + done * this.#objectBytes);
     } catch (error) {
-      for (const address of free.slice(0, done)) this.#destruct(address);
-      this.#calls++;
-      this.#source.release(base, this.#slabBytes);
+      while (done-- > 0) this.#destruct(start + done * this.#objectBytes);
+      this.#raw.push(slab);
       throw error;
     }
   }
 
-  #slabAt(address: number): Slab | undefined {
-    return this.#slabs.get(Math.floor(address / this.#slabBytes));
-  }
-
-  /** The slab of a live object. Throws what is wrong. */
-  #requireLive(address: number): Slab {
-    const slab = this.#slabAt(address);
-    const at = slab === undefined ? -1 : (address - slab.start) / this.#objectBytes;
-    const live = slab?.live[at];
-    if (slab === undefined || live === undefined) throw new HeapError("wild-free", address);
-    if (live === 0) throw new HeapError("double-free", address);
-    return slab;
-  }
-
   /** Into the CPU's magazine, a full one into the depot. */
   free(address: number, cpu = 0): void {
-    const slab = this.#requireLive(address);
-    const magazines = this.#magazinesOf(cpu);
-    slab.live[(address - slab.start) / this.#objectBytes] = 0;
+    const object = this.#requireLive(address);
+    this.#requireCpu(cpu);
+    this.#words[object] = HELD;
     this.#live--;
-    if (magazines.loaded.length >= this.#magazine) {
-      if (magazines.spare.length > 0) this.#depot.push(magazines.spare);
-      magazines.spare = magazines.loaded;
-      magazines.loaded = [];
-    }
-    magazines.loaded.push(address);
+    this.#magazines.put(cpu, object);
   }
 
-  /** Empties magazines and depot, destructs the objects of wholly free slabs and gives these back. @returns how many. */
+  /** Puts an object back into its slab. */
+  #putBack(object: number): void {
+    const slab = object >>> this.#shift;
+    this.#words[object] = this.#heads[slab]!;
+    this.#heads[slab] = object + 1;
+    if (this.#free[slab] === 0) this.#partial.push(slab);
+    this.#free[slab] = this.#free[slab]! + 1;
+  }
+
+  /**
+   * Empties magazines and depot and destructs the objects of wholly free slabs. Those at the end of a chunk are given back, the others kept without contents.
+   *
+   * @returns how many wholly free slabs there were.
+   */
   reap(): number {
-    for (const { loaded, spare } of this.#cpus) this.#depot.push(loaded.splice(0), spare.splice(0));
-    for (const address of this.#depot.splice(0).flat()) {
-      const slab = this.#slabAt(address);
-      slab?.free.push(address);
-      if (slab !== undefined) this.#partial.add(slab);
-    }
-    let count = 0;
-    for (const slab of [...this.#partial]) {
-      if (slab.free.length < this.#perSlab) continue;
-      this.#drop(slab);
-      count++;
-    }
-    return count;
+    this.#magazines.forEach((object) => this.#putBack(object));
+    this.#magazines.clear();
+    const idle = this.#partial.filter((slab) => this.#free[slab] === this.#perSlab);
+    this.#partial = this.#partial.filter((slab) => this.#free[slab]! < this.#perSlab);
+    for (const slab of idle) this.#drop(slab);
+    for (const chunk of [...this.#chunks.list]) this.#shrink(chunk);
+    this.#raw = this.#raw.filter((slab) => this.#free[slab] === RAW);
+    for (const slab of idle) if (this.#free[slab] === RAW) this.#chunks.discard(this.#starts[slab]!, this.#slabBytes);
+    return idle.length;
   }
 
-  #drop(slab: Slab): void {
-    for (let at = 0; at < this.#perSlab; at++) this.#destruct(slab.start + at * this.#objectBytes);
-    this.#partial.delete(slab);
-    this.#slabs.delete(slab.base / this.#slabBytes);
-    this.#calls++;
-    this.#source.release(slab.base, this.#slabBytes);
+  /** Destructs the objects of a slab and makes it a raw one. */
+  #drop(slab: number): void {
+    const start = this.#starts[slab]!;
+    for (let place = 0; place < this.#perSlab; place++) this.#destruct(start + place * this.#objectBytes);
+    this.#starts[slab] = Math.floor(start / this.#slabBytes) * this.#slabBytes;
+    this.#free[slab] = RAW;
+    this.#raw.push(slab);
+  }
+
+  /** Gives the raw slabs at the end of a chunk back. */
+  #shrink(chunk: Chunk): void {
+    let bytes = 0;
+    for (; bytes < chunk.bytes; bytes += this.#slabBytes) {
+      const key = (chunk.address + chunk.bytes - bytes) / this.#slabBytes - 1;
+      const slab = this.#slabs.find(key);
+      if (this.#free[slab] !== RAW) break;
+      this.#slabs.take(key);
+      this.#free[slab] = 0;
+      this.#unused.push(slab);
+    }
+    if (bytes > 0) this.#chunks.shrink(chunk, bytes);
   }
 
   /** In place up to the object's size; no object is larger. */
@@ -230,8 +290,7 @@ export class ObjectCache implements Allocator {
 
   /** Exact. */
   owns(address: number): boolean {
-    const slab = this.#slabAt(address);
-    return slab?.live[(address - slab.start) / this.#objectBytes] === 1;
+    return this.#words[this.#objectAt(address)] === LIVE;
   }
 
   /** A snapshot. */
@@ -239,59 +298,69 @@ export class ObjectCache implements Allocator {
     return {
       liveBlocks: this.#live,
       liveBytes: this.#live * this.#objectBytes,
-      reservedBytes: this.#slabs.size * this.#slabBytes,
-      metadataBytes: this.#slabs.size * this.#perSlab * 9,
-      sourceCalls: this.#calls,
+      reservedBytes: this.#chunks.bytes,
+      metadataBytes: this.#words.length * 4 + this.#starts.length * 16 + this.#slabs.bytes + this.#magazines.bytes,
+      sourceCalls: this.#chunks.calls,
     };
   }
 
-  /** Every object is live, in a magazine, or in its slab: once. */
+  /** Every object of every slab is live, in a magazine, or in its slab's list: once. */
   check(): void {
+    let held = 0;
     const seen = new Set<number>();
-    const add = (address: number): void => {
-      requireInvariant(!seen.has(address), address, "an object is in one place");
-      seen.add(address);
-    };
-    for (const slab of this.#slabs.values()) {
-      slab.free.forEach(add);
-      requireInvariant(
-        this.#partial.has(slab) === slab.free.length > 0,
-        slab.base,
-        "slabs with free objects are listed",
-      );
-    }
-    for (const address of [this.#depot, ...this.#cpus.map(({ loaded, spare }) => [loaded, spare])].flat(2))
-      add(address);
-    let live = 0;
-    this.walk((address) => {
-      add(address);
-      live++;
+    this.#magazines.forEach((object) => {
+      requireInvariant(this.#words[object] === HELD && !seen.has(object), object, "an object is in one place");
+      seen.add(object);
     });
+    const partial = new Set(this.#partial);
+    let [live, slabs] = [0, this.#raw.length];
+    this.#forEachSlab((slab) => {
+      const first = slab << this.#shift;
+      let free = 0;
+      for (let object = this.#heads[slab]! - 1; object >= 0 && free <= this.#perSlab; free++) {
+        requireInvariant(object >>> this.#shift === slab, object, "a slab's free objects are its own");
+        object = this.#words[object]! - 1;
+      }
+      requireInvariant(free === this.#free[slab], slab, "a slab's free objects are counted");
+      requireInvariant(partial.has(slab) === free > 0, slab, "slabs with free objects are listed");
+      const words = this.#words.subarray(first, first + this.#perSlab);
+      const [ofSlab, ofMagazines] = [LIVE, HELD].map((state) => words.filter((word) => word === state).length);
+      live += ofSlab ?? 0;
+      held += ofMagazines ?? 0;
+      requireInvariant(free + (ofSlab ?? 0) + (ofMagazines ?? 0) === this.#perSlab, slab, "no object is lost");
+      slabs++;
+    });
+    requireInvariant(held === seen.size, held, "what was freed is in a magazine or its slab");
     requireInvariant(live === this.#live, live, "live objects are counted");
-    requireInvariant(seen.size === this.#slabs.size * this.#perSlab, seen.size, "no object is lost");
+    requireInvariant(slabs * this.#slabBytes === this.#chunks.bytes, slabs, "slabs fill the chunks");
+  }
+
+  #forEachSlab(visit: (slab: number) => void): void {
+    const unused = new Set(this.#unused);
+    for (let slab = 0; slab < this.#count; slab++) if (this.#free[slab] !== RAW && !unused.has(slab)) visit(slab);
   }
 
   /** By slab. */
   walk(visit: (address: number, bytes: number) => void): void {
-    for (const { live, start } of this.#slabs.values())
-      live.forEach((isLive, at) => {
-        if (isLive === 1) visit(start + at * this.#objectBytes, this.#objectBytes);
-      });
+    this.#forEachSlab((slab) => {
+      for (let object = slab << this.#shift, place = 0; place < this.#perSlab; place++, object++)
+        if (this.#words[object] === LIVE) visit(this.#addressOf(object), this.#objectBytes);
+    });
   }
 
   /** Frees every object, which must be in its constructed state. */
   reset(): void {
-    const live: number[] = [];
-    this.walk((address) => live.push(address));
-    for (const address of live) this.free(address);
+    this.walk((address) => this.free(address));
   }
 
   /** Destructs every object and gives every slab back. */
   destroy(): void {
-    for (const slab of [...this.#slabs.values()]) this.#drop(slab);
-    for (const magazines of this.#cpus) magazines.loaded = magazines.spare = [];
-    this.#depot = [];
-    this.#live = 0;
+    this.#forEachSlab((slab) => this.#drop(slab));
+    this.#magazines.clear();
+    this.#slabs.clear();
+    this.#chunks.releaseAll();
+    this.#partial = this.#raw = this.#unused = [];
+    this.#count = this.#live = 0;
     endUse(this);
   }
 }

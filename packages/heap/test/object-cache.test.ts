@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { BufferMemory, NumberRange, ObjectCache } from "@pagewright/heap";
+import { SplitRange } from "./memories.ts";
 
 test("objects are constructed once, keep their state while free, and are destructed when reaped", () => {
   const memory = new BufferMemory(new ArrayBuffer(2 ** 16));
@@ -52,6 +53,7 @@ test("a constructor that throws costs no memory, and what it had constructed is 
   let left = 100;
   const cache = new ObjectCache(range, {
     objectBytes: 64,
+    chunkBytes: 8192,
     construct: (address) => {
       if (left-- === 0) throw new Error("broken");
       made.add(address);
@@ -59,16 +61,100 @@ test("a constructor that throws costs no memory, and what it had constructed is 
     destruct: (address) => made.delete(address),
   });
   const objects = Array.from({ length: 64 }, () => cache.allocate());
-  expect(() => cache.allocate()).toThrow("broken");
-  cache.check();
-  expect(cache.stats()).toMatchObject({ liveBlocks: 64, reservedBytes: 4096 });
-  expect(range.top).toBe(4096);
-  expect(made).toEqual(new Set(objects));
+  for (let round = 0; round < 3; round++) {
+    expect(() => cache.allocate()).toThrow("broken");
+    left = 20;
+    cache.check();
+    expect(cache.stats()).toMatchObject({ liveBlocks: 64, reservedBytes: 8192, sourceCalls: 1 });
+    expect(made).toEqual(new Set(objects));
+  }
   left = Infinity;
   expect(cache.allocate()).not.toBe(-1);
   cache.destroy();
   expect(made.size).toBe(0);
   expect(range.top).toBe(0);
+});
+
+test("memory is taken in growing chunks: a million objects take no more than 50 calls to the source", () => {
+  const cache = new ObjectCache(new NumberRange(0, 2 ** 30), { objectBytes: 64 });
+  for (let at = 0; at < 1e6; at++) cache.allocate();
+  const { sourceCalls, reservedBytes } = cache.stats();
+  expect(sourceCalls).toBeLessThan(51);
+  expect(reservedBytes).toBeLessThan(1e6 * 64 * 1.13);
+});
+
+test("slabs at the end of a chunk are given back, others are kept without contents and constructed anew", () => {
+  const range = new SplitRange(2 ** 18);
+  const made = new Set<number>();
+  const cache = new ObjectCache(range, {
+    objectBytes: 512,
+    chunkBytes: 16384,
+    lineBytes: 0,
+    construct: (address) => void made.add(address),
+    destruct: (address) => void made.delete(address),
+  });
+  const objects = Array.from({ length: 160 }, () => cache.allocate());
+  const full = cache.stats().reservedBytes;
+  expect(full).toBeGreaterThanOrEqual(160 * 512);
+  // One object stays in the middle of each chunk.
+  const stay = objects.filter((address) => address % 16384 === 4096);
+  for (const object of objects) if (!stay.includes(object)) cache.free(object);
+  expect(cache.reap()).toBe(20 - stay.length);
+  cache.check();
+  // What is left of each half of the range ends with its last slab that has an object.
+  const left = [4096, 2 ** 33].map((start) => {
+    const last = Math.max(start - 4096, ...stay.filter((address) => address >= 2 ** 33 === start >= 2 ** 33));
+    return Math.floor(last / 4096) * 4096 + 4096 - start;
+  });
+  expect(cache.stats().reservedBytes).toBe((left[0] ?? 0) + (left[1] ?? 0));
+  expect(cache.stats().reservedBytes).toBeLessThan(full);
+  expect(made.size).toBe(stay.length * 8);
+  expect(() => cache.free((stay[0] ?? 0) - 4096)).toThrow(expect.objectContaining({ code: "wild-free" }));
+  const again = Array.from({ length: 160 }, () => cache.allocate());
+  expect(new Set([...again, ...stay]).size).toBe(160 + stay.length);
+  for (const object of again) expect(made.has(object)).toBe(true);
+  cache.check();
+  cache.destroy();
+  expect(made.size).toBe(0);
+});
+
+test("objects of several CPUs stay apart through frees elsewhere, reaping and exhaustion", () => {
+  let state = 7;
+  const random = (below: number): number => (state = (state * 48271) % 2147483647) % below;
+  for (const magazine of [1, 3, 32]) {
+    const made = new Set<number>();
+    const cache = new ObjectCache(new SplitRange(2 ** 17), {
+      objectBytes: 200,
+      magazine,
+      cpus: 3,
+      chunkBytes: 8192,
+      construct: (address) => void made.add(address),
+      destruct: (address) => void made.delete(address),
+    });
+    const live = new Set<number>();
+    for (let step = 0; step < 4000; step++) {
+      const cpu = random(3);
+      if (random(1000) === 0) cache.reap();
+      if (random(100) < (step % 1000 < 500 ? 70 : 30)) {
+        const object = cache.allocate(200, 0, cpu);
+        if (object === -1) continue;
+        expect(live.has(object)).toBe(false);
+        expect(made.has(object)).toBe(true);
+        live.add(object);
+      } else {
+        const object = [...live][random(live.size || 1)];
+        if (object === undefined) continue;
+        cache.free(object, cpu);
+        live.delete(object);
+      }
+      if (step % 50 === 0) cache.check();
+    }
+    expect(cache.stats().liveBlocks).toBe(live.size);
+    for (const object of live) cache.free(object);
+    cache.reap();
+    expect(cache.stats()).toMatchObject({ reservedBytes: 0, liveBlocks: 0 });
+    expect(made.size).toBe(0);
+  }
 });
 
 test("objects are aligned whatever the cache line, and options that make no cache are refused", () => {
