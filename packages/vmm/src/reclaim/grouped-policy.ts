@@ -31,6 +31,7 @@ export interface GroupStats {
 const RESIZE_AT = 8;
 
 class Group {
+  readonly number: number;
   readonly policy: ReplacementPolicy;
   resident: number = 0;
   minimum: number = 0;
@@ -38,8 +39,11 @@ class Group {
   weight: number = 1;
   /** What the policy was sized for last. */
   sizedFor: number = 1;
+  /** It goes with its last page. */
+  isEnding: boolean = false;
 
-  constructor(policy: ReplacementPolicy) {
+  constructor(number: number, policy: ReplacementPolicy) {
+    this.number = number;
     this.policy = policy;
   }
 
@@ -113,12 +117,20 @@ export class GroupedPolicy implements ReplacementPolicy {
     Object.assign(this.#groupNumbered(group), { minimum, limit, weight });
   }
 
+  /** Nobody brings in pages for a group any more: it goes with its last one, and what it remembers with it. One that has a share stays, for whoever is in it next. */
+  end(group: number): void {
+    const known = this.#groups.get(group);
+    if (known === undefined || known.minimum > 0 || known.limit < Infinity || known.weight !== 1) return;
+    known.isEnding = true;
+    if (known.resident === 0) this.#groups.delete(group);
+  }
+
   /** The group that a slot was inserted in last, −1: none. */
   groupOf(slot: number): number {
     return this.#groupOfSlot[slot] ?? -1;
   }
 
-  /** Pages that a group has beyond its limit: to be evicted with {@link evictFrom} even while memory is free. */
+  /** Pages that a group has beyond its limit: they go first, and even while memory is free. */
   excess(group: number): number {
     const known = this.#groups.get(group);
     return known === undefined ? 0 : Math.max(0, known.resident - known.limit);
@@ -149,12 +161,10 @@ export class GroupedPolicy implements ReplacementPolicy {
 
   /** Takes it. O(groups). */
   evict(): number {
-    return this.#evictOf(this.#mostUrgent());
-  }
-
-  /** Takes a page of this group; −1 where it has none. */
-  evictFrom(group: number): number {
-    return this.#evictOf(this.#groups.get(group) ?? null);
+    const group = this.#mostUrgent();
+    const slot = group?.policy.evict() ?? -1;
+    if (group !== null && slot >= 0) this.#left(group, slot);
+    return slot;
   }
 
   /** Forgets the page. */
@@ -162,18 +172,8 @@ export class GroupedPolicy implements ReplacementPolicy {
     const group = this.#groups.get(this.#groupOfSlot[slot]!);
     if (group === undefined) return;
     group.policy.remove(slot);
-    if (this.#resident[slot] === 1) group.count(-1);
-    this.#resident[slot] = 0;
+    if (this.#resident[slot] === 1) this.#left(group, slot);
     this.#groupOfSlot[slot] = -1;
-  }
-
-  /** Forgets a group that has no page any more, and what it remembered. */
-  removeGroup(group: number): void {
-    if ((this.#groups.get(group)?.resident ?? 0) > 0)
-      throw new VmmError("bad-argument", "A group was removed that has pages.", { group });
-    this.#groups.delete(group);
-    for (let slot = 0; slot < this.#groupOfSlot.length; slot++)
-      if (this.#groupOfSlot[slot] === group) this.#groupOfSlot[slot] = -1;
   }
 
   /** Makes room for slots 0 … slots − 1. */
@@ -216,12 +216,10 @@ export class GroupedPolicy implements ReplacementPolicy {
     invariant(counts.size === 0, "A resident page is of no group.");
   }
 
-  #evictOf(group: Group | null): number {
-    const slot = group?.policy.evict() ?? -1;
-    if (slot < 0) return -1;
+  #left(group: Group, slot: number): void {
     this.#resident[slot] = 0;
-    group?.count(-1);
-    return slot;
+    group.count(-1);
+    if (group.isEnding && group.resident === 0) this.#groups.delete(group.number);
   }
 
   #mostUrgent(): Group | null {
@@ -239,7 +237,7 @@ export class GroupedPolicy implements ReplacementPolicy {
   #groupNumbered(number: number): Group {
     const known = this.#groups.get(number);
     if (known !== undefined) return known;
-    const group = new Group(this.#makePolicy(this.#groupOfSlot.length, 1));
+    const group = new Group(number, this.#makePolicy(this.#groupOfSlot.length, 1));
     this.#groups.set(number, group);
     return group;
   }

@@ -44,7 +44,13 @@ export class SpaceGroups {
     this.policy.setShare(group, share);
   }
 
-  /** All groups that ever had a page or a share. */
+  /** A space has gone: where no other one is in its group, that ends. */
+  left(group: number, others: Iterable<{ readonly group: number }>): void {
+    for (const other of others) if (other.group === group) return;
+    this.policy.end(group);
+  }
+
+  /** All groups that have a space, a page or a share. */
   stats(): GroupStats[] {
     return this.policy.stats();
   }

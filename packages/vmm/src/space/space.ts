@@ -310,6 +310,7 @@ export class AddressSpace {
     this.tables.destroy(change.plan);
     core.end(change);
     core.spaces.delete(this.asid);
+    core.groups?.left(this.group, core.spaces.values());
   }
 
   // ------------------------------------------------------------ for the package's other modules

@@ -135,3 +135,31 @@ test("a fault in the middle of another one, at a yield point, charges its own pa
   groups.policy.insert(12);
   expect([10, 11, 12].map((page) => groups.policy.groupOf(page))).toEqual([2, 1, 0]);
 });
+
+test("a space that goes takes its group along, unless the group has other spaces, pages of shared memory, or a share", () => {
+  const memory = new PlainMemory(256);
+  const vmm = new Vmm({ frames: memory, window: memory, residentLimit: 64, fairness: true });
+  const shared = vmm.createAnonymous(4 * PAGE_SIZE);
+  const fill = (space: AddressSpace, object = false): AddressSpace => {
+    const at = Number(space.map({ bytes: 4 * PAGE_SIZE, ...(object ? { object: shared, shared: true } : {}) }));
+    for (let page = 0; page < 4; page++) new SpaceMemory(space).store8(at + page * PAGE_SIZE, 1);
+    return space;
+  };
+  const groups = (): number[] => vmm.shares().map(({ group }) => group);
+  for (let round = 0; round < 20; round++) fill(spaceOf(vmm)).destroy();
+  expect(groups()).toEqual([]);
+  const [one, two, promised] = [spaceOf(vmm), spaceOf(vmm), spaceOf(vmm)];
+  two.group = one.group;
+  vmm.setShare(promised.group, { minimum: 8 });
+  fill(one, true);
+  fill(two);
+  fill(promised);
+  one.destroy();
+  promised.destroy();
+  expect(groups().sort((a, b) => a - b)).toEqual([one.group, promised.group].sort((a, b) => a - b));
+  two.destroy();
+  expect(vmm.shares().find(({ group }) => group === one.group)).toMatchObject({ resident: 4 });
+  shared.close();
+  expect(groups()).toEqual([promised.group]);
+  vmm.check();
+});
