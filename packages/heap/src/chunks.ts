@@ -16,9 +16,8 @@ export interface GrowthPolicy {
 export interface Chunk {
   readonly address: number;
   bytes: number;
-  /** The number of its first granule, and of the first that a block may start at: the owner's. */
+  /** The number of its first granule: the owner's. */
   start: number;
-  first: number;
 }
 
 /** The ranges that an allocator has taken from its source, in the order in which they came, and the policy for more. */
@@ -53,7 +52,7 @@ export class Chunks {
       if (address !== -1) {
         const last = this.list.at(-1);
         if (last !== undefined && last.address + last.bytes === address) last.bytes += size;
-        else this.list.push({ address, bytes: size, start: 0, first: 0 });
+        else this.list.push({ address, bytes: size, start: 0 });
         this.bytes += size;
         this.#lastGrowth = clock?.now() ?? 0;
         return size;
