@@ -78,10 +78,7 @@ export class Reclaimer {
   /** Evicts one page; false if none can leave now: where a store answers later, some are leaving then. */
   reclaimOne(): boolean {
     const core = this.#core;
-    if (this.#harvestDue) {
-      this.#harvestDue = false;
-      this.harvest();
-    }
+    this.#harvestIfDue();
     const change = core.begin(null);
     let freed = false;
     for (let refusals = 0; refusals < MAX_REFUSALS && !freed && !core.swapper.isBusy; refusals++) {
@@ -96,10 +93,7 @@ export class Reclaimer {
   /** Unmaps up to `count` victims and freezes them in their frames; {@link finishVictims} goes on when nobody holds a stale translation any more. */
   unmapVictims(count: number, plan: FlushPlan): Victim[] {
     const core = this.#core;
-    if (this.#harvestDue) {
-      this.#harvestDue = false;
-      this.harvest();
-    }
+    this.#harvestIfDue();
     const victims: Victim[] = [];
     for (let refusals = 0; victims.length < count && refusals < MAX_REFUSALS && !core.swapper.isBusy;) {
       const page = this.#chooseVictim(plan);
@@ -118,6 +112,12 @@ export class Reclaimer {
     let freed = 0;
     for (const victim of victims) if (this.#finish(victim, plan)) freed++;
     return freed;
+  }
+
+  #harvestIfDue(): void {
+    if (!this.#harvestDue) return;
+    this.#harvestDue = false;
+    this.harvest();
   }
 
   /** Evicts a given page that is not held, as advice asks; false if its content cannot be saved. */
@@ -205,7 +205,7 @@ export class Reclaimer {
   #canLeave(page: number): boolean {
     const core = this.#core;
     if (core.isSuspect(page)) return false;
-    if (!isDirty(core, page) || this.#objectOf(page)?.hasStoreFor(page) === true) return true;
+    if (!isDirty(core, page) || this.#isInFile(page)) return true;
     return core.pages.swap[page]! >= 0 || core.swapper.findRoom();
   }
 
@@ -294,13 +294,14 @@ export class Reclaimer {
     const core = this.#core;
     const { pages } = core;
     const object = this.#objectOf(page);
+    const isInFile = this.#isInFile(page);
     if (pages.has(page, PAGE_REFERENCED)) core.prefetcher.touched(page);
     core.prefetcher.evicted(page, pages.swap[page]! >= 0);
-    this.rates.left(object?.hasStoreFor(page) === true);
+    this.rates.left(isInFile);
     core.tally.evicted(page);
     plan.dataFrame(core.detachEvicted(page));
     this.#harvestDue = this.#schedule.evicted() || this.#harvestDue;
-    if (object?.hasStoreFor(page) === true && !object.remembers) {
+    if (object !== undefined && isInFile && !object.remembers) {
       object.pages.remove(pages.index[page]!);
       core.dropReference(page, plan);
     }

@@ -115,14 +115,6 @@ export class ObjectStore {
     return before - this.#frameCount;
   }
 
-  /** Bytes of all objects of all groups: what the frames could hold. */
-  capacityBytes(): number {
-    let bytes = 0;
-    for (let group = 0; group < this.#groups; group++)
-      if (this.#used[group]! > 0) bytes += this.#objectsOf(group) * this.#kind(group).bytes;
-    return bytes;
-  }
-
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
     this.#partial.check();

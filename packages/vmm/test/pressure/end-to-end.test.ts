@@ -108,6 +108,10 @@ describe("subscribers", () => {
     expect(web).toMatchObject({ name: "web", gave: 8 });
     expect(vmm.stats.swapOuts).toBe(0);
     vmm.background(10);
+    expect(vmm.pressure.lastRound).toMatchObject([
+      { name: "files", gave: 0 },
+      { name: "web", gave: 0 },
+    ]);
     expect(vmm.stats.swapOuts).toBeGreaterThan(0); // Only now: nobody had anything left.
     const bytes = new SpaceMemory(space);
     for (let page = 0; page < 64; page++) expect(bytes.load32(at + page * PAGE_SIZE)).toBe(page + 1);
