@@ -51,7 +51,8 @@ export class TypeLedger {
       for (const region of device.regions.keys()) {
         if (region.type === type) continue;
         const start = device.start + region.offset;
-        for (let pfn = start; pfn < start + region.pages; pfn++) {
+        const end = Math.min(start + region.pages, device.start + device.frames); // The region may go on beyond the device.
+        for (let pfn = start; pfn < end; pfn++) {
           const page = frameMap.pageAt(pfn);
           if (page >= 0 && changes(page)) return false;
         }

@@ -8,7 +8,7 @@ import { NO_PAGE, PAGE_DIRTY, PAGE_POISONED, PAGE_REFERENCED } from "../pages/pa
 import { ACCESSED, DIRTY, READ, WRITE } from "../rights.ts";
 import { PAGE_SIZE, TABLE_PAGES, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
-import { dropTranslations } from "./private-pages.ts";
+import { dropTranslations, sheetParts } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import { populateRange } from "./residency.ts";
@@ -210,34 +210,39 @@ function freeLazily(space: AddressSpace, start: Vpn, end: Vpn): void {
   core.end(change);
 }
 
+/** Brings in what a region has in swap or in a file, as far as frames go. What was never stored to is nowhere. */
 function bringIn(space: AddressSpace, region: Region, start: Vpn, end: Vpn): void {
   const { core } = space.vmm;
-  for (let vpn = start; vpn < end; vpn++) {
-    const sheet = space.sheets.get(vpn);
-    const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
-    if (core.resident >= core.residentLimit) return;
-    if (anon >= 0 && core.pages.has(anon, PAGE_POISONED)) continue;
-    if (anon >= 0 && !core.pages.isResident(anon)) {
-      const brought = fetchFor(space, region, vpn, () => core.swapper.bringIn(anon));
-      if (brought === SUPPLY_PENDING || brought === SUPPLY_BUS) continue;
-      if (brought < 0) return;
-      core.stats.prefetched++;
-    } else if (anon === NO_PAGE && region.object !== null && region.object.kind !== "device") {
-      const known = region.object.pages.get(region.indexOf(vpn));
-      if (known !== NO_PAGE && core.pages.isResident(known)) continue;
-      const { object } = region;
-      if (fetchFor(space, region, vpn, () => object.obtain(region.indexOf(vpn))) < 0) return;
-      core.stats.prefetched++;
+  const { object } = region;
+  const last = object === null ? end : Math.min(end, region.start + object.pageCount - region.offset);
+  const parts = object === null ? sheetParts(space, start, end) : [[start, last] as const];
+  for (const [from, to] of parts)
+    for (let vpn = from; vpn < to; vpn++) {
+      const sheet = space.sheets.get(vpn);
+      const anon = sheet === null ? NO_PAGE : sheet.anons[vpn & (TABLE_PAGES - 1)]!;
+      if (core.resident >= core.residentLimit) return;
+      if (anon >= 0 && core.pages.has(anon, PAGE_POISONED)) continue;
+      if (anon >= 0 && !core.pages.isResident(anon)) {
+        const brought = fetchFor(space, region, vpn, () => core.swapper.bringIn(anon));
+        if (brought === SUPPLY_PENDING || brought === SUPPLY_BUS) continue;
+        if (brought < 0) return;
+        core.stats.prefetched++;
+      } else if (anon === NO_PAGE && object !== null && object.kind !== "device") {
+        const known = object.pages.get(region.indexOf(vpn));
+        if (known !== NO_PAGE && core.pages.isResident(known)) continue;
+        if (fetchFor(space, region, vpn, () => object.obtain(region.indexOf(vpn))) < 0) return;
+        core.stats.prefetched++;
+      }
     }
-  }
 }
 
 /** Pages leave, unless others map them too. */
 function putOut(space: AddressSpace, start: Vpn, end: Vpn): void {
-  for (let vpn = start; vpn < end; vpn++) {
-    const page = loneAt(space, vpn);
-    if (page !== NO_PAGE) space.vmm.core.reclaimer.evictPage(page);
-  }
+  for (const [from, to] of sheetParts(space, start, end))
+    for (let vpn = from; vpn < to; vpn++) {
+      const page = loneAt(space, vpn);
+      if (page !== NO_PAGE) space.vmm.core.reclaimer.evictPage(page);
+    }
 }
 
 /**
@@ -249,12 +254,13 @@ function cool(space: AddressSpace, start: Vpn, end: Vpn): void {
   for (const edge of [start, end])
     if ((edge & (TABLE_PAGES - 1)) !== 0) splitLeaves(space, Math.floor(edge / TABLE_PAGES) * TABLE_PAGES, edge);
   const change = core.begin(space);
-  for (let vpn = start; vpn < end; vpn++) {
-    const page = loneAt(space, vpn);
-    if (page === NO_PAGE) continue;
-    core.gather(page, change.plan);
-    core.cold.add(page);
-  }
+  for (const [from, to] of sheetParts(space, start, end))
+    for (let vpn = from; vpn < to; vpn++) {
+      const page = loneAt(space, vpn);
+      if (page === NO_PAGE) continue;
+      core.gather(page, change.plan);
+      core.cold.add(page);
+    }
   if (core.cold.count > 0) core.lookAgain(space, change.plan);
   core.end(change);
 }

@@ -10,6 +10,7 @@ import { PAGE_OBJECT } from "../pages/pages.ts";
 import { USER, WRITE, type MemoryType } from "../rights.ts";
 import { TABLE_PAGES, addressOf, type Vpn } from "../units.ts";
 import { mergeRange, splitAt } from "./mapping.ts";
+import { sheetParts } from "./private-pages.ts";
 import { coverOf, cutsFor } from "./protecting.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
@@ -49,12 +50,13 @@ function ownPages(space: AddressSpace, regions: readonly Region[], start: Vpn, e
   const access = WRITE + (space.attributes === 0 ? USER : 0);
   for (const region of regions) {
     if (region.object !== null) continue;
-    for (let vpn = Math.max(start, region.start); vpn < Math.min(end, region.end); vpn++) {
-      const page = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
-      if (page < 0 || core.pages.refs[page] === 1) continue;
-      if ((region.rights & WRITE) === 0) return "type-conflict";
-      if (!isResolved(faults.fault(space, addressOf(vpn), access))) return "no-memory";
-    }
+    for (const [from, to] of sheetParts(space, Math.max(start, region.start), Math.min(end, region.end)))
+      for (let vpn = from; vpn < to; vpn++) {
+        const page = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
+        if (page < 0 || core.pages.refs[page] === 1) continue;
+        if ((region.rights & WRITE) === 0) return "type-conflict";
+        if (!isResolved(faults.fault(space, addressOf(vpn), access))) return "no-memory";
+      }
   }
   return "ok";
 }

@@ -40,6 +40,15 @@ export function takeAnons(space: AddressSpace, start: Vpn, end: Vpn, guards: boo
   return taken;
 }
 
+/** The parts of a range under tables that the space has, ascending: all of its pages that have a content of the space's own, or a translation. O(sheets). */
+export function sheetParts(space: AddressSpace, start: Vpn, end: Vpn): [from: Vpn, to: Vpn][] {
+  const parts: [Vpn, Vpn][] = [];
+  space.sheets.forEach(start, end, (_sheet, base) => {
+    parts.push([Math.max(start, base), Math.min(end, base + TABLE_PAGES)]);
+  });
+  return parts;
+}
+
 /** Drops the private pages of a range that has no translations; guards stay unless `guards`. Sheets that become empty go. */
 export function dropAnons(space: AddressSpace, start: Vpn, end: Vpn, guards: boolean): void {
   const { core } = space.vmm;

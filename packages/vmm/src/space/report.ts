@@ -5,6 +5,7 @@ import { isDirty } from "../statistics/page-count.ts";
 import type { RateReport } from "../statistics/rates.ts";
 import { PAGE_SIZE, TABLE_PAGES, addressOf, type VirtAddr } from "../units.ts";
 import type { ObjectKind } from "../objects/object.ts";
+import { sheetParts } from "./private-pages.ts";
 import type { Region } from "./region.ts";
 import type { AddressSpace } from "./space.ts";
 
@@ -62,7 +63,7 @@ export function emptyUsage(): UsageReport {
 }
 
 /**
- * Counts a region's pages. O(pages). Private pages count where the space has them, translated or not; an object's where the space has a translation, so that
+ * Counts a region's pages. O(what is there): the pages under tables that the space has, and those of its object. Private pages count where the space has them, translated or not; an object's where the space has a translation, so that
  * the proportional shares of all spaces sum up to the pages in frames that somebody maps.
  */
 export function usageOfRegion(space: AddressSpace, region: Region): UsageReport {
@@ -70,25 +71,30 @@ export function usageOfRegion(space: AddressSpace, region: Region): UsageReport 
   const { pages, sharing, tables } = core;
   const usage = emptyUsage();
   usage.virtualPages = region.pages;
-  for (let vpn = region.start; vpn < region.end; vpn++) {
-    const anon = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
-    const page = anon >= 0 ? anon : (region.object?.pages.get(region.indexOf(vpn)) ?? -1);
-    if (page < 0) continue;
-    if (!pages.isResident(page)) {
-      if (pages.swap[page]! >= 0) usage.swappedPages++;
-      continue;
+  for (const [from, to] of sheetParts(space, region.start, region.end))
+    for (let vpn = from; vpn < to; vpn++) {
+      const anon = space.sheets.get(vpn)?.anons[vpn & (TABLE_PAGES - 1)] ?? -1;
+      const page = anon >= 0 ? anon : (region.object?.pages.get(region.indexOf(vpn)) ?? -1);
+      if (page < 0) continue;
+      if (!pages.isResident(page)) {
+        if (pages.swap[page]! >= 0) usage.swappedPages++;
+        continue;
+      }
+      if (anon < 0 && space.tables.query(vpn) === 0) continue;
+      const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : sharing.usersOf(page));
+      usage.residentPages++;
+      usage.proportionalPages += 1 / sharers;
+      if (sharers === 1) usage.uniquePages++;
+      if (region.locked !== "none") usage.lockedPages++;
+      if (isDirty(core, page)) usage.dirtyPages++;
+      const leaf = tables.large?.pagesAt(space.tables, vpn) ?? 1;
+      if (leaf === TABLE_PAGES) usage.in2MPages++;
+      else if (leaf > TABLE_PAGES) usage.in1GPages++;
     }
-    if (anon < 0 && space.tables.query(vpn) === 0) continue;
-    const sharers = Math.max(1, anon >= 0 ? pages.refs[page]! : sharing.usersOf(page));
-    usage.residentPages++;
-    usage.proportionalPages += 1 / sharers;
-    if (sharers === 1) usage.uniquePages++;
-    if (region.locked !== "none") usage.lockedPages++;
-    if (isDirty(core, page)) usage.dirtyPages++;
-    const leaf = tables.large?.pagesAt(space.tables, vpn) ?? 1;
-    if (leaf === TABLE_PAGES) usage.in2MPages++;
-    else if (leaf > TABLE_PAGES) usage.in1GPages++;
-  }
+  region.object?.pages.forEach(region.offset, region.offset + region.pages, (page, index) => {
+    const isSeen = space.sheets.get(region.start + (index - region.offset)) !== null;
+    if (!isSeen && !pages.isResident(page) && pages.swap[page]! >= 0) usage.swappedPages++;
+  });
   return usage;
 }
 
