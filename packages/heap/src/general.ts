@@ -45,7 +45,7 @@ export interface GeneralOptions extends GrowthPolicy {
 /*
  * All state is in one array:
  *
- *      word 0 …                  9216 …                           9376 …             10304 …
+ *      word 0 …                  9216 …                           9376 …             10752 …
  *      ┌───────────────────────┬────────────────────────────────┬──────────────────┬──────────────────────────────────┐
  *      │ the lists of slabs:   │ by size in 8 bytes, rounded    │ bins of free     │ one word for each granule: tags  │
  *      │ 4 lifetimes × 36      │ up: the first word of its list │ ranges           │ of ranges, records of slabs      │
@@ -65,7 +65,7 @@ const PAGE = 4096;
 
 /**
  * The general allocator: small blocks (up to 1 KiB) out of 4 KiB slabs of one size class each, larger ones out of ranges of 128-byte granules that
- * merge with their neighbours. All state is outside the blocks, 1/32 of the heap plus 41 KiB, so it works over any source and
+ * merge with their neighbours. All state is outside the blocks, 1/32 of the heap plus 42 KiB, so it works over any source and
  * nothing that is written into a block can harm it; a double or wild free is always detected.
  *
  * At most 3.5 GiB per heap; blocks are aligned to 8, from 1 KiB on to 128.
@@ -98,7 +98,7 @@ export class GeneralHeap implements Allocator {
 
   /** Small: the top of a stack and one bit. Larger: one that was held back, or one range unlinked, its rest linked. */
   allocate(size: number, alignment = 0, hint = 0): number {
-    if (size >>> 0 !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
+    if ((size & 0x3fffffff) !== size || alignment !== 0 || hint !== 0) return this.#allocateOdd(size, alignment, hint);
     return size > 1024 ? this.#allocateLarge(size) : this.#allocateSmall(this.#words[(size + (9216 * 8 + 7)) >>> 3]!);
   }
 

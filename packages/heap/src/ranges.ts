@@ -19,10 +19,10 @@
  *      word 9376            one bit for each group of 32 bins
  *      words 9377 … 9402    one bit for each bin of a group
  *      words 9408 … 10239   the first range of each bin, or 0
- *      words 10240 … 10303  for each size below 64 words the first of the ranges that are held back, or 0; each leads to the next
+ *      words 10240 … 10751  8 for each size below 64 words: how many ranges are held back, and which
  *
- * Ranges of fewer than 64 words are held back as they are given: still used to their neighbours. Most that a program frees are asked for again, in the same size, before any neighbour
- * is. They are merged before the heap grows, or when a neighbour wants to grow into one.
+ * Up to seven ranges of each size below 64 words are held back as they are given: still used to their neighbours. Most that a program frees are asked for again, in the same size, before
+ * any neighbour is. They are merged before the heap grows, or when a neighbour wants to grow into one.
  *
  * Masmano, Ripoll, Crespo, Real: TLSF: a New Dynamic Memory Allocator for Real-Time Systems (2004).
  */
@@ -43,8 +43,10 @@ const HEADS = 9408;
 const HELD = 10240;
 /** Ranges of fewer words are held back. */
 const HELD_SIZES = 64;
+/** So many ranges of a size are. */
+const HELD_DEPTH = 7;
 /** The first word that is a tag. */
-export const TAGS = 10304;
+export const TAGS = 10752;
 
 /** The bin of ranges of `size` words. */
 function binOf(size: number): number {
@@ -133,24 +135,28 @@ export function carve(words: Int32Array, range: number, start: number, size: num
 
 /** Makes `size` words live: a range that was held back, or one out of the bins. @returns the first, or 0 where no free range is large enough. */
 export function take(words: Int32Array, size: number): number {
-  const held = size < HELD_SIZES ? words[HELD + size]! : 0;
-  if (held === 0) {
+  const held = HELD + (size << 3);
+  const count = size < HELD_SIZES ? words[held]! : 0;
+  if (count === 0) {
     const range = find(words, size);
     if (range !== 0) carve(words, range, range, size);
     return range;
   }
-  words[HELD + size] = words[held + 1]!;
-  words[held] = words[held]! | LIVE;
-  return held;
+  const range = words[held + count]!;
+  words[held] = count - 1;
+  words[range] = words[range]! | LIVE;
+  return range;
 }
 
 /** Gives a live range back: it is held back, or merged with its free neighbours. @returns the words of the free range that it is now part of; 0 where it is held back. */
 export function give(words: Int32Array, range: number): number {
   const size = sizeOf(words, range);
-  if (size >= HELD_SIZES) return merge(words, range);
+  const held = HELD + (size << 3);
+  const count = size < HELD_SIZES ? words[held]! : HELD_DEPTH;
+  if (count === HELD_DEPTH) return merge(words, range);
   words[range] = words[range]! ^ LIVE;
-  words[range + 1] = words[HELD + size]!;
-  words[HELD + size] = range;
+  words[held] = count + 1;
+  words[held + count + 1] = range;
   return 0;
 }
 
@@ -171,15 +177,9 @@ export function merge(words: Int32Array, range: number): number {
 /** Merges the ranges of `from` up to `to` words that are held back. @returns whether there were any. */
 export function letGo(words: Int32Array, from = 0, to: number = HELD_SIZES): boolean {
   let any = false;
-  for (let size = from; size < to; size++) {
-    let range = words[HELD + size]!;
-    words[HELD + size] = 0;
-    while (range !== 0) {
-      const next = words[range + 1]!;
-      merge(words, range);
-      range = next;
-      any = true;
-    }
+  for (let held = HELD + from * 8; held < HELD + to * 8; held += 8) {
+    any ||= words[held]! > 0;
+    for (; words[held]! > 0; words[held] = words[held]! - 1) merge(words, words[held + words[held]!]!);
   }
   return any;
 }
@@ -235,15 +235,15 @@ export function walk(
 /** Walks the ranges of all chunks, given as first granule and end, all bins, and what is held back. @throws HeapError `corrupt`. */
 export function checkRanges(words: Int32Array, chunks: readonly (readonly [first: number, end: number])[]): void {
   const held = new Set<number>();
-  for (let size = 0; size < HELD_SIZES; size++)
-    for (let range = words[HELD + size]!; range !== 0; range = words[range + 1]!) {
-      requireInvariant(
-        words[range]! >>> 2 === size && !held.has(range),
-        range,
-        "ranges are held back by size, each once",
-      );
-      held.add(range);
-    }
+  for (let size = 0; size < HELD_SIZES; size++) {
+    const ranges = words.subarray(HELD + size * 8 + 1).subarray(0, words[HELD + size * 8]);
+    requireInvariant(
+      ranges.length <= HELD_DEPTH
+        && ranges.every((range) => words[range]! >>> 2 === size && held.size < held.add(range).size),
+      size,
+      "ranges are held back by size, each once",
+    );
+  }
   let free = 0;
   for (const [first, end] of chunks) {
     const isWhole = walk(words, first, end, (range, size, header) => {

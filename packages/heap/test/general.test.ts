@@ -115,3 +115,13 @@ test("pages of large free ranges between live blocks are discarded a while after
   expect(heap.stats().reservedBytes).toBeLessThanOrEqual(reservedBytes);
   heap.check();
 });
+
+test("sizes near 2^32 are nowhere, and one above 1 GiB can be had", () => {
+  const heap = new GeneralHeap(new NumberRange(0, 2 ** 32));
+  for (const size of [2 ** 32 - 1, 2 ** 32 - 127, 2 ** 32 - 128, 2 ** 32]) expect(heap.allocate(size)).toBe(-1);
+  const block = heap.allocate(2 ** 30 + 1);
+  expect(heap.usableSize(block)).toBe(2 ** 30 + 128);
+  expect(heap.resize(block, 2 ** 32 - 1)).toBe(-1);
+  heap.free(block);
+  heap.check();
+});
