@@ -11,6 +11,7 @@ export default library([
   "src/trace.ts",
   "src/memory.ts",
   "src/pool.ts",
+  "src/type-pools.ts",
   "src/buddy.ts",
   "src/offset.ts",
   "src/debug.ts",

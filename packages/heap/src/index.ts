@@ -16,6 +16,7 @@ export type { TlsfOptions } from "./tlsf.ts";
 export { GeneralHeap } from "./general.ts";
 export type { GeneralOptions } from "./general.ts";
 export { Pool } from "./pool.ts";
+export { TypePools, typeHint } from "./type-pools.ts";
 export { Buddy } from "./buddy.ts";
 export type { BuddyOptions } from "./buddy.ts";
 export { OffsetAllocator } from "./offset.ts";
