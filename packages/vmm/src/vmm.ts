@@ -264,7 +264,7 @@ export class Vmm {
     return this.core.purgeable.add(space, address, bytes);
   }
 
-  /** Which space would go if memory were out now, and how each is judged. O(pages of all regions). */
+  /** Which space would go if memory were out now, and how each is judged. O(pages that regions have). */
   chooseVictim(): OutOfMemoryChoice {
     return this.core.lastResort.choose();
   }

@@ -34,7 +34,7 @@ export class LastResort {
     this.#handler = handler;
   }
 
-  /** Who would go now, and how every space is judged. O(pages of all regions). */
+  /** Who would go now, and how every space is judged. O(pages that regions have). */
   choose(): OutOfMemoryChoice {
     const candidates = [...this.#core.spaces.values()].map(candidateOf);
     const { residentLimit, framePressure, swap } = this.#core;

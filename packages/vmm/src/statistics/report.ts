@@ -78,7 +78,7 @@ export interface MemoryReport {
   readonly policy: PolicyReport;
 }
 
-/** Counts everything. O(pages of all regions + page records + translations). */
+/** Counts everything. O(pages that regions have + page records + translations). */
 export function reportOf(core: Core, committedPages: number, nodeOf: (pfn: Pfn) => number): MemoryReport {
   const spaces = [...core.spaces.values()].map((space) => {
     const regions = usageByRegion(space);
