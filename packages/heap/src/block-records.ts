@@ -140,8 +140,8 @@ export class BlockRecords {
 }
 
 /**
- * The same where the memory's words are in reach, for a third of the time. The hot path only ever says that all is well: what is not, and blocks with longer fronts or
- * beyond 2 GiB, are looked at as over any memory.
+ * The same where the memory's words are in reach, for a third of the time. The hot path only ever says that all is well: what is not, and blocks beyond 2 GiB, are
+ * looked at as over any memory.
  */
 export class WordRecords extends BlockRecords {
   readonly #memory: Pick<WordMemory, "words">;
@@ -158,9 +158,9 @@ export class WordRecords extends BlockRecords {
     return (this.#words = this.#memory.words);
   }
 
-  /** Seven writes. */
+  /** Seven writes, and up to twelve for a longer front. */
   override write(address: number, size: number, front: number, site: number): void {
-    if (front !== FRONT || (address | 0) !== address) {
+    if ((address | 0) !== address) {
       super.write(address, size, front, site);
       return;
     }
@@ -168,7 +168,8 @@ export class WordRecords extends BlockRecords {
     const at = address >> 2;
     const end = at + ((size + 3) >>> 2);
     const words = end + 2 <= this.#words.length ? this.#words : this.#refresh();
-    const packed = (site & 0xffffff) | 0x4000000;
+    const packed = (site & 0xffffff) | ((31 - Math.clz32(front)) << 24);
+    if (front > FRONT) words.fill(red, at - (redFront(front) >>> 2), at - 4);
     words[at - 4] = red;
     words[at - 3] = packed;
     words[at - 2] = size;
@@ -192,9 +193,18 @@ export class WordRecords extends BlockRecords {
       | (words[at - 4]! ^ red)
       | (words[end]! ^ red)
       | (words[end + 1]! ^ red)
-      | ((packed >>> 24) ^ 4)
       | ((size & 3) === 0 ? 0 : (words[end - 1]! ^ red) & (-1 << ((size & 3) << 3)));
-    return odd === 0 ? size : super.sizeOf(address);
+    return odd === 0 && (packed >>> 24 === 4 || this.isFrontRed(address)) ? size : super.sizeOf(address);
+  }
+
+  /** A read for each word of the red zone. */
+  override isFrontRed(address: number): boolean {
+    if ((address | 0) !== address) return super.isFrontRed(address);
+    const words = this.#words;
+    const end = (address >> 2) - 3;
+    for (let at = end + 3 - (redFront(1 << (words[end]! >>> 24)) >>> 2); at < end; at++)
+      if (words[at] !== RED) return false;
+    return true;
   }
 
   /** A write for each word of poison, and one. */
@@ -237,8 +247,7 @@ export class WordRecords extends BlockRecords {
       (words[at - 1]! ^ packed ^ size ^ DEAD ^ address ^ this.salt)
       | (words[at - 4]! ^ red)
       | (words[end]! ^ red)
-      | (words[end + 1]! ^ red)
-      | ((packed >>> 24) ^ 4);
+      | (words[end + 1]! ^ red);
     // The last word, in part the block's and in part red.
     if ((size & 3) !== 0) odd |= (words[whole]! ^ redTail(poison, size)) & (whole < most ? -1 : tailOf(size));
     const last = whole < most ? whole : most;
@@ -249,6 +258,7 @@ export class WordRecords extends BlockRecords {
       odd |= (words[word + 2]! ^ poison) | (words[word + 3]! ^ poison);
     }
     for (; word < last; word++) odd |= words[word]! ^ poison;
-    return odd === 0 ? FRONT : super.frontOfUntouched(address);
+    if (odd !== 0) return super.frontOfUntouched(address);
+    return packed >>> 24 === 4 ? FRONT : this.isFrontRed(address) ? 1 << (packed >>> 24) : 0;
   }
 }
