@@ -432,3 +432,14 @@ test("a page that dies while it leaves leaves nothing behind", async () => {
   expect(it.vmm.core.swapper.leaving).toBe(0);
   it.vmm.check();
 });
+
+test("a remote that rejects every discard goes on being used", async () => {
+  const it = world(40, {}, new LateSwap(24));
+  it.swap.discardLater = () => Promise.reject(new Error("not allowed"));
+  for (let round = 1; round < 4; round++)
+    for (let page = 0; page < 40; page++)
+      expect(await access(it.space, it.at + page * PAGE_SIZE, round * 100 + page)).toBe(round * 100 + page);
+  for (let page = 0; page < 40; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(300 + page);
+  expect(it.vmm.swapTiers()).toMatchObject([{ bad: 0, doubtful: 0, fenced: false, lastError: "Error: not allowed" }]);
+  it.vmm.check();
+});

@@ -116,7 +116,7 @@ export class LateTransfers {
       invariant(!this.#writes.has(slot), "A slot is read and written at once.", { slot });
   }
 
-  /** Tells the store that a slot's content is not needed; null where it need not be told. `ok` when it has heard, `away` otherwise. */
+  /** Tells the store that a slot's content is not needed; null where it need not be told. Settles in any case: `away` where it was rejected. */
   discard(slot: number): Promise<TransferOutcome> | null {
     this.forget(slot);
     const store = this.#store;

@@ -384,10 +384,9 @@ export class Tier {
     }
     this.#state[slot] = DISCARDED;
     this.#waiting++;
-    const freed = discarding.then((outcome) => {
+    const freed = discarding.then(() => {
       this.#waiting--;
-      if (outcome === "away") this.#setDoubtful(slot);
-      else this.#setFree(slot);
+      this.#setFree(slot); // Where the discard was rejected too: it is not carried out after a write that is acknowledged.
       if (this.#discarding === freed) this.#discarding = null;
     });
     this.#discarding = freed;
