@@ -8,7 +8,7 @@ import { Wrapper } from "./wrapper.ts";
 
 /** What the debug heap looks for, and how much it spends on it. */
 export interface DebugOptions {
-  /** Bytes of poison from the start of a freed block that are looked at again before it is reused; 32 by default, Infinity for all. */
+  /** Bytes of poison from the start of a freed block that are looked at again before it is reused, rounded up to whole words; 32 by default, Infinity for all. */
   readonly poisonBytes?: number;
   /** How many freed blocks are kept from reuse; 256 by default. 0 turns the quarantine off. */
   readonly quarantine?: number;
