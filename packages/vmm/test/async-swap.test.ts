@@ -210,6 +210,25 @@ test("a lost remote is fenced, the next store takes its place, and what was in f
   it.vmm.check();
 });
 
+test("a remote that can be read and takes no page is fenced, and each time it answers it is tried with one page", async () => {
+  const remote = new LateSwap(256);
+  const it = world(64, { swap: [remote, new MemorySwap(256)] }, remote);
+  remote.verdict = (kind) => (kind === "write" ? "lost" : "ok");
+  for (let round = 0; round < 4; round++) await fill(it, 64);
+  for (let page = 0; page < 64; page++) expect(await access(it.space, it.at + page * PAGE_SIZE)).toBe(page + 1);
+  const [first, second] = it.vmm.swapTiers();
+  expect(first).toMatchObject({ used: 0, bad: 0, writes: 0 });
+  expect(second?.writes).toBeGreaterThan(64);
+  // One page for each answer, and there are no more answers than pages that leave.
+  expect(first?.failedWrites).toBeLessThan(FENCE_AFTER + (second?.writes ?? 0));
+  remote.verdict = () => "ok";
+  await fill(it, 64);
+  await it.vmm.settled();
+  expect(it.vmm.swapTiers()[0]).toMatchObject({ fenced: false, bad: 0 });
+  expect(it.vmm.swapTiers()[0]?.writes).toBeGreaterThan(20);
+  it.vmm.check();
+});
+
 test("pages in frames whose only copy is in a fenced store are saved elsewhere before they go", async () => {
   const remote = new LateSwap(256);
   const it = world(64, { swap: [remote, new MemorySwap(256)] }, remote);

@@ -42,6 +42,8 @@ export type ReadOutcome = "ok" | "failed" | "lost";
  *     └── failed, or other bytes than were written, for the 1st, 2nd time ──▶ failed; for the READ_TRIES-th: lost
  * ```
  *
+ * Reads and writes that fail in a row are counted apart: a store that can be read and takes no page is fenced too.
+ *
  * A store that was only ever away while it came to be fenced is used again as soon as it answers: the reading of a page, or, whenever a page could be written to it, of a
  * slot without one ({@link askAgain}).
  *
@@ -74,8 +76,9 @@ export class Tier {
   #lastError: Error | null = null;
   /** Settles when the slot that was discarded last is free. */
   #discarding: Promise<void> | null = null;
-  /** Since the last transfer that succeeded. */
-  #failuresInRow: number = 0;
+  /** Since the last transfer that succeeded, and since the last page that was taken. */
+  #failedReadsInRow: number = 0;
+  #failedWritesInRow: number = 0;
   /** Whether all of these found the store away. */
   #isAway: boolean = true;
   /** Failed readings of pages that the store answered, by slot. */
@@ -178,6 +181,7 @@ export class Tier {
     }
     if (outcome === "ok") this.#mismatches++;
     else this.#failedReads++;
+    this.#failedReadsInRow++;
     this.#failed(outcome === "away");
     if (outcome === "away") return "failed";
     const tries = (this.#failedTries.get(slot) ?? 0) + 1;
@@ -276,7 +280,7 @@ export class Tier {
       this.#claim(slot, page);
       if (outcome === "ok") {
         this.#writes++;
-        this.#succeeded();
+        this.#taken();
         return slot;
       }
       this.#spoil(slot, outcome === "away");
@@ -297,7 +301,7 @@ export class Tier {
   #written(slot: number, outcome: TransferOutcome): boolean {
     if (outcome === "ok") {
       this.#writes++;
-      this.#succeeded();
+      this.#taken();
       this.#settleOrphan(slot);
       return true;
     }
@@ -326,15 +330,24 @@ export class Tier {
     else this.#setBad(slot);
     this.used--;
     this.#failedWrites++;
+    this.#failedWritesInRow++;
     this.#failed(away);
   }
 
+  /** A page was taken. */
+  #taken(): void {
+    if (!this.fenced) this.#failedWritesInRow = 0;
+    this.#succeeded();
+  }
+
+  /** The store has answered. That says nothing of its taking pages: the next one that it does not take has it fenced again, until one is. */
   #succeeded(): void {
     if (this.fenced && !this.#isAway) return;
     if (this.fenced) this.#restored();
     this.fenced = false;
-    this.#failuresInRow = 0;
-    this.#isAway = true;
+    this.#failedReadsInRow = 0;
+    this.#failedWritesInRow = Math.min(this.#failedWritesInRow, FENCE_AFTER - 1);
+    this.#isAway ||= this.#failedWritesInRow === 0;
     if (this.#doubtful.size > 0) this.#settleDoubts();
   }
 
@@ -349,8 +362,7 @@ export class Tier {
 
   #failed(away: boolean): void {
     this.#isAway &&= away;
-    this.#failuresInRow++;
-    if (this.#failuresInRow >= FENCE_AFTER) this.fenced = true;
+    if (Math.max(this.#failedReadsInRow, this.#failedWritesInRow) >= FENCE_AFTER) this.fenced = true;
   }
 
   #setBad(slot: number): void {
