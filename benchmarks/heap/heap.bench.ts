@@ -1,6 +1,7 @@
 /**
  * Every shared allocation trace on our allocators beside AssemblyScript's TLSF and walloc, each in a process of its own, and beside the native
- * allocators that are installed. Run with the folder of the traces:
+ * allocators that are installed. What runs is the command as it is published, so `npm run build` comes first: sources that are compiled as they are loaded set the name of
+ * every function that they make, each time they make it. Run with the folder of the traces:
  *
  *     node --conditions=@pagewright/source --import tsx benchmarks/heap/heap.bench.ts FOLDER [--passes=N] [--only=general,tlsf] [--json]
  *
@@ -21,7 +22,7 @@ interface Result {
   readonly failed: string | null;
 }
 
-const MAIN = fileURLToPath(new URL("../../packages/cli/src/main.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url));
 const peer = (name: string): string => fileURLToPath(new URL(`./peers/${name}.ts`, import.meta.url));
 const ASSEMBLYSCRIPT = peer("assemblyscript");
 const option = (name: string, otherwise: string): string =>
@@ -48,7 +49,8 @@ const hasCompiler =
   spawnSync("cc", ["-O2", "-o", program, fileURLToPath(new URL("./native/replay.c", import.meta.url))]).status === 0;
 
 function replay(file: string): Result[] {
-  const node = ["--conditions=@pagewright/source", "--import", "tsx", MAIN];
+  // The peers' adapters are sources.
+  const node = ["--import", "tsx", MAIN];
   const args = [...node, "heap", file, "--allocator", SUBJECTS.join(","), "--json"];
   const out = execFileSync(process.execPath, args, { encoding: "utf8", maxBuffer: 2 ** 24 });
   return (JSON.parse(out) as { readonly results: readonly Result[] }).results.map((result) => ({

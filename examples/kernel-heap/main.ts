@@ -34,7 +34,7 @@ for (let round = 0; round < 100; round++) {
   const some = Array.from({ length: 10 }, () => inodes.allocate(192, 0, round % 2));
   for (const inode of some) inodes.free(inode, round % 2);
 }
-console.log(`1,000 inodes allocated, ${constructed} constructed, in ${inodes.stats().sourceCalls} slabs`);
+console.log(`1,000 inodes allocated, ${constructed} constructed, with ${inodes.stats().sourceCalls} call for memory`);
 
 const guarded = new SamplingGuard(heap, source, source, { every: 1, random: () => 0, slots: 8 });
 const string = guarded.allocate(16);
