@@ -336,8 +336,10 @@ export class Tier {
 
   /** A page was taken. */
   #taken(): void {
-    if (!this.fenced) this.#failedWritesInRow = 0;
     this.#succeeded();
+    if (this.fenced) return;
+    this.#failedWritesInRow = 0;
+    this.#isAway = true;
   }
 
   /** The store has answered. That says nothing of its taking pages: the next one that it does not take has it fenced again, until one is. */
