@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import { spawnTs } from "@pagewright/tooling/worker";
 import { SharedHeap } from "@pagewright/heap/shared";
+import { HAND_OVER_BYTES } from "./hand-over.ts";
 
 /** Allocations and frees in a round: the processor time of a thread is known to a few milliseconds, of about 60. */
 const EVENTS = 10_000_000;
@@ -15,7 +16,7 @@ const RUNS = 3;
 /** What the busier worker takes for an event, in the best of some rounds, which all workers begin together. */
 async function run(modes: readonly string[]): Promise<number> {
   const buffer = new SharedArrayBuffer(64 * 2 ** 20);
-  const ring = new SharedArrayBuffer(8 + 65536 * 4);
+  const ring = new SharedArrayBuffer(HAND_OVER_BYTES);
   SharedHeap.create(buffer, { slots: 4 }).detach();
   const gate = new SharedArrayBuffer(8);
   const shared = { buffer, ring, gate, count: modes.length, events: EVENTS, rounds: ROUNDS };
@@ -66,13 +67,5 @@ const lines = [
     ratio: pair / one,
   },
   { bench: "heap/shared", metric: "hand-over without a heap", value: handOver, unit: "ns/event" },
-  {
-    bench: "heap/shared",
-    metric: "all frees remote",
-    value: pair - handOver,
-    unit: "ns/event",
-    ratioTo: "local",
-    ratio: (pair - handOver) / one,
-  },
 ];
 for (const line of lines) console.log(JSON.stringify(line));

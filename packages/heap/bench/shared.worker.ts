@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { SharedHeap } from "@pagewright/heap/shared";
+import { HandOver } from "./hand-over.ts";
 
 /** What a worker of the bench is told. */
 interface Job {
@@ -15,7 +16,7 @@ interface Job {
 
 const { buffer, ring, gate, mode, count, events, rounds } = workerData as Job;
 const heap = SharedHeap.attach(buffer);
-const slots = new Int32Array(ring);
+const handOver = new HandOver(ring);
 const start = new Int32Array(gate);
 const blocks = new Int32Array(256);
 
@@ -26,40 +27,6 @@ function local(n: number): void {
     blocks[slot] = heap.allocate(24 + (at & 127));
   }
 }
-/** Blocks on their way from the producer to the consumer at most. */
-const ROOM = 2048;
-/** Words of the two counters, how many were sent and received, and of the first block: each in a cache line of its own. */
-const SENT = 0;
-const RECEIVED = 16;
-const FIRST = 32;
-const BATCH = 256;
-let position = 0;
-let seen = 0;
-
-/** Says how far this side is, and waits until the other one is at `goal`. */
-function meet(own: number, other: number, goal: number): number {
-  Atomics.store(slots, own, position);
-  Atomics.notify(slots, own);
-  for (let at = Atomics.load(slots, other); ; at = Atomics.load(slots, other)) {
-    if (at >= goal) return at;
-    Atomics.wait(slots, other, at, 1);
-  }
-}
-function send(address: number): void {
-  if (position - seen >= ROOM) seen = meet(SENT, RECEIVED, position - ROOM + BATCH);
-  slots[FIRST + (position++ & (ROOM - 1))] = address;
-  if ((position & (BATCH - 1)) === 0) Atomics.store(slots, SENT, position);
-}
-function receive(n: number, left: number): number {
-  if (position >= seen) seen = meet(RECEIVED, SENT, position + Math.min(BATCH, left));
-  const address = slots[FIRST + (position++ & (ROOM - 1))]!;
-  if ((position & (BATCH - 1)) === 0) Atomics.store(slots, RECEIVED, position);
-  return n + address;
-}
-function finish(own: number): void {
-  Atomics.store(slots, own, position);
-  Atomics.notify(slots, own);
-}
 function produce(n: number): void {
   for (let at = 0; at < n; at++) {
     let address = heap.allocate(24 + (at & 127));
@@ -67,23 +34,21 @@ function produce(n: number): void {
       heap.flush();
       address = heap.allocate(24 + (at & 127));
     }
-    send(address);
+    handOver.send(address);
   }
-  finish(SENT);
+  handOver.flush();
 }
 function consume(n: number): void {
-  for (let at = 0; at < n; at++) heap.free(receive(0, n - at));
-  finish(RECEIVED);
+  for (let at = 0; at < n; at++) heap.free(handOver.receive(n - at));
 }
 // The same without a heap: what handing a number from one worker to another costs.
 function sendOnly(n: number): void {
-  for (let at = 0; at < n; at++) send(24 + (at & 127));
-  finish(SENT);
+  for (let at = 0; at < n; at++) handOver.send(24 + (at & 127));
+  handOver.flush();
 }
 let sum = 0;
 function receiveOnly(n: number): void {
-  for (let at = 0; at < n; at++) sum = receive(sum & 255, n - at);
-  finish(RECEIVED);
+  for (let at = 0; at < n; at++) sum = (sum + handOver.receive(n - at)) & 255;
 }
 /** Work of the same kind on a private array: how far the machine itself scales. */
 function bare(n: number): void {
