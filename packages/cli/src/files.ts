@@ -1,7 +1,7 @@
 /** Input files: read whole, plain or gzip'd, with every way in which they can be unreadable told apart in one line. */
 import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { complaintOf, UsageError } from "./output.ts";
+import { complaintAbout, complaintOf, UsageError } from "./output.ts";
 
 /** More expanded bytes than any input may have: a guard against archives made to fill the memory. */
 const MAX_EXPANDED_BYTES = 2 ** 32;
@@ -54,8 +54,7 @@ function readWhole(path: string): Uint8Array {
     return kind.isFile() || kind.isDirectory() ? readFileSync(file) : readStream(file, path);
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    const reason = complaintOf(error);
-    throw new UsageError(reason.startsWith(path) ? reason : `${path}: ${reason}`);
+    throw new UsageError(complaintAbout(path, error));
   } finally {
     if (file > STANDARD_INPUT_FILE) closeSync(file);
   }

@@ -53,6 +53,12 @@ export function complaintOf(error: unknown): string {
   return error.message;
 }
 
+/** Returns {@link complaintOf} with the file in front that it is about, also where the system does not name it (a full disk). */
+export function complaintAbout(path: string, error: unknown): string {
+  const complaint = complaintOf(error);
+  return complaint.startsWith(path) ? complaint : `${path}: ${complaint}`;
+}
+
 const SYSTEM_REASONS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EDQUOT: "the disk quota is used up",

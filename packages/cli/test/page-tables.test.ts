@@ -293,6 +293,24 @@ describe("bad input is one line and exit code 2", () => {
       /already mapped/,
     ],
     [
+      "tables that would lie beyond physical memory",
+      () => (
+        writeFileSync(file("bad.json"), JSON.stringify({ ...LAYOUT, base: "0xffffffffff000" })),
+        ["tables", file("bad.json"), "-o", file("x")]
+      ),
+      /cannot lie at 0x0010000000000000: beyond 52 bits/,
+    ],
+    [
+      "an output without a name",
+      () => (writeFileSync(file("good.json"), JSON.stringify(LAYOUT)), ["tables", file("good.json"), "-o", ""]),
+      /--output: the name of the file is empty/,
+    ],
+    [
+      "an output in no folder",
+      () => (writeFileSync(file("good.json"), JSON.stringify(LAYOUT)), ["tables", file("good.json"), "-o", "/none/x"]),
+      /pagewright: \/none\/x: no such file or folder/,
+    ],
+    [
       "a layout for levels that there are not",
       () => (
         writeFileSync(file("bad.json"), JSON.stringify({ ...LAYOUT, levels: 7 })),

@@ -54,9 +54,14 @@ function leafLevelOf(mode: PagingMode, page: string): number | undefined {
   return level.level;
 }
 
+/** Bits of a table's address: CR3 has 32 outside of long mode. */
+function tableBitsOf({ definition }: PagingMode): number {
+  return definition.addressBits === 32 ? 32 : definition.physicalBits;
+}
+
 /**
  * Builds the tables of a layout. Throws `bad-layout` for ranges that overlap, are not aligned to 4096 or to the page size asked for, do not fit the
- * address space, or need more tables than the limit.
+ * address space, or need more tables than the limit, and for tables that would lie where CR3 or an entry cannot refer to.
  */
 export function buildTables(layout: Layout): BuiltTables {
   const { mode } = layout;
@@ -73,7 +78,19 @@ export function buildTables(layout: Layout): BuiltTables {
   const first = layout.tablesAt / 4096;
   const limit = layout.tableLimit ?? 65536;
   const tables: Uint32Array[] = [];
-  const take = (): Pfn => (tables.length < limit ? first + tables.push(new Uint32Array(1024)) - 1 : NO_FRAME);
+  const bits = tableBitsOf(mode);
+  const take = (): Pfn => {
+    if (tables.length >= limit) return NO_FRAME;
+    const pfn = first + tables.length;
+    if (pfn >= 2 ** (bits - 12)) {
+      const at = formatBigint(BigInt(pfn) * 4096n);
+      throw new PagingError("bad-layout", `a table of ${mode.name} paging cannot lie at ${at}: beyond ${bits} bits`, {
+        pfn,
+      });
+    }
+    tables.push(new Uint32Array(1024));
+    return pfn;
+  };
   const absent = new Uint32Array(1024);
   const memory = { words: (pfn: Pfn) => tables[pfn - first] ?? absent, base: () => 0 };
   const mapper = new Mapper({ mode, memory, frames: { take, give: () => undefined } }, take());

@@ -313,6 +313,20 @@ describe("the builder", () => {
     },
   );
 
+  test.each([
+    [MODE_4_LEVEL, 2 ** 52],
+    [MODE_5_LEVEL, 2 ** 52],
+    [MODE_PAE, 2 ** 32],
+    [MODE_32_BIT, 2 ** 32],
+  ] as const)("$0.name: tables end where CR3 and entries can still refer to", (mode, end) => {
+    const range = { start: 0n, size: 0x1000n, physical: 0n, execute: true, page: "4K" };
+    const { tables } = buildTables({ mode, tablesAt: 0, ranges: [range] });
+    expect(buildTables({ mode, tablesAt: end - tables * 4096, ranges: [range] }).tables).toBe(tables);
+    const beyond = `cannot lie at 0x${end.toString(16).padStart(16, "0")}: beyond ${Math.log2(end)} bits`;
+    for (let fit = 0; fit < tables; fit++)
+      expect(() => buildTables({ mode, tablesAt: end - fit * 4096, ranges: [range] })).toThrow(beyond);
+  });
+
   test("layouts that do not hold together are refused with the range named", () => {
     const build = (range: { start: bigint; size: bigint; physical: bigint; page?: string }): unknown =>
       buildTables({

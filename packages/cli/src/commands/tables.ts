@@ -4,7 +4,7 @@ import type { BuiltTables, Layout } from "@pagewright/x86-paging";
 import type { Command } from "commander";
 import { readJson } from "../files.ts";
 import { layoutOf } from "../layout.ts";
-import { complaintOf, print, UsageError } from "../output.ts";
+import { complaintAbout, print, UsageError } from "../output.ts";
 import { hex } from "../paging-options.ts";
 
 /** Adds `pagewright tables LAYOUT.json -o FILE`: boot page tables to embed in a kernel. */
@@ -19,13 +19,14 @@ export function registerTables(program: Command): void {
     .requiredOption("-o, --output <file>", "where to write the tables")
     .option("--json", "print one JSON document")
     .action((path: string, options: { readonly output: string; readonly json?: boolean }) => {
+      if (options.output === "") throw new UsageError("--output: the name of the file is empty");
       const layout = layoutOf(readJson(path), path);
       const built = build(layout, path);
       const pages = checkRoundTrip(layout, built);
       try {
         writeFileSync(options.output, built.bytes);
       } catch (error) {
-        throw new UsageError(complaintOf(error));
+        throw new UsageError(complaintAbout(options.output, error));
       }
       print(
         options.json,
@@ -38,7 +39,7 @@ export function registerTables(program: Command): void {
           pages,
         }),
         () =>
-          `${options.output}: ${built.tables} tables (${built.bytes.length} bytes) of ${layout.mode.name} paging map ${pages} pages; load at ${hex(built.root)}, which is also the value for CR3`,
+          `${options.output}: ${built.tables} tables (${built.bytes.length} bytes) of ${layout.mode.name} paging map ${pages} pages; load at ${hex(built.root)}, which is also the ${layout.mode.definition.rule === "ept" ? "address for EPTP" : "value for CR3"}`,
       );
     });
 }
