@@ -13,6 +13,7 @@ const wrapped = (name: string): readonly string[] => [
 compareVariants("heap/wrappers", {
   "general alone": ["--allocator", "general"],
   debug: wrapped("debug"),
+  "sampling guard": wrapped("guard"),
   profiler: wrapped("profiler"),
   "profiler, stacks named by the program": wrapped("profiler-sites"),
   statistics: wrapped("statistics"),

@@ -1,7 +1,8 @@
 /** The sampling profiler over the general heap. */
 import { BufferMemory, GeneralHeap, Profiler } from "@pagewright/heap";
+import { counted } from "./counted.ts";
 
 /** Makes the allocator for `pagewright heap`. */
 export default function create({ buffer }: { readonly buffer: ArrayBuffer }): Profiler {
-  return new Profiler(new GeneralHeap(new BufferMemory(buffer)), { random: () => Math.random() });
+  return counted(new Profiler(new GeneralHeap(new BufferMemory(buffer)), { random: () => Math.random() }));
 }

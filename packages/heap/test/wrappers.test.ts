@@ -1,6 +1,18 @@
 import { describe, expect, test } from "vitest";
-import { BufferMemory, DebugHeap, GeneralHeap, Quota, SamplingGuard, Statistics, Tlsf, Tracer } from "@pagewright/heap";
+import {
+  BufferMemory,
+  DebugHeap,
+  GeneralHeap,
+  NumberRange,
+  OffsetAllocator,
+  Quota,
+  SamplingGuard,
+  Statistics,
+  Tlsf,
+  Tracer,
+} from "@pagewright/heap";
 import { decodeHeapTrace, encodeHeapTrace, replayTrace } from "@pagewright/heap";
+import { seeded } from "../src/testing/case.ts";
 
 function memoryOf(kib: number): BufferMemory {
   return new BufferMemory(new ArrayBuffer(kib * 1024));
@@ -97,6 +109,49 @@ test("a quota is kept to the byte, resizes that fail change nothing, and foreign
   const all = small.allocate(3000);
   expect([small.resize(all, 5000), small.used, small.allocate(5000), small.used]).toEqual([-1, 3000, -1, 3000]);
   small.check();
+});
+
+test.each([
+  ["in granules of 1 from 0 on", 0, 1],
+  ["in granules of 12", 2 ** 20, 12],
+  ["across 2^31", 2 ** 31 - 4096, 8],
+  ["beyond 2^40, of 1 GiB each", 2 ** 40 + 2 ** 25, 2 ** 30],
+])("a quota and a tracer know their blocks wherever they lie: %s", (_name, start, granule) => {
+  const random = seeded(11);
+  const quota = new Quota(
+    new OffsetAllocator(new NumberRange(start, start + granule * 600), { granule }),
+    granule * 300,
+  );
+  const heap = new Tracer(quota);
+  const sizes = new Map<number, number>();
+  const peak = { blocks: 0, bytes: 0 };
+  const note = (): void => {
+    const used = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    expect(quota.used).toBe(used);
+    peak.blocks = Math.max(peak.blocks, sizes.size);
+    peak.bytes = Math.max(peak.bytes, used);
+  };
+  for (let step = 0; step < 3000; step++) {
+    const size = Math.floor(random() * 5 * granule);
+    const block = heap.allocate(size);
+    if (block !== -1) sizes.set(block, size);
+    note();
+    const [some = -1] = [...sizes.keys()].slice(Math.floor(random() * sizes.size));
+    if (random() < 0.5) {
+      const to = heap.resize(some, size);
+      if (to === some) sizes.set(some, size);
+    } else {
+      heap.free(some);
+      sizes.delete(some);
+    }
+    note();
+    if (step % 100 === 0) heap.check();
+  }
+  const noted = granule < 2 ** 30 ? heap.trace() : null;
+  if (noted !== null) expect([noted.maxLiveObjects, noted.peakLiveBytes]).toEqual([peak.blocks, peak.bytes]);
+  else expect(() => heap.trace()).toThrow(expect.objectContaining({ code: "bad-size" }));
+  heap.reset();
+  expect([quota.used, heap.allocate(granule * 301), heap.allocate(granule * 200) === -1]).toEqual([0, -1, false]);
 });
 
 test("blocks that a reset ended are not live to statistics", () => {
