@@ -111,6 +111,24 @@ describe("page tables out of images", () => {
     expect(dump.stderr).toMatch(/^pagewright: more than 524288 lines [^\n]* at 0x[0-9a-f]+: [^\n]*--range[^\n]*\n$/);
   }, 60_000);
 
+  test("a table that the image does not hold is told from an empty one", async () => {
+    const words = new BigUint64Array(2 * 512);
+    words.set([0x1003n, 0x7_0000_0003n]); // PML4[0]: the second frame, which is empty; PML4[1]: beyond
+    writeFileSync(file("beyond.img"), new Uint8Array(words.buffer));
+    const walk = async (address: string): Promise<string> =>
+      (await here(["walk", file("beyond.img"), address, "--cr3", "0"])).stdout;
+    const sentence = "the image has no memory at 0x0000000700000000: the PDPT there was taken to be empty";
+    expect(await walk("0x8000000000")).toContain(sentence);
+    expect(await walk("0")).not.toContain("the image has no memory");
+    const document = await jsonHere<{ text: string[] }>(["walk", file("beyond.img"), "0x8000000000", "--cr3", "0"]);
+    expect(document.text).toContain(sentence);
+    expect(await here(["lint", file("beyond.img"), "--cr3", "0"])).toMatchObject({
+      code: 1,
+      stdout:
+        "error: table-beyond-memory: PML4[1] at 0x0000008000000000 refers to a table at 0x0000000700000000, where there is no memory\n",
+    });
+  });
+
   test("filters pick what is asked for", async () => {
     const count = async (...filter: string[]): Promise<number> =>
       (await jsonHere<{ runs: unknown[] }>(["dump", file("raw.img"), "--cr3", "0x10000", ...filter])).runs.length;

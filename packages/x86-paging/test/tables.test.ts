@@ -260,6 +260,10 @@ describe("lint", () => {
         leafLimit: 10,
       }),
     ).toEqual(["loop"]);
+    const outside = (mapper: Mapper, memory: SparseMemory): void =>
+      memory.write(BigInt(mapper.root) * 4096n, 0x7_0000_0003n);
+    expect(rules(outside)).toEqual([]);
+    expect(rules(outside, { has: (pfn) => pfn < 0x70000 })).toEqual(["table-beyond-memory"]);
     expect(
       rules((mapper, memory) => {
         mapper.map(0, 512, 512, PLAIN);

@@ -57,6 +57,7 @@ export function registerLint(program: Command): void {
       stacks,
       others,
       globalPages: options.pge !== false,
+      has: (pfn) => image.has(pfn),
       ...(image.format === "sparse" && options.ram === undefined ? {} : { ram }),
       ...(options.pat === undefined ? {} : { pat: numberOf("--pat", options.pat) }),
       ...(slot === undefined ? {} : { recursiveSlot: slot }),

@@ -16,6 +16,7 @@ import {
 import type { WalkExplanation } from "@pagewright/x86-paging";
 import type { Command } from "commander";
 import { Option } from "commander";
+import type { Image } from "../image/image.ts";
 import { openImage } from "../image/image.ts";
 import { print } from "../output.ts";
 import { addPagingOptions, choosePaging, hex, numberOf, stateFor } from "../paging-options.ts";
@@ -71,22 +72,30 @@ export function registerWalk(program: Command): void {
       options.json,
       () =>
         walks.length === 1
-          ? walks.map((walk) => documentOf(walk, symbols))[0]
-          : walks.map((walk) => documentOf(walk, symbols)),
-      () => walks.map((walk) => textOf(walk, symbols)).join("\n\n"),
+          ? walks.map((walk) => documentOf(walk, image, symbols))[0]
+          : walks.map((walk) => documentOf(walk, image, symbols)),
+      () => walks.map((walk) => textOf(walk, image, symbols)).join("\n\n"),
     );
   });
 }
 
-function textOf(walk: WalkExplanation, symbols: Symbols | undefined): string {
+/** The sentences of a walk, and one more where it ended in a table that the image does not hold: what was read there are zeros. */
+function sentencesOf(walk: WalkExplanation, image: Image): string[] {
+  const missing = walk.steps.find((step) => !image.has(step.table));
+  if (missing === undefined) return [...walk.sentences];
+  const at = formatBigint(BigInt(missing.table) * 4096n);
+  return [...walk.sentences, `the image has no memory at ${at}: the ${missing.name} there was taken to be empty`];
+}
+
+function textOf(walk: WalkExplanation, image: Image, symbols: Symbols | undefined): string {
   const name = symbols?.nameOf(walk.address);
-  const lines = [...walk.sentences];
+  const lines = sentencesOf(walk, image);
   if (name !== undefined) lines[0] = `${lines[0] ?? ""} ${name}`;
   return lines.join("\n");
 }
 
 /** A walk as JSON: hex strings without padding. */
-function documentOf(walk: WalkExplanation, symbols: Symbols | undefined): unknown {
+function documentOf(walk: WalkExplanation, image: Image, symbols: Symbols | undefined): unknown {
   const { failure, physical, code } = walk;
   const name = symbols?.nameOf(walk.address);
   return {
@@ -107,6 +116,8 @@ function documentOf(walk: WalkExplanation, symbols: Symbols | undefined): unknow
       ...(step.entry.address === undefined ? {} : { refersTo: hex(step.entry.address) }),
       bits: step.entry.bits.map((bit) => bit.name),
     })),
-    text: walk.sentences.map((sentence) => sentence.replaceAll(formatBigint(walk.address), hex(walk.address))),
+    text: sentencesOf(walk, image).map((sentence) =>
+      sentence.replaceAll(formatBigint(walk.address), hex(walk.address)),
+    ),
   };
 }

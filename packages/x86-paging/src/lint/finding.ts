@@ -15,6 +15,7 @@ export type LintRule =
   | "linear-map"
   | "misaligned-leaf"
   | "loop"
+  | "table-beyond-memory"
   | "not-global"
   | "no-guard-page"
   | "executable-alias"
@@ -54,6 +55,8 @@ export interface LintOptions {
   readonly recursiveSlot?: number;
   /** RAM, for the rule about linear maps. Without it that rule is silent. */
   readonly ram?: readonly FrameSpan[];
+  /** Whether there is memory at a frame, for the rule about tables beyond it. Without it that rule is silent. */
+  readonly has?: (pfn: Pfn) => boolean;
   /** Stacks, each of which should have an unmapped page below. */
   readonly stacks?: readonly StackSpan[];
   /** IA32_PAT (default: as after reset). */

@@ -1,4 +1,4 @@
-/** Rules about entries and the shape of the tables: reserved bits, widths, alignment, loops. Every table is looked at once per level. */
+/** Rules about entries and the shape of the tables: reserved bits, widths, alignment, loops, tables beyond memory. Every table is looked at once per level. */
 
 import { formatBigint, bigintOfVpn, bigintOfWords } from "../address.ts";
 import { vpnOfRaw } from "../cursor.ts";
@@ -18,7 +18,7 @@ interface Visit {
   readonly raw: number;
 }
 
-/** Reports reserved bits and loops; returns every frame that serves as a table, with where it was first met. */
+/** Reports reserved bits, loops and tables beyond memory; returns every frame that serves as a table, with where it was first met. */
 export function lintTables(scene: LintScene): Map<Pfn, number> {
   const { state, memory } = scene;
   const mode = state.mode;
@@ -41,6 +41,10 @@ export function lintTables(scene: LintScene): Map<Pfn, number> {
       lintEntry(scene, level, index, low, high, raw);
       if (isLeaf(mode, level, low)) continue;
       const child = tableFrameOf(level, low & state.addressLow, high & state.addressHigh);
+      if (scene.options.has?.(child) === false) {
+        reportBeyondMemory(scene, level, index, child, raw);
+        continue;
+      }
       const edges = children.get(visit.table) ?? new Map<Pfn, Visit & { index: number }>();
       children.set(visit.table, edges);
       const key = `${child} ${visit.level - 1}`;
@@ -61,6 +65,13 @@ export function lintTables(scene: LintScene): Map<Pfn, number> {
   }
   lintLoops(scene, children);
   return tables;
+}
+
+function reportBeyondMemory(scene: LintScene, level: PagingLevel, index: number, table: Pfn, raw: number): void {
+  if (!scene.wants("table-beyond-memory")) return;
+  const vpn = vpnOfRaw(scene.state.mode, raw);
+  const sentence = `${level.name}[${index}] at ${formatBigint(bigintOfVpn(vpn))} refers to a table at ${formatBigint(BigInt(table) * 4096n)}, where there is no memory`;
+  scene.report({ rule: "table-beyond-memory", severity: "error", vpn, pages: level.pages, pfn: table, sentence });
 }
 
 function reportCut(scene: LintScene, level: PagingLevel, raw: number, tables: number, limit: number): void {
