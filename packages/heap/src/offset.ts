@@ -27,6 +27,9 @@ export class OffsetAllocator implements Allocator {
   readonly #lowest: number;
   /** Free ranges of so many granules may be worth giving back: asks the policy. */
   readonly #surplus: number;
+  readonly #policy: GrowthPolicy;
+  /** Milliseconds: until then nothing is discarded. */
+  #nextDiscard = 0;
   /** Places and sizes are in granules. */
   readonly #ranges: RangeNodes = new RangeNodes();
   /** The live ranges by their first granule. */
@@ -42,6 +45,7 @@ export class OffsetAllocator implements Allocator {
     while (granule % (2 * lowest) === 0) lowest *= 2;
     this.#lowest = lowest;
     this.#surplus = clock === undefined ? Infinity : Math.ceil(retainBytes / granule);
+    this.#policy = options;
     this.#chunks = new Chunks(source, options);
   }
 
@@ -81,11 +85,23 @@ export class OffsetAllocator implements Allocator {
     const node = this.#live.take(address / this.#granule);
     if (node < 0) this.#throwMisuse(address);
     const whole = this.#ranges.give(node);
-    if (this.#ranges.size(whole) >= this.#surplus && this.#ranges.above(whole) === NONE) this.#giveSurplus();
+    if (this.#ranges.size(whole) >= this.#surplus) this.#giveSurplus(this.#ranges.above(whole) === NONE);
   }
 
-  /** Gives what is free at the ends of the chunks back as far as the policy says so. */
-  #giveSurplus(): void {
+  /** Gives what is free at the ends of the chunks back, and discards what is free elsewhere, as far as the policy says so. */
+  #giveSurplus(isEnd: boolean): void {
+    if (this.#chunks.surplus(Infinity) === 0) return;
+    // Not at every free, as both look at all ranges.
+    const { clock, retainMs = 1000 } = this.#policy;
+    const now = clock?.now() ?? 0;
+    const isDue = now >= this.#nextDiscard;
+    if (isEnd || isDue) this.#giveEnds();
+    if (!isDue) return;
+    this.#nextDiscard = now + retainMs;
+    this.#discard(this.#surplus);
+  }
+
+  #giveEnds(): void {
     const ends = this.#ranges.freeEnds();
     const free = ends.reduce((sum, node) => sum + this.#ranges.size(node), 0);
     let left = Math.floor(this.#chunks.surplus(free * this.#granule) / this.#granule);
@@ -93,6 +109,16 @@ export class OffsetAllocator implements Allocator {
       const granules = Math.min(left, this.#ranges.size(node));
       this.#cutEnd(node, granules);
       left -= granules;
+    }
+  }
+
+  /** Discards the contents of free ranges of more than `keep` granules. */
+  #discard(keep: number): void {
+    const ranges = this.#ranges;
+    for (let node = 0; node < ranges.count; node++) {
+      const bytes = ranges.size(node) * this.#granule;
+      if (ranges.isFree(node) && ranges.size(node) > keep && bytes >= LEAST_DISCARD)
+        this.#chunks.discard(ranges.start(node) * this.#granule, bytes);
     }
   }
 
@@ -180,11 +206,7 @@ export class OffsetAllocator implements Allocator {
   trim(): void {
     const ranges = this.#ranges;
     for (const node of ranges.freeEnds()) this.#cutEnd(node, ranges.size(node));
-    for (let node = 0; node < ranges.count; node++) {
-      const bytes = ranges.size(node) * this.#granule;
-      if (ranges.isFree(node) && bytes >= LEAST_DISCARD)
-        this.#chunks.discard(ranges.start(node) * this.#granule, bytes);
-    }
+    this.#discard(0);
   }
 
   /** A snapshot. */
