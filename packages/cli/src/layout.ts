@@ -1,7 +1,7 @@
 /** The layout file of `pagewright tables`, checked field by field. */
 import type { Layout, LayoutRange } from "@pagewright/x86-paging";
 import { UsageError } from "./output.ts";
-import { MODES, numberOf } from "./paging-options.ts";
+import { MODES, numberOf, sizeOf } from "./paging-options.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -129,11 +129,4 @@ function typeFrom(value: unknown, where: string, ept: boolean): number {
   if (type === undefined)
     throw new UsageError(`${where}: memoryType should be a name such as WB or UC, or an index, is ${shown(value)}`);
   return type;
-}
-
-/** A number of bytes, or one with a unit: "2M", "1G". */
-function sizeOf(where: string, value: unknown): bigint {
-  const match = typeof value === "string" ? /^(\d+)([KMGT])(i?B)?$/i.exec(value.trim()) : null;
-  if (match === null) return numberOf(where, value);
-  return BigInt(match[1] ?? "0") << BigInt(10 * ("KMGT".indexOf((match[2] ?? "K").toUpperCase()) + 1));
 }

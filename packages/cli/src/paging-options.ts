@@ -85,6 +85,13 @@ export function numberOf(name: string, text: unknown): bigint {
   );
 }
 
+/** Reads a number of bytes that a user gave, as {@link numberOf} does, or one with a unit: "2M", "1G". */
+export function sizeOf(name: string, value: unknown): bigint {
+  const match = typeof value === "string" ? /^(\d+)([KMGT])(i?B)?$/i.exec(value.trim()) : null;
+  if (match === null) return numberOf(name, value);
+  return BigInt(match[1] ?? "0") << BigInt(10 * ("KMGT".indexOf((match[2] ?? "K").toUpperCase()) + 1));
+}
+
 /**
  * Registers by lower-case name, from a JSON object or from a text with NAME=value in it (QEMU's `info registers`; of several processors
  * the first counts).

@@ -86,6 +86,9 @@ const COMMANDS: readonly CommandLine[] = [
  */
 export async function createProgram(args: readonly string[]): Promise<Command> {
   if (args.length === 0) throw new UsageError("no command given; `pagewright --help` lists them");
+  const [first, subject] = args;
+  if (first === "help" && subject !== undefined && !COMMANDS.some(({ name }) => name === subject))
+    throw new UsageError(`help ${subject}: there is no such command; \`pagewright --help\` lists them`);
   const program = new Command("pagewright")
     .description("Memory management from the command line: real algorithms on real bytes.")
     .version(await versionOf())

@@ -84,6 +84,7 @@ describe("pagewright heap", () => {
     writeFileSync(own, "export default () => ({ allocate: () => 64, free() {}, usableSize: () => 1e6 });");
     const { results } = await json<Document>(["heap", trace, "--allocator", own]);
     expect(results[0]?.["failed"]).toMatch(/does not hold|zero/);
+    expect(await pagewright(["heap", trace, "--allocator", `tlsf,${own}`])).toMatchObject({ code: 1, stderr: "" });
   }, 60_000);
 
   test.each([

@@ -41,7 +41,8 @@ test.each([
     `mtrr[0].type: "write-bakc"`,
   ],
   ["an unknown default type", `{"entries":[],"mtrrDefault":"WB?"}`, `mtrrDefault: "WB?"`],
-  ["only empty entries", `{"entries":[{"base":0,"length":0,"type":1}]}`, "no entry with any bytes"],
+  ["only empty entries", `{"entries":[{"base":0,"length":0,"type":1}]}`, "entry 0 has no bytes and was dropped"],
+  ["a log of only empty entries", "BIOS-e820: [mem 0x1000-0xfff] usable", "entry 0 has no bytes and was dropped"],
 ])("a file with %s is one line and exit code 2", async (_, input, words) => {
   const run = await pagewright(["map", "-"], { input: new TextEncoder().encode(input) });
   expect(run).toMatchObject({ code: 2, stdout: "" });

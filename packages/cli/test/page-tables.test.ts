@@ -190,6 +190,15 @@ describe("page tables out of images", () => {
     expect(result).toMatchObject({ same: false, pages: { mapped: 1, unmapped: 2, changed: 0 } });
   });
 
+  test.each([
+    ["4M", true],
+    ["0x400000", true],
+    ["8M", false],
+  ])("lint takes RAM of %s, half of which mapped in one piece is a linear map: %s", async (ram, isLinear) => {
+    const { stdout } = await here(["lint", file("raw.img"), "--cr3", "0x10000", "--ram", ram]);
+    expect(stdout.includes("linear-map")).toBe(isLinear);
+  });
+
   test("lint exits 1 for a page that is writable and executable, and names it", async () => {
     const run = await here(["lint", file("raw.img"), "--cr3", "0x10000", "--json"]);
     expect(run.code).toBe(1);
@@ -301,7 +310,7 @@ describe("bad input is one line and exit code 2", () => {
       /cr0 is missing/,
     ],
     ["a level that is none", () => ["decode", "0x1", "--level", "5"], /has 4 levels/],
-    ["nothing to explain", () => ["explain", "hello"], /nothing in it can be explained/],
+    ["nothing to explain", () => ["explain", "hello"], /"hello": nothing in it can be explained/],
     [
       "a layout that overlaps",
       () => (

@@ -23,6 +23,7 @@ describe("the command line", () => {
     [[], "no command given"],
     [["frobnicate"], "frobnicate"],
     [["--frobnicate"], "unknown option '--frobnicate'"],
+    [["help", "frobnicate"], "help frobnicate: there is no such command"],
   ])("%j is bad usage: one line on standard error and exit code 2", async (args, words) => {
     const run = await pagewright(args);
     expect(run.code).toBe(2);

@@ -7,6 +7,9 @@ import { readText } from "../files.ts";
 import { print, UsageError } from "../output.ts";
 import { numberOf } from "../paging-options.ts";
 
+/** Characters of a text that a complaint about it repeats. */
+const SHOWN = 60;
+
 /** Adds `pagewright explain …`: registers, error codes and pasted logs, in words. */
 export function registerExplain(program: Command): void {
   program
@@ -32,7 +35,8 @@ function itemsOf(what: readonly string[]): Item[] {
   if (first === undefined || first === "-") return textItems(readText("-"), "standard input");
   if (what.length === 1 && existsSync(first)) return textItems(readText(first), first);
   const named = namedItems(what);
-  return named ?? textItems(what.join(" "), "the text");
+  const text = what.join(" ");
+  return named ?? textItems(text, `"${text.slice(0, SHOWN)}"`);
 }
 
 /** NAME=VALUE and NAME VALUE, as long as every word is part of one; else undefined. */

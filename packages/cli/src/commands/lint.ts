@@ -3,7 +3,7 @@ import type { LintFinding, LintOptions, StackSpan } from "@pagewright/x86-paging
 import type { Command } from "commander";
 import { openImage } from "../image/image.ts";
 import { failCheck, print, UsageError } from "../output.ts";
-import { addPagingOptions, choosePaging, hex, numberOf, stateFor, withRoot } from "../paging-options.ts";
+import { addPagingOptions, choosePaging, hex, numberOf, sizeOf, stateFor, withRoot } from "../paging-options.ts";
 import type { PagingCommandOptions } from "../paging-options.ts";
 import { rangeOf } from "../page-range.ts";
 import { readSymbols } from "../symbols.ts";
@@ -30,7 +30,7 @@ export function registerLint(program: Command): void {
     .argument("<image>", "memory image: raw, ELF core, LiME or sparse; plain, .gz or .xz")
     .option("--recursive-slot <index>", "root entry that refers to the root on purpose")
     .option("--stack <start-end...>", "stacks, below each of which a page should be unmapped")
-    .option("--ram <size>", "bytes of RAM from address 0 on (default: what the image holds)")
+    .option("--ram <size>", "RAM from address 0 on: bytes, or 64M (default: what the image holds)")
     .option("--pat <value>", "IA32_PAT (default: as after reset)")
     .option("--no-pge", "global pages are off: do not look for missing global bits")
     .option("--also <cr3...>", "other address spaces whose mappings count for aliases and writable tables")
@@ -48,7 +48,7 @@ export function registerLint(program: Command): void {
     const ram =
       options.ram === undefined
         ? image.segments.map(({ start, end }) => ({ start: Math.ceil(start / 4096), end: Math.floor(end / 4096) }))
-        : [{ start: 0, end: Math.floor(Number(numberOf("--ram", options.ram)) / 4096) }];
+        : [{ start: 0, end: Math.floor(Number(sizeOf("--ram", options.ram)) / 4096) }];
     const slot =
       options.recursiveSlot === undefined
         ? undefined

@@ -30,7 +30,7 @@ import {
   E820_USABLE,
 } from "./entry.ts";
 import { efiEntryOfLine } from "./efi-text.ts";
-import { firmwareMapOf } from "./firmware-map.ts";
+import { firmwareMapOf, requireEntries } from "./firmware-map.ts";
 import type { FirmwareMap } from "./firmware-map.ts";
 import { applyMemoryWords, memoryWordsOf } from "./memmap.ts";
 import { sanitiseEntries } from "./sanitise.ts";
@@ -147,7 +147,7 @@ export function isDmesg(text: string): boolean {
 /**
  * Returns the firmware map that a kernel log prints. A log that holds several boots gives the last one. A UEFI memory map is taken where
  * there is no E820 map, which the kernel makes of it. Throws `bad-text` when no line of a map is in it, or none of the list that was
- * asked for.
+ * asked for, `bad-firmware-map` when no entry is left after sanitising.
  */
 export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): FirmwareMap {
   let log = emptyLog();
@@ -173,7 +173,7 @@ export function firmwareMapFromDmesg(text: string, options: DmesgOptions = {}): 
   }
   if (log.firmware.length + log.user.length + log.efi.length === 0)
     throw new MachineError("bad-text", "The text has no line of a BIOS-e820 map", { lines: text.split("\n").length });
-  return mapOf(log, options.list ?? "entries");
+  return requireEntries(mapOf(log, options.list ?? "entries"));
 }
 
 interface Log {

@@ -109,11 +109,10 @@ export function firmwareMapOf(raw: readonly RawEntry[], facts: FirmwareFacts = {
   };
 }
 
-/** Throws unless the map has at least one entry that survived sanitising. */
+/** Returns the map; throws `bad-firmware-map`, naming what was dropped first, unless an entry survived sanitising. */
 export function requireEntries(map: FirmwareMap): FirmwareMap {
-  if (map.entries.length === 0)
-    throw new MachineError("bad-firmware-map", "The map has no entry with any bytes", {
-      raw: map.raw.length,
-    });
-  return map;
+  if (map.entries.length > 0) return map;
+  const [dropped] = map.changes;
+  const why = dropped === undefined ? "" : `: ${dropped.message}`;
+  throw new MachineError("bad-firmware-map", `The map has no entry with any bytes${why}`, { raw: map.raw.length });
 }
