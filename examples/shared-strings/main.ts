@@ -1,7 +1,7 @@
 /** Strings and records in one shared WebAssembly.Memory: two workers make them, the main thread reads and frees them. */
 import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { SharedHeap } from "@pagewright/heap";
-import { spawnTs } from "@pagewright/tooling/worker";
 
 const wasm = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
 const buffer = wasm.buffer as unknown as SharedArrayBuffer;
@@ -9,7 +9,9 @@ const heap = SharedHeap.create(buffer, { start: 1024, slots: 4 });
 const words = new Int32Array(buffer);
 const bytes = new Uint8Array(buffer);
 
-const workers = ["Ada", "Grace"].map((name) => spawnTs(new URL("writer.ts", import.meta.url), { buffer, name }));
+const workers = ["Ada", "Grace"].map(
+  (name) => new Worker(new URL("writer.mjs", import.meta.url), { workerData: { buffer, name } }),
+);
 const lists = await Promise.all(workers.map(async (worker) => (await once(worker, "message"))[0] as number[]));
 
 // A record: number, address of its text, length of its text.
