@@ -1,4 +1,4 @@
-// Packs every public package and holds the tarball against publint and attw, then installs all of them in an empty folder
+// Packs every public package, as built (`npm pack` by hand builds first), and holds the tarball against publint and attw, then installs all of them in an empty folder
 // and imports every entry point with plain Node.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,16 @@ try {
   for (const name of readdirSync("packages")) {
     const manifest = JSON.parse(readFileSync(`packages/${name}/package.json`, "utf8"));
     const packed = JSON.parse(
-      run("npm", ["pack", "--json", "--pack-destination", folder, "-w", manifest.name, "--loglevel=error"]),
+      run("npm", [
+        "pack",
+        "--json",
+        "--ignore-scripts",
+        "--pack-destination",
+        folder,
+        "-w",
+        manifest.name,
+        "--loglevel=error",
+      ]),
     );
     const tarball = join(folder, (Array.isArray(packed) ? packed[0] : Object.values(packed)[0]).filename);
     tarballs.push(tarball);
