@@ -43,7 +43,7 @@ export class Buddy implements Allocator {
   constructor(source: HeapSource, options: BuddyOptions) {
     const { bytes, minBytes = 32 } = options;
     const top = Math.log2(bytes) - Math.log2(minBytes);
-    if (!Number.isInteger(Math.log2(minBytes)) || !Number.isInteger(top) || top < 0 || top > 27)
+    if (!(minBytes >= 1) || !Number.isInteger(Math.log2(minBytes)) || !Number.isInteger(top) || top < 0 || top > 27)
       throw new HeapError("bad-option", bytes, "bytes must be a power of two times minBytes, which is one too");
     this.#source = source;
     this.#bytes = bytes;

@@ -46,9 +46,11 @@ export class DebugHeap extends Wrapper {
   /** Live blocks. */
   #live = 0;
 
+  /** @throws HeapError `bad-option` for a quarantine of less than nothing. */
   constructor(inner: Allocator, memory: BlockMemory & Partial<WordMemory>, options: DebugOptions = {}) {
     super(inner);
     const { poisonBytes = 32, quarantine = 256, quarantineBytes = 2 ** 20, callSite = null } = options;
+    if (quarantine >>> 0 !== quarantine) throw new HeapError("bad-option", quarantine);
     this.#memory = memory;
     this.#records =
       memory.words === undefined

@@ -50,7 +50,7 @@ export class SamplingGuard extends Wrapper {
   #left: number;
   #isDestroyed = false;
 
-  /** @throws HeapError `bad-option` where the source has no room for the slots. */
+  /** @throws HeapError `bad-option` where the source has no room for the slots, there are none, a page is no power of two from 8 on, or nothing is sampled. */
   constructor(inner: Allocator, source: RangeSource & BlockMemory, guard: PageGuard, options: GuardOptions) {
     super(inner);
     this.#memory = source;
@@ -60,6 +60,9 @@ export class SamplingGuard extends Wrapper {
     this.#random = options.random;
     this.#page = options.pageBytes ?? 4096;
     this.#slots = options.slots ?? 16;
+    const isSound = this.#every > 0 && Number.isInteger(this.#slots) && this.#slots > 0;
+    if (!isSound || !(this.#page >= 8) || !Number.isInteger(Math.log2(this.#page)))
+      throw new HeapError("bad-option", this.#page, "a guard samples, has slots, and its pages are powers of two");
     this.#base = source.reserve(this.#bytes, this.#page);
     if (this.#base === -1) throw new HeapError("bad-option", this.#bytes, "the source has no room for guarded slots");
     guard.protect(this.#base, this.#bytes, "none");

@@ -31,7 +31,7 @@ export class NumberRange implements RangeSource {
     return this.#top;
   }
 
-  /** Takes the first hole that fits, else the numbers at the top. */
+  /** Takes the first hole that fits, else the numbers at the top. A size that is no number fits nowhere. */
   reserve(bytes: number, alignment: number): number {
     this.calls++;
     const holes = this.#holes;
@@ -39,7 +39,7 @@ export class NumberRange implements RangeSource {
       const start = holes[at] ?? 0;
       const end = holes[at + 1] ?? 0;
       const address = Math.ceil(start / alignment) * alignment;
-      if (address + bytes > end) continue;
+      if (!(address + bytes <= end)) continue;
       const rest: number[] = [];
       if (address > start) rest.push(start, address);
       if (address + bytes < end) rest.push(address + bytes, end);
@@ -47,7 +47,7 @@ export class NumberRange implements RangeSource {
       return address;
     }
     const address = Math.ceil(this.#top / alignment) * alignment;
-    if (address + bytes > this.end && !this.grow(address + bytes)) return -1;
+    if (!(address + bytes <= this.end) && !this.grow(address + bytes)) return -1;
     const below = this.#top;
     this.#top = address + bytes;
     if (address > below) this.#giveHole(below, address);

@@ -77,7 +77,7 @@ export class ObjectCache implements Allocator {
   #nextColour = 0;
   #live = 0;
 
-  /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none, no CPU, or a magazine for nothing. */
+  /** @throws HeapError `bad-size` or `bad-alignment` for an object out of range, `bad-option` for a slab that holds none, no CPU, a magazine for nothing, or a line of less than nothing. */
   constructor(source: RangeSource, options: ObjectCacheOptions) {
     const { objectBytes, alignment = 8, lineBytes = 64, cpus = 1, magazine = 32 } = options;
     requireRequest(objectBytes, alignment);
@@ -89,7 +89,7 @@ export class ObjectCache implements Allocator {
     this.#perSlab = Math.floor(this.#slabBytes / this.#objectBytes);
     if (this.#perSlab < 1 || !Number.isInteger(Math.log2(this.#slabBytes)))
       throw new HeapError("bad-option", this.#slabBytes, "a slab is a power of two and holds an object");
-    for (const count of [cpus, magazine])
+    for (const count of [cpus, magazine, lineBytes + 1])
       if (!Number.isSafeInteger(count) || count < 1) throw new HeapError("bad-option", count);
     this.#shift = Math.ceil(Math.log2(this.#perSlab));
     this.#line = Math.max(Math.ceil(lineBytes / this.#alignment), 1) * this.#alignment;

@@ -27,10 +27,11 @@ export class Pool implements Allocator {
 
   /**
    * @param leastSlots how many slots are taken from the source at once, at least.
-   * @throws HeapError `bad-size` where the slot is no whole number from 1 up to 2^31 − 1.
+   * @throws HeapError `bad-size` where the slot or `leastSlots` is no whole number from 1 up to 2^31 − 1.
    */
   constructor(source: RangeSource, slotBytes: number, leastSlots = 256) {
-    if (slotBytes < 1 || (slotBytes | 0) !== slotBytes) throw new HeapError("bad-size", slotBytes);
+    for (const size of [slotBytes, leastSlots])
+      if (size < 1 || (size | 0) !== size) throw new HeapError("bad-size", size);
     this.#source = source;
     this.#leastSlots = leastSlots;
     this.slotBytes = slotBytes;

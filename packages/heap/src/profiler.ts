@@ -1,5 +1,6 @@
 import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator } from "./allocator.ts";
+import { HeapError } from "./errors.ts";
 import { LiveTable } from "./live-table.ts";
 import { encodeProfile } from "./pprof.ts";
 import type { StackFrame, StackSample } from "./pprof.ts";
@@ -69,9 +70,11 @@ export class Profiler extends Wrapper {
   readonly #totals = new Map<string, StackTotals>();
   #left: number;
 
+  /** @throws HeapError `bad-option` for an interval that is not above 0. */
   constructor(inner: Allocator, options: ProfilerOptions) {
     super(inner);
     this.#interval = options.intervalBytes ?? 524288;
+    if (!(this.#interval > 0)) throw new HeapError("bad-option", this.#interval);
     this.#random = options.random;
     this.#stack = options.stack ?? null;
     this.#left = this.#distance();

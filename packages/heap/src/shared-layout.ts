@@ -24,6 +24,9 @@ import { LIST_WORDS, SLAB_WORDS } from "./slabs.ts";
 const MAGIC = 0x50574831;
 const HEADER_WORDS = 16;
 const WASM_PAGE = 65536;
+/** Blocks are named by offsets of 32 bits / 8. */
+const MOST_WORDS: number = 2 ** 32 / 4;
+const MOST_PAGES: number = 2 ** 32 / SLAB_BYTES;
 /** A memory that grows is grown by so much at least, as far as it can be. */
 const GROWTH_BYTES: number = 16 * WASM_PAGE;
 /** Word of the header: where the search for free pages goes on. */
@@ -105,7 +108,7 @@ export class SharedLayout {
   readonly base: number;
 
   private constructor(target: SharedTarget, words: Int32Array, first: number, slots: number, pages: number) {
-    this.#memory = "grow" in target && "buffer" in target ? target : null;
+    this.#memory = canGrow(target) ? target : null;
     this.words = this.contents = words;
     this.first = first;
     this.slots = slots;
@@ -122,18 +125,20 @@ export class SharedLayout {
   /** Makes an empty heap out of `[start, end)`. @throws HeapError `bad-option` where that is too small, or no memory is there for what stands before the pages. */
   static format(target: SharedTarget, start: number, end: number, slots: number): SharedLayout {
     const words = wordsOf(target);
-    let pages = Math.floor((end - start) / (SLAB_BYTES + SLAB_WORDS * 4));
-    let layout = new SharedLayout(target, words, start / 4, slots, Math.max(pages, 0));
-    while (pages > 1 && layout.base + pages * SLAB_BYTES > end)
-      layout = new SharedLayout(target, words, start / 4, slots, --pages);
-    if (pages < 2 || start % 8 !== 0 || !(slots >= 1 && slots <= 64) || layout.base > words.length * 4)
+    if (!(start >= 0 && start % 8 === 0 && end > start && slots >= 1 && slots <= 64 && slots % 1 === 0))
       throw new HeapError(
         "bad-option",
-        end - start,
-        "a shared heap needs room for its slots and two pages, and 1 to 64 slots",
+        start,
+        "a shared heap starts at a multiple of 8, before it ends, and has 1 to 64 slots",
       );
-    if (layout.#memory === null && end > words.length * 4)
+    if (!canGrow(target) && end > words.length * 4)
       throw new HeapError("bad-option", end, "the end lies outside the buffer");
+    let pages = Math.min(Math.floor((end - start) / (SLAB_BYTES + SLAB_WORDS * 4)), MOST_PAGES);
+    let layout = new SharedLayout(target, words, start / 4, slots, pages);
+    while (pages > 1 && layout.base + pages * SLAB_BYTES > end)
+      layout = new SharedLayout(target, words, start / 4, slots, --pages);
+    if (pages < 2 || layout.base > words.length * 4)
+      throw new HeapError("bad-option", end - start, "a shared heap needs room for its slots and two pages");
     words.fill(0, layout.first, layout.base / 4);
     // Page 0 is never given out: word 0 of the records stands for no slab.
     layout.owners[0] = IN_USE;
@@ -144,12 +149,14 @@ export class SharedLayout {
   /** Finds the heap that was formatted at `start`. @throws HeapError `bad-format` where there is none. */
   static open(target: SharedTarget, start: number): SharedLayout {
     const words = wordsOf(target);
+    if (!(start >= 0 && start % 8 === 0)) throw new HeapError("bad-format", start, "no shared heap starts here");
     const first = start / 4;
     const [magic, version, pages = 0, slots = 0] = words.subarray(first, first + 4);
     if (magic !== MAGIC || version !== 3 || !(pages > 1 && slots >= 1 && slots <= 64))
       throw new HeapError("bad-format", start, "no shared heap starts here");
     const layout = new SharedLayout(target, words, first, slots, pages);
-    if (layout.base > words.length * 4) throw new HeapError("bad-format", start, "the memory ends before the heap");
+    const end = layout.base + (canGrow(target) ? 0 : pages * SLAB_BYTES);
+    if (end > words.length * 4) throw new HeapError("bad-format", start, "the memory ends before the heap");
     return layout;
   }
 
@@ -192,9 +199,13 @@ export class SharedLayout {
   }
 }
 
+function canGrow(target: SharedTarget): target is PagedMemory {
+  return "grow" in target && "buffer" in target;
+}
+
 function wordsOf(target: SharedTarget): Int32Array {
-  const buffer = "grow" in target && "buffer" in target ? target.buffer : target;
-  return new Int32Array(buffer, 0, buffer.byteLength >>> 2);
+  const buffer = canGrow(target) ? target.buffer : target;
+  return new Int32Array(buffer, 0, Math.min(Math.floor(buffer.byteLength / 4), MOST_WORDS));
 }
 
 /** Grows a memory by so many bytes, in its pages. @returns whether that was possible. */

@@ -99,3 +99,25 @@ test("another file, and a file cut short, are refused", () => {
     expect.objectContaining({ code: "bad-format" }),
   );
 });
+
+test("a file of another version, or with a header of another length, is refused, and so is a heap of no pages or of 2 GiB", () => {
+  const path = join(folder, "heap");
+  FileHeap.open(path, { bytes: BYTES }).close();
+  const whole = readFileSync(path);
+  for (const [at, value] of [
+    [4, 2],
+    [8, -4096],
+    [8, 100],
+    [8, BYTES - 4096],
+    [8, BYTES + 4096],
+  ] as const) {
+    const changed = Buffer.from(whole);
+    changed.writeInt32LE(value, at);
+    writeFileSync(path, changed);
+    expect(() => FileHeap.open(path, { bytes: BYTES })).toThrow(expect.objectContaining({ code: "bad-format" }));
+  }
+  for (const bytes of [0, -4096, 100, NaN, 2 ** 31, 2 ** 40])
+    expect(() => FileHeap.open(join(folder, "new"), { bytes })).toThrow(
+      expect.objectContaining({ code: "bad-option" }),
+    );
+});

@@ -4,7 +4,7 @@ import { SharedHeap } from "../shared.ts";
 
 /** How a file heap is made. */
 export interface FileHeapOptions {
-  /** Bytes of a new file's heap, a multiple of 4096; an existing file keeps its size. */
+  /** Bytes of a new file's heap, a multiple of 4096 below 2 GiB − 4096; an existing file keeps its size. */
   readonly bytes: number;
 }
 
@@ -23,10 +23,13 @@ export interface FileHeapOptions {
  * file whose journal is sealed does the second half again; a journal without a valid seal is what a crash left of a checkpoint that never was.
  */
 const MAGIC = 0x48465750;
+const VERSION = 1;
 const SEAL = 0x4c414553;
 const PAGE = 4096;
 const ENTRY = PAGE + 4;
 const ROOT_WORD = 3;
+/** A heap's bytes are below this: the header has one word for them. */
+const LARGEST = 2 ** 31 - PAGE;
 
 /** Writes all of the bytes: a system may take fewer at once. */
 function writeAll(file: number, bytes: Uint8Array, position: number): void {
@@ -92,12 +95,12 @@ export class FileHeap {
   }
 
   static #create(file: number, bytes: number): FileHeap {
-    if (!(bytes > 0) || bytes % PAGE !== 0)
-      throw new HeapError("bad-option", bytes, "a file heap is a whole number of pages");
+    if (!(bytes > 0 && bytes < LARGEST) || bytes % PAGE !== 0)
+      throw new HeapError("bad-option", bytes, "a file heap is a whole number of pages, below 2 GiB");
     const buffer = new SharedArrayBuffer(PAGE + bytes);
     const heap = SharedHeap.create(buffer, { start: PAGE, slots: 4 });
     const words = new Int32Array(buffer);
-    words.set([MAGIC, 1, bytes, -1]);
+    words.set([MAGIC, VERSION, bytes, -1]);
     ftruncateSync(file, PAGE + bytes);
     const made = new FileHeap(file, buffer, new Uint8Array(PAGE + bytes), heap);
     made.checkpoint();
@@ -111,6 +114,8 @@ export class FileHeap {
     // A file whose first checkpoint was never sealed has an empty header.
     if (header[0] !== MAGIC && !FileHeap.#isSealedAnywhere(file, size))
       throw new HeapError("bad-format", size, "the file holds no heap");
+    if (header[0] === MAGIC && header[1] !== VERSION)
+      throw new HeapError("bad-format", header[1]!, "the file's heap is of another version");
     const total = header[0] === MAGIC ? PAGE + bytes : FileHeap.#lengthFromJournal(file, size);
     if (total > size) throw new HeapError("bad-format", size, "the file is shorter than its heap");
     FileHeap.#replay(file, total, size);
