@@ -372,15 +372,21 @@ export class Core extends CoreParts implements PlanTarget {
     return this.suspects.has(this.pages.pfn[page]!);
   }
 
-  /** Gathers accessed and dirty bits of all translations of a page into its flags; true if it was used since the last time. */
-  gather(page: number, plan: FlushPlan): boolean {
-    const { mappings, pages } = this;
+  /** Moves these bits (ACCESSED, DIRTY) of all translations of a page into its flags. */
+  harvestPage(page: number, bits: number, plan: FlushPlan): void {
+    const { mappings } = this;
     for (let at = mappings.first(page); at >= 0; at = mappings.next(at)) {
       const sheet = this.sheets.get(mappings.sheetOf(at));
       plan.asid = sheet.space.asid;
       const vpn = sheet.base + mappings.entryOf(at);
-      sheet.space.tables.harvest(vpn, vpn + 1, ACCESSED, plan, this.marker);
+      sheet.space.tables.harvest(vpn, vpn + 1, bits, plan, this.marker);
     }
+  }
+
+  /** Gathers the accessed bits of all translations of a page into its flags; true if it was used since the last time. */
+  gather(page: number, plan: FlushPlan): boolean {
+    const { pages } = this;
+    this.harvestPage(page, ACCESSED, plan);
     if (!pages.has(page, PAGE_REFERENCED)) return false;
     pages.unmark(page, PAGE_REFERENCED);
     this.prefetcher.touched(page);

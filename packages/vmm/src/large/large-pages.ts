@@ -160,7 +160,7 @@ export class LargePages {
   #fillObject(space: AddressSpace, region: Region, sheet: Sheet, base: Vpn, write: boolean): FaultOutcome | null {
     const core = this.#core;
     const { object } = region;
-    if (object === null) return null;
+    if (object === null || object.isSettling) return null;
     const index = region.indexOf(base);
     const writable = mayStoreWhole(region);
     if ((write && !writable) || (index & (TABLE_PAGES - 1)) !== 0 || !object.canFillBlock(index)) return null;

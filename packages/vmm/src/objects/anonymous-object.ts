@@ -63,16 +63,13 @@ export class AnonymousObject extends MemoryObject {
     demandSize(bytes);
     if (bytes < this.#size && this.#seals.has("shrink")) return "sealed";
     if (bytes > this.#size && this.#seals.has("grow")) return "sealed";
+    this.settle();
     const before = this.#size;
-    const tail = this.#bringTail(Math.min(before, bytes));
-    if (typeof tail === "string") return tail;
+    const brought = this.#bringTail(Math.min(before, bytes));
+    if (brought !== "ok") return brought;
+    if (this.#size !== before) return this.resize(bytes); // Others ran while there was made room for the tail.
     this.#size = bytes;
     this.resized(before, bytes);
-    if (tail < 0) return "ok";
-    const { core } = this;
-    const change = core.begin(null);
-    core.releasePinned(tail, change.plan);
-    core.end(change);
     return "ok";
   }
 
@@ -90,17 +87,15 @@ export class AnonymousObject extends MemoryObject {
     return !this.#seals.has("write") && !this.#seals.has("future-write");
   }
 
-  /** Brings the page in whose bytes from `end` on have to become zero, and pins it until they are; −1: there is none, or its content is lost for good. */
-  #bringTail(end: number): number | "no-memory" | "failed" | "pending" {
+  /** Brings the page in whose bytes from `end` on have to become zero; `ok` also where there is none, or its content is lost for good. */
+  #bringTail(end: number): "ok" | "no-memory" | "failed" | "pending" {
     const index = Math.floor(end / PAGE_SIZE);
     const known = this.pages.get(index);
-    if (end % PAGE_SIZE === 0 || known < 0 || this.core.pages.has(known, PAGE_POISONED)) return -1;
+    if (end % PAGE_SIZE === 0 || known < 0 || this.core.pages.has(known, PAGE_POISONED)) return "ok";
     const page = this.obtain(index);
     if (page === SUPPLY_PENDING) return "pending";
     if (page === SUPPLY_NO_MEMORY) return "no-memory";
-    if (page < 0) return this.core.pages.has(known, PAGE_POISONED) ? -1 : "failed";
-    this.core.pin(page);
-    return page;
+    return page >= 0 || this.core.pages.has(known, PAGE_POISONED) ? "ok" : "failed";
   }
 
   #mayBeStoredTo(): boolean {

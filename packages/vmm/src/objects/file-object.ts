@@ -134,6 +134,7 @@ export class FileObject extends CachedFile {
   resize(bytes: number): IoOutcome {
     this.demandAlive();
     demandSize(bytes);
+    this.settle();
     const before = this.#size;
     if (bytes < before) this.#size = bytes;
     const outcome = this.#ask((backing) => backing.resize(bytes));
@@ -146,29 +147,35 @@ export class FileObject extends CachedFile {
     return "ok";
   }
 
-  /** See {@link MemoryObject.punch}; zeroes are written first, so that pages read again are zero. `failed`: only the zeroes before the error are there. */
-  override punch(start: number, end: number): "ok" | "sealed" | "failed" {
+  /**
+   * See {@link MemoryObject.punch}; the store is written first, and before anybody else runs pages that are in frames follow, so that nobody writes what was there.
+   * `failed`: only the zeroes before the error are there.
+   */
+  override punch(start: number, end: number): "ok" | "failed" {
     this.demandAlive();
     for (const offset of [start, end]) demandSize(offset);
     const stop = Math.min(end, this.#size);
     const zeroes = new Uint8Array(PAGE_SIZE);
-    for (let at = start; at < stop;) {
-      const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
+    let at = start;
+    for (let isTaken = true; at < stop && isTaken;) {
       const offset = at;
-      if (this.#ask((backing) => backing.write(offset, zeroes.subarray(0, bytes))) !== "ok") {
-        this.noteError();
-        super.punch(start, at); // What the store has as zeroes is not to be seen otherwise until a page leaves.
-        return "failed";
-      }
-      at += bytes;
+      const bytes = Math.min(PAGE_SIZE - (at % PAGE_SIZE), stop - at);
+      isTaken = this.#ask((backing) => backing.write(offset, zeroes.subarray(0, bytes))) === "ok";
+      if (isTaken) at += bytes;
     }
-    return super.punch(start, end);
+    const first = Math.min(Math.ceil(start / PAGE_SIZE) * PAGE_SIZE, at);
+    const last = Math.max(Math.floor(at / PAGE_SIZE) * PAGE_SIZE, first);
+    this.zeroInFrame(start, first);
+    this.zeroInFrame(last, at);
+    if (first < last) this.dropPages(first / PAGE_SIZE, last / PAGE_SIZE);
+    if (at >= stop) return "ok";
+    this.noteError();
+    return "failed";
   }
 
   /** Zeroes what lies beyond the end in the last page, as a new first mapping expects. */
   cleanTail(): void {
-    const tail = this.#size % PAGE_SIZE;
-    if (tail !== 0) this.zeroTail(Math.floor(this.#size / PAGE_SIZE), tail);
+    this.zeroInFrame(this.#size, this.pageCount * PAGE_SIZE);
   }
 
   protected override closing(): void {

@@ -8,15 +8,16 @@
 import type { Core } from "../core.ts";
 import { VmmError } from "../errors.ts";
 import { PageIndex } from "../pages/page-index.ts";
-import { NO_PAGE, PAGE_OBJECT, PAGE_POISONED } from "../pages/pages.ts";
+import { NO_PAGE, PAGE_DIRTY, PAGE_OBJECT, PAGE_POISONED } from "../pages/pages.ts";
 import type { IoOutcome } from "../ports.ts";
 import { DIRTY } from "../rights.ts";
 import type { ReadAhead } from "../reclaim/read-ahead.ts";
-import { dropTranslations } from "../space/private-pages.ts";
+import { dropTranslations, takeAnons } from "../space/private-pages.ts";
 import type { Region } from "../space/region.ts";
 import type { AddressSpace } from "../space/space.ts";
 import { noEvents, type Events } from "../statistics/events.ts";
 import { PAGE_SIZE, pagesFor, type Vpn } from "../units.ts";
+import { GivenUp } from "./given-up.ts";
 
 /** What kind of thing an object is. */
 export type ObjectKind = "anonymous" | "file" | "device" | "buffer" | "pager";
@@ -51,12 +52,15 @@ export abstract class MemoryObject {
   /** Watches the misses; null where nothing is fetched ahead. */
   readonly readAhead: ReadAhead | null = null;
   protected readonly core: Core;
+  /** Pages that are not the object's any more, and are about to go. */
+  readonly #givenUp: GivenUp;
   #handles = 1;
   #destroyed = false;
 
   /** An object of a core with one handle. */
   constructor(core: Core) {
     this.core = core;
+    this.#givenUp = new GivenUp(core);
     this.number = core.addObject(this);
   }
 
@@ -139,39 +143,40 @@ export abstract class MemoryObject {
     throw new VmmError("invariant", "The object has no store of its own.", { object: this.number });
   }
 
-  /** Removes all translations of the object's pages `[start, end)`; private copies stay unless `copies`. */
-  unmapPages(start: number, end: number, copies: boolean): void {
+  /** Removes all translations of the object's pages `[start, end)`, and of private copies there. */
+  unmapPages(start: number, end: number): void {
     for (const [region, space] of [...this.regions]) {
       if (!this.regions.has(region)) continue; // Unmapped at a yield point.
-      const from = Math.max(start, region.offset);
-      const to = Math.min(end, region.offset + region.pages);
-      if (from < to)
-        dropTranslations(
-          space,
-          region,
-          region.start + (from - region.offset),
-          region.start + (to - region.offset),
-          copies,
-        );
+      const [from, to] = partOf(region, start, end);
+      if (from < to) dropTranslations(space, region, from, to, false);
     }
   }
 
-  /** Moves the dirty bits of all translations of `[start, end)` into the pages. The bytes are stable until the next store. */
+  /**
+   * Moves the dirty bits of all translations of `[start, end)` into the pages, and invalidates what anybody else has unmapped: until somebody else runs, no processor
+   * can store to the pages without a trace.
+   */
   harvestDirty(start: number, end: number): void {
     const { core } = this;
+    const change = core.begin(null);
+    const { plan } = change;
+    let isMoving = false;
     for (const [region, space] of this.regions) {
-      const from: Vpn = region.start + Math.max(start - region.offset, 0);
-      const to: Vpn = Math.min(region.end, region.start + (end - region.offset));
+      const [from, to] = partOf(region, start, end);
       if (from >= to || !region.shared) continue;
-      const change = core.begin(space);
-      space.tables.harvest(from, to, DIRTY, change.plan, core.marker);
-      core.end(change);
+      plan.asid = space.asid;
+      space.tables.harvest(from, to, DIRTY, plan, core.marker);
+      isMoving ||= space.isMoving;
     }
+    if (isMoving) this.pages.forEach(start, end, (page) => core.harvestPage(page, DIRTY, plan)); // Some are still where no region is any more.
+    plan.flush();
+    core.end(change);
   }
 
   /** The page at `index`, resident: found, swapped in or supplied. Or a SUPPLY_… code. */
   obtain(index: number): number {
     this.supplyRead = false;
+    if (this.pages.get(index) === NO_PAGE) this.settle();
     const page = this.pages.get(index);
     if (page === NO_PAGE) return this.supply(index);
     const { pages } = this.core;
@@ -184,15 +189,14 @@ export abstract class MemoryObject {
     return brought;
   }
 
-  /** Gives up the page at its index: translations, frame and copies. */
-  discard(page: number): void {
-    const { core } = this;
-    const change = core.begin(null);
-    this.pages.remove(core.pages.index[page]!);
-    core.unmapEverywhere(page, change.plan);
-    this.givenUp(page); // Its translations may have told of stores.
-    core.dropReference(page, change.plan);
-    core.end(change);
+  /** Whether processors may still reach pages that the object has given up. */
+  get isSettling(): boolean {
+    return !this.#givenUp.isEmpty;
+  }
+
+  /** Ends what others have begun: no processor reaches a page any more that the object has given up. */
+  settle(): void {
+    this.#givenUp.settle();
   }
 
   /** Bytes `[offset, offset + into.length)` as a program sees them; returns how many there are before the end. −1: a page could not be had. */
@@ -254,39 +258,38 @@ export abstract class MemoryObject {
     return "ok";
   }
 
-  /** A page is, or is about to be, no page of the object any more: what was stored to it is to be written nowhere. */
+  /** A page is no page of the object any more: what was stored to it is to be written nowhere. */
   protected givenUp(_page: number): void {
     return;
   }
 
   /** Takes the pages `[start, end)` out of the object: their content is zero, or whatever the store has. */
   protected dropPages(start: number, end: number): void {
-    const doomed: number[] = [];
-    this.pages.forEach(start, end, (page) => {
-      doomed.push(page);
-      this.givenUp(page);
-    });
-    for (const page of doomed) this.discard(page);
+    this.#giveUp(start, end);
+    this.settle();
   }
 
-  /** What a change of size means for pages: those beyond the new end go, the tail of the last one becomes zero. */
+  /** What a change of size means for pages: those beyond the new end go, the tail of the last one becomes zero. Others run only after that is decided. */
   protected resized(before: number, after: number): void {
-    const lastIndex = Math.floor(Math.min(before, after) / PAGE_SIZE);
-    const tail = Math.min(before, after) % PAGE_SIZE;
-    if (after < before) {
-      const end = pagesFor(before);
-      const keep = pagesFor(after);
-      this.unmapPages(keep, Number.MAX_SAFE_INTEGER, true);
-      this.dropPages(keep, end);
+    const least = Math.min(before, after);
+    this.zeroInFrame(least, pagesFor(least) * PAGE_SIZE);
+    if (after >= before) return;
+    const end = pagesFor(after);
+    this.#giveUp(end, Number.MAX_SAFE_INTEGER);
+    for (const [region, space] of this.regions) {
+      const [from, to] = partOf(region, end, Number.MAX_SAFE_INTEGER);
+      if (from < to) for (const copy of takeAnons(space, from, to, false)) this.#givenUp.add(copy);
     }
-    if (tail !== 0) this.zeroTail(lastIndex, tail);
+    this.unmapPages(end, Number.MAX_SAFE_INTEGER); // By ranges, where the given up pages would be unmapped one by one.
+    this.settle();
   }
 
-  /** Zeroes the page at `index` from `offset` on, if it is in a frame: what a store has ends where its file ends. */
-  protected zeroTail(index: number, offset: number): void {
-    const page = this.pages.get(index);
+  /** Zeroes bytes `[start, end)` of one page, if it is in a frame. */
+  protected zeroInFrame(start: number, end: number): void {
+    if (start >= end) return;
+    const page = this.pages.get(Math.floor(start / PAGE_SIZE));
     if (page === NO_PAGE || !this.core.pages.isResident(page)) return;
-    this.core.window.write(this.core.pages.pfn[page]!, offset, new Uint8Array(PAGE_SIZE - offset));
+    this.core.window.write(this.core.pages.pfn[page]!, start % PAGE_SIZE, new Uint8Array(end - start));
     this.core.dirty(page);
   }
 
@@ -310,6 +313,7 @@ export abstract class MemoryObject {
   /** Walks everything; throws with the sentence of the broken invariant. */
   check(): void {
     this.pages.check();
+    this.#givenUp.check();
   }
 
   /** Throws unless the object can be used. */
@@ -331,13 +335,21 @@ export abstract class MemoryObject {
 
   /** Zeroes bytes of one page; false if it could not be had. */
   #zero(start: number, end: number): boolean {
-    if (start >= end) return true;
-    const index = Math.floor(start / PAGE_SIZE);
-    const page = this.obtain(index);
-    if (page < 0) return false;
-    this.core.window.write(this.core.pages.pfn[page]!, start - index * PAGE_SIZE, new Uint8Array(end - start));
-    this.core.dirty(page);
+    if (start < end && this.obtain(Math.floor(start / PAGE_SIZE)) < 0) return false;
+    this.zeroInFrame(start, end);
     return true;
+  }
+
+  /** Takes the pages `[start, end)` out of the index: from here on they are nobody's, and what was or will be stored to them is nobody's business. */
+  #giveUp(start: number, end: number): void {
+    const { pages } = this.core;
+    this.pages.forEach(start, end, (page, index) => {
+      this.pages.remove(index);
+      this.givenUp(page);
+      pages.unmark(page, PAGE_OBJECT | PAGE_DIRTY);
+      pages.owner[page] = -1;
+      this.#givenUp.add(page);
+    });
   }
 
   #destroyIfUnused(): void {
@@ -347,6 +359,14 @@ export abstract class MemoryObject {
     this.#destroyed = true;
     this.core.objects.delete(this.number);
   }
+}
+
+/** The part of a region that shows the pages `[start, end)` of its object; empty where the first is not below the second. */
+function partOf(region: Region, start: number, end: number): [from: Vpn, to: Vpn] {
+  return [
+    region.start + Math.max(start - region.offset, 0),
+    Math.min(region.end, region.start + (end - region.offset)),
+  ];
 }
 
 /** Throws unless `bytes` is a size that an object can have, or an offset within one. */

@@ -83,6 +83,7 @@ export class PagerObject extends MemoryObject {
     this.#demandIndex(index);
     if (content.length !== PAGE_SIZE)
       throw new VmmError("bad-argument", "A page has 4096 bytes.", { bytes: content.length });
+    this.settle();
     if (this.#poisoned.has(index)) return "poisoned";
     if (this.pages.get(index) !== NO_PAGE) return "exists";
     return this.#fill(index, content) < 0 ? "no-memory" : "ok";
@@ -92,15 +93,14 @@ export class PagerObject extends MemoryObject {
   poison(index: number): void {
     this.#demandIndex(index);
     this.#poisoned.add(index);
-    const page = this.pages.get(index);
-    if (page !== NO_PAGE) this.discard(page);
+    this.dropPages(index, index + 1);
   }
 
   /** From now on the pager is asked before a present page of `[start, end)` is stored to, in regions mapped with `writeNotify`. */
   protectPages(start: number, end: number): void {
     this.demandAlive();
     this.pages.forEach(start, end, (_page, index) => this.#protected.add(index));
-    this.unmapPages(start, end, false);
+    this.unmapPages(start, end);
   }
 
   /** Ends {@link protectPages}. */
@@ -163,6 +163,7 @@ export class PagerObject extends MemoryObject {
 
   #arrived(index: number, content: Uint8Array, filled: boolean): void {
     this.#inFlight.delete(index);
+    this.settle();
     if (this.isDestroyed || this.#poisoned.has(index) || this.pages.get(index) !== NO_PAGE) return;
     if (!filled) this.#failed.add(index);
     else this.#fill(index, content); // Without a frame the page stays absent: the next access asks again.
