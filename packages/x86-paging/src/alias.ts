@@ -1,6 +1,6 @@
 /** Frames that are mapped with different memory types at once: the processor's caches cannot keep them coherent. */
 
-import { BoundedCursor } from "./bounded-cursor.ts";
+import { BoundedCursor, LEAF_LIMIT, RUN_LIMIT } from "./bounded-cursor.ts";
 import { memoryTypeOf } from "./attributes.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -80,8 +80,7 @@ function normal(type: number): number {
 
 function collect(state: PagingState, memory: TableMemory, options: AliasOptions, pieces: Piece[]): void {
   const pat = options.pat ?? PAT_AT_RESET;
-  const { leafLimit = 0x1000000 } = options;
-  const runLimit = options.runLimit ?? 0x100000;
+  const { leafLimit = LEAF_LIMIT, runLimit = RUN_LIMIT } = options;
   let found = 0;
   const cursor = new BoundedCursor(state, memory, { leafLimit });
   const mode = state.mode;

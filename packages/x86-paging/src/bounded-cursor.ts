@@ -5,6 +5,11 @@ import type { TableMemory } from "./ports.ts";
 import type { PagingState } from "./state.ts";
 import type { Vpn } from "./units.ts";
 
+/** Leaves that a search of a whole address space looks at where nobody says otherwise: a few seconds. */
+export const LEAF_LIMIT = 0x1000000;
+/** Runs that it keeps: 4 GiB of 4K pages of which no two are neighbours. */
+export const RUN_LIMIT = 0x100000;
+
 /** How far a listing goes. */
 export interface LeafBound {
   /** Stop after this many leaves (default: none; a table may map 2^36 of them). */

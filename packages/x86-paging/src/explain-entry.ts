@@ -2,8 +2,10 @@
 
 import { formatBigint, bigintOfWords } from "./address.ts";
 import { memoryTypeOf } from "./attributes.ts";
+import { patType } from "./memory-type.ts";
 import type { PagingLevel, PagingMode } from "./mode.ts";
 import { isLeaf, leafFrameOf, levelOf, tableFrameOf } from "./mode.ts";
+import { MEMORY_TYPE_NAMES } from "./registers.ts";
 import type { PagingState } from "./state.ts";
 import { physOf } from "./units.ts";
 import { isReserved } from "./walk.ts";
@@ -69,6 +71,16 @@ export function reservedBitsOf(state: PagingState, level: PagingLevel, low: numb
   return found;
 }
 
+/** Reserved bits in words, separated by semicolons; those that a misaligned page sets are named together. */
+export function reservedText(reserved: readonly ReservedBit[]): string {
+  const misaligned = reserved.filter(({ cause }) => cause === "alignment");
+  const [first] = misaligned;
+  if (first === undefined || misaligned.length === 1) return reserved.map(({ text }) => text).join("; ");
+  const together = first.text.replace(`bit ${first.bit}`, `bits ${misaligned.map(({ bit }) => bit).join(", ")}`);
+  const texts = reserved.flatMap((item) => (item === first ? together : item.cause === "alignment" ? [] : item.text));
+  return texts.join("; ");
+}
+
 function reservedBit(state: PagingState, level: PagingLevel, leaf: boolean, bit: number): ReservedBit {
   const width = state.maxPhysicalBits;
   const fixed = leaf ? level.definition.reservedLeaf : level.definition.reservedTable;
@@ -92,7 +104,6 @@ function reservedBit(state: PagingState, level: PagingLevel, leaf: boolean, bit:
   return { bit, cause: "format", text: `bit ${bit} is reserved in a ${level.name} entry` };
 }
 
-const PAT_NAMES = ["WB", "WT", "UC-", "UC", "WB", "WT", "UC-", "UC"];
 const EPT_TYPES = ["UC", "WC", "2 (reserved)", "3 (reserved)", "WT", "WP", "WB", "7 (reserved)"];
 
 function rightsBits(mode: PagingMode, level: PagingLevel, low: number, high: number): EntryBit[] {
@@ -136,7 +147,11 @@ function statusBits(mode: PagingMode, level: PagingLevel, low: number, high: num
     if (leaf) add("PAT", level.definition.pat, "PAT");
     const index = leaf ? memoryTypeOf(mode, level, low) : 0;
     if (leaf && index !== 0)
-      list.push({ name: "type", bits: "", text: `PAT entry ${index} (${PAT_NAMES[index] ?? ""} after reset)` });
+      list.push({
+        name: "type",
+        bits: "",
+        text: `PAT entry ${index} (${MEMORY_TYPE_NAMES[patType(index)] ?? ""} after reset)`,
+      });
   }
   if (leaf && mode.keyShift >= 0) {
     const key = (high >>> mode.keyShift) & 15;
@@ -177,7 +192,7 @@ export function explainEntry(state: PagingState, n: number, low: number, high: n
     ? `maps the ${level.page} page at ${formatBigint(address)}`
     : `refers to the ${below} at ${formatBigint(address)}`;
   const words = bits.map((item) => item.text).join(", ");
-  const bad = reserved.length === 0 ? "" : `; RESERVED: ${reserved.map((item) => item.text).join("; ")}`;
+  const bad = reserved.length === 0 ? "" : `; RESERVED: ${reservedText(reserved)}`;
   return {
     ...base,
     kind: leaf ? level.page : "table",

@@ -3,7 +3,7 @@
 import { bigintOfWords, formatBigint } from "./address.ts";
 import { keyOf } from "./attributes.ts";
 import type { EntryExplanation, ReservedCause } from "./explain-entry.ts";
-import { explainEntry } from "./explain-entry.ts";
+import { explainEntry, reservedText } from "./explain-entry.ts";
 import type { PagingMode } from "./mode.ts";
 import { levelOf } from "./mode.ts";
 import type { TableMemory } from "./ports.ts";
@@ -181,7 +181,7 @@ function failureOf(
       check: "reserved",
       level: last.level,
       reserved: causes,
-      sentence: last.entry.reserved.map((item) => item.text).join("; "),
+      sentence: reservedText(last.entry.reserved),
     };
   }
   return rightsFailure(state, walk, steps, access);

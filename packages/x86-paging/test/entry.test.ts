@@ -100,6 +100,15 @@ describe("entries", () => {
     expect(causes(1, 0x8000_0000_0000_1000n)).toEqual([]);
   });
 
+  test("the bits that misalign a page are named together, beside those that are reserved for another reason", () => {
+    const state = new PagingState({ mode: MODE_4_LEVEL, maxPhysicalBits: 40, noExecute: false });
+    const { sentence } = explainEntry(state, 2, ...wordsOfBigint(0x8000_0000_0010_2083n));
+    expect(sentence.split("RESERVED: ")[1]).toBe(
+      "bit 63 (NX) is reserved while EFER.NXE is 0; bits 20, 13 of a 2M page must be 0: the page is not aligned to its size",
+    );
+    expect(explainEntry(state, 2, ...wordsOfBigint(0x2083n)).sentence).toContain("RESERVED: bit 13 of a 2M page must");
+  });
+
   test("attributes go both ways and are checked", () => {
     const fields = {
       read: true,

@@ -1,6 +1,7 @@
 /** Which entry on the way to a target is to blame, and what is wrong with it. */
 
 import { formatBigint } from "../address.ts";
+import { reservedText } from "../explain-entry.ts";
 import type { WalkExplanation, WalkStep } from "../explain-walk.ts";
 import { isLeaf, leafFrameOf, levelOf, tableFrameOf } from "../mode.ts";
 import type { PagingState } from "../state.ts";
@@ -139,7 +140,7 @@ function reserved(target: Target, walk: WalkExplanation, last: WalkStep): Findin
   const causes = walk.failure?.reserved ?? [];
   const [first] = causes;
   if (first === undefined) return undefined;
-  const text = `${last.name}[${last.index}] is ${formatBigint(last.entry.value)}: ${last.entry.reserved.map((item) => item.text).join("; ")}`;
+  const text = `${last.name}[${last.index}] is ${formatBigint(last.entry.value)}: ${reservedText(last.entry.reserved)}`;
   const rules: Record<string, string> = {
     "no-execute": "nx-bit-without-nxe",
     alignment: "large-page-misaligned",

@@ -49,6 +49,9 @@ export interface StackSpan {
   readonly pages: number;
 }
 
+/** Findings of one rule where nobody says otherwise: more say nothing new. */
+export const FINDING_LIMIT = 1000;
+
 /** What lint cannot see in the tables. */
 export interface LintOptions {
   /** Root entry that refers to the root on purpose. */

@@ -1,16 +1,12 @@
 /** The runs that the rules work on, gathered up to the limits that keep hostile tables from filling memory. */
 
 import { bigintOfVpn, formatBigint } from "../address.ts";
+import { LEAF_LIMIT, RUN_LIMIT } from "../bounded-cursor.ts";
 import { LeafCursor, rawOfVpn } from "../cursor.ts";
 import type { TableMemory } from "../ports.ts";
 import { runs } from "../runs.ts";
 import type { PagingState } from "../state.ts";
 import type { LintFinding, LintOptions, LintRun } from "./finding.ts";
-
-/** Leaves looked at per address space: a few seconds. */
-export const LEAF_LIMIT = 0x1000000;
-/** Runs kept per address space: 4 GiB of 4K pages of which no two are neighbours. */
-export const RUN_LIMIT = 0x100000;
 
 /** The runs of an address space in index order. What the limits leave out is reported as one finding. O(leaves looked at). */
 export function gatherRuns(

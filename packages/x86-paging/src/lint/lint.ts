@@ -7,6 +7,7 @@ import type { PagingState } from "../state.ts";
 import type { Vpn } from "../units.ts";
 import { Walk, walkExact } from "../walk.ts";
 import { gatherRuns } from "./gather.ts";
+import { FINDING_LIMIT } from "./finding.ts";
 import type { LintFinding, LintOptions, LintRule, LintRun, LintScene } from "./finding.ts";
 import {
   lintExecutableAliases,
@@ -17,8 +18,6 @@ import {
   lintWritableTables,
 } from "./run-rules.ts";
 import { lintTables } from "./table-rules.ts";
-
-const FINDING_LIMIT = 1000;
 
 /**
  * Everything that is wrong or weak in a set of tables, rule by rule. Bounded in time and memory for any tables: leaves

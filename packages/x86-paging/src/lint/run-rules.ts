@@ -3,13 +3,14 @@
 import { formatBigint, bigintOfVpn } from "../address.ts";
 import { findAliasConflicts } from "../alias.ts";
 import { ATTR_GLOBAL } from "../attributes.ts";
+import { LEAF_LIMIT, RUN_LIMIT } from "../bounded-cursor.ts";
 import { rawOfVpn } from "../cursor.ts";
 import { MEMORY_TYPE_NAMES, PAT_AT_RESET } from "../registers.ts";
 import { RIGHT_EXECUTE, RIGHT_USER, RIGHT_WRITE } from "../rights.ts";
 import type { Pfn, Vpn } from "../units.ts";
 import { recursiveRange } from "../recursive.ts";
+import { FINDING_LIMIT } from "./finding.ts";
 import type { LintFinding, LintRule, LintRun, LintScene, LintSeverity } from "./finding.ts";
-import { LEAF_LIMIT, RUN_LIMIT } from "./gather.ts";
 
 const at = (vpn: Vpn): string => formatBigint(bigintOfVpn(vpn));
 const span = (vpn: Vpn, pages: number): string =>
@@ -152,7 +153,7 @@ export function lintMemoryTypes(scene: LintScene): void {
   if (state.mode.definition.rule !== "x86") return;
   const conflicts = findAliasConflicts([state, ...(options.others ?? [])], memory, {
     pat: options.pat ?? PAT_AT_RESET,
-    limit: options.findingLimit ?? 1000,
+    limit: options.findingLimit ?? FINDING_LIMIT,
     leafLimit: options.leafLimit ?? LEAF_LIMIT,
     runLimit: options.runLimit ?? RUN_LIMIT,
   });

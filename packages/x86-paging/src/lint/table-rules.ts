@@ -2,7 +2,8 @@
 
 import { formatBigint, bigintOfVpn, bigintOfWords } from "../address.ts";
 import { vpnOfRaw } from "../cursor.ts";
-import { reservedBitsOf } from "../explain-entry.ts";
+import { reservedBitsOf, reservedText } from "../explain-entry.ts";
+import type { ReservedBit } from "../explain-entry.ts";
 import type { PagingLevel } from "../mode.ts";
 import { isLeaf, levelOf, tableFrameOf } from "../mode.ts";
 import type { Pfn } from "../units.ts";
@@ -96,13 +97,13 @@ function lintEntry(scene: LintScene, level: PagingLevel, index: number, low: num
   const found = reservedBitsOf(scene.state, level, low, high);
   if (found.length === 0) return;
   const vpn = vpnOfRaw(scene.state.mode, raw);
-  const byRule = new Map<LintRule, string[]>();
-  for (const { cause, text } of found) {
-    const rule = RULES[cause] ?? "reserved-bits";
-    byRule.set(rule, [...(byRule.get(rule) ?? []), text]);
+  const byRule = new Map<LintRule, ReservedBit[]>();
+  for (const item of found) {
+    const rule = RULES[item.cause] ?? "reserved-bits";
+    byRule.set(rule, [...(byRule.get(rule) ?? []), item]);
   }
-  for (const [rule, texts] of byRule) {
-    const sentence = `${level.name}[${index}] at ${formatBigint(bigintOfVpn(vpn))} is ${formatBigint(bigintOfWords(low, high))}: ${texts.join("; ")}`;
+  for (const [rule, reserved] of byRule) {
+    const sentence = `${level.name}[${index}] at ${formatBigint(bigintOfVpn(vpn))} is ${formatBigint(bigintOfWords(low, high))}: ${reservedText(reserved)}`;
     scene.report({ rule, severity: "error", vpn, pages: level.pages, sentence });
   }
 }
