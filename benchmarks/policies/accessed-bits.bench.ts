@@ -8,7 +8,7 @@
 import { policies, simulate, simulateAccessedBits } from "@pagewright/vmm/policies";
 import type { AccessedBitOptions } from "@pagewright/vmm/policies";
 import { decodePageTrace, readInput, STORE } from "pagewright";
-import { recordedTraces } from "./traces.ts";
+import { recordedTraces } from "../../packages/cli/bench/traces.ts";
 
 const PERCENTS = [10, 25, 50, 75];
 const SMALL_CELL = 64;

@@ -9,7 +9,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { policies, simulate } from "@pagewright/vmm/policies";
 import { decodePageTrace, readInput, STORE } from "pagewright";
-import { recordedTraces } from "./traces.ts";
+import { recordedTraces } from "../../packages/cli/bench/traces.ts";
 
 /** Time of this process alone, so that others on the machine do not count. */
 const MEASURE_MS = 120;

@@ -8,7 +8,7 @@ import { MemoryBacking, MemorySwap, PlainMemory, READ, SpaceMemory, Vmm, WRITE }
 import type { VmmOptions } from "@pagewright/vmm";
 import { decodePageTrace, readInput, STORE } from "pagewright";
 import type { PageTrace } from "pagewright";
-import { recordedTraces } from "./traces.ts";
+import { recordedTraces } from "../../packages/cli/bench/traces.ts";
 
 const PAGE = 4096;
 const PERCENTS = [10, 25, 50, 75];
