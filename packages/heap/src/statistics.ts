@@ -18,7 +18,7 @@ export interface AllocationCounts {
   readonly bySize: readonly number[];
 }
 
-/** A wrapper that counts. */
+/** A wrapper that counts what goes through it: calls, sizes asked for, blocks that moved, refusals; {@link Statistics.counts} tells. */
 export class Statistics extends Wrapper {
   #allocations = 0;
   #frees = 0;

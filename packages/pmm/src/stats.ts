@@ -40,11 +40,15 @@ export interface RankStats {
   readonly isIdle: boolean;
 }
 
-/** A snapshot of the whole allocator. */
+/** A snapshot of the whole allocator, the low zone included. */
 export interface PmmStats {
+  /** Frames of all zones, retired ones included; `Pmm.totalFrames` counts those that `take` serves: neither retired nor of the low zone. */
   readonly totalFrames: number;
+  /** Free frames of all zones; `Pmm.freeFrames` leaves the low zone out. */
   readonly freeFrames: number;
+  /** Neither free nor retired: taken, granted, isolated or reserved at boot. */
   readonly usedFrames: number;
+  /** Taken out of use for good: faulty, or given to `retire`. */
   readonly retiredFrames: number;
   /** Bytes of the state, the optional tables apart. */
   readonly stateBytes: number;

@@ -1,7 +1,7 @@
 /** Defaults of the environment's ports: a clock that counts, and random numbers from a seed. Nothing here reads the real world. */
 import type { Clock, Random } from "./ports.ts";
 
-/** A clock that its owner moves. */
+/** A clock that its owner moves, in nanoseconds from 0: time stands still in tests and simulations until they say otherwise. */
 export class ManualClock implements Clock {
   #now = 0;
 
@@ -10,7 +10,7 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
-  /** Lets time pass. */
+  /** Lets so many nanoseconds pass. */
   advance(nanoseconds: number): void {
     this.#now += nanoseconds;
   }

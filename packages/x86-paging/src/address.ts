@@ -68,7 +68,7 @@ export function vpnOfBigint(value: bigint): Vpn {
   return vpnOfWords(low, high);
 }
 
-/** Whether bits 63:`width` of a (low, high) address are copies of bit `width − 1`. `width` is 48 or 57 (33 … 63). */
+/** Whether bits 63:`width` of the address with this high word are copies of bit `width − 1`. `width` is 48 or 57 (33 … 63): the low word does not count. */
 export function isCanonical(high: number, width: number): boolean {
   const shift = 64 - width;
   return (high << shift) >> shift === (high | 0);

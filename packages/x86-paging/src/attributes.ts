@@ -13,21 +13,21 @@ import type { Pfn } from "./units.ts";
 import { TWO_32 } from "./units.ts";
 import { entryRights } from "./walk.ts";
 
-/** Global: the translation survives a change of CR3. */
+/** Bit of packed attributes: global, the translation survives a change of CR3. */
 export const ATTR_GLOBAL = 32;
-/** Accessed. */
+/** Bit of packed attributes: accessed, the processor used the translation. */
 export const ATTR_ACCESSED = 64;
-/** Dirty. */
+/** Bit of packed attributes: dirty, the page was stored to. */
 export const ATTR_DIRTY = 128;
-/** First bit of the memory type, three bits. */
+/** Lowest of the three bits of packed attributes that hold the memory type: the PAT index, or EPT's type. */
 export const ATTR_TYPE_SHIFT = 8;
-/** EPT: ignore the guest's PAT. */
+/** Bit of packed attributes: EPT ignores the guest's PAT. */
 export const ATTR_IGNORE_PAT = 2048;
-/** First bit of the protection key, four bits. */
+/** Lowest of the four bits of packed attributes that hold the protection key. */
 export const ATTR_KEY_SHIFT = 12;
-/** First of up to ten software bits. */
+/** Lowest of the ten bits of packed attributes that hold the bits left to software. */
 export const ATTR_SOFTWARE_SHIFT = 16;
-/** Encrypted (SME/SEV C-bit). */
+/** Bit of packed attributes: encrypted, the C-bit of SME and SEV. */
 export const ATTR_ENCRYPTED = 0x4000000;
 
 /** Attributes spelt out. What is left out is off or 0; `read` is on unless said otherwise. */
@@ -77,7 +77,7 @@ export function attributes(fields: AttributeFields): number {
   );
 }
 
-/** Unpacks attributes. */
+/** Unpacks attributes: the opposite of {@link attributes}, every field spelt out. */
 export function attributeFields(packed: number): Required<AttributeFields> {
   const has = (bit: number): boolean => (packed & bit) !== 0;
   return {

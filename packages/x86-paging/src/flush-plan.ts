@@ -25,9 +25,11 @@ export const FLUSH_REQUIRED = 3;
 /** More pages than this are dropped faster by flushing everything (Linux: tlb_single_page_flush_ceiling). */
 export const SINGLE_PAGE_CEILING = 33;
 
-/** Pages whose translations changed. */
+/** Neighbouring pages whose translations changed in the same way: `[start, start + pages)`. */
 export interface FlushRange {
+  /** First page. */
   readonly start: Vpn;
+  /** 4K pages, also where larger ones mapped them. */
   readonly pages: number;
   /** 4K pages per translation: one invalidation per `stride` is enough. */
   readonly stride: number;

@@ -23,7 +23,7 @@ import { NO_FRAME } from "./units.ts";
 import { countSplits, writeProtect, writeUnmap } from "./unmap-range.ts";
 import type { Walk } from "./walk.ts";
 
-/** How to map. */
+/** Which pages `Mapper.map` uses, and whether it may take the place of others. */
 export interface MapOptions {
   /** Only this leaf level: 1 for 4K, 2 for 2M (or 4M), 3 for 1G. Default: the largest that fits, piece by piece. */
   readonly level?: number;

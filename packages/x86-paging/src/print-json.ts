@@ -28,8 +28,11 @@ export interface JsonRun {
   readonly global: boolean;
   /** PAT index, or the type itself in EPT. */
   readonly memoryType: number;
+  /** Protection key, 0 … 15. */
   readonly key: number;
+  /** Bits left to software as a mask: bit n for the mode's n-th one. */
   readonly software: number;
+  /** The C-bit of SME and SEV. */
   readonly encrypted: boolean;
 }
 

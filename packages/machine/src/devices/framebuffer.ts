@@ -18,11 +18,11 @@ export interface FramebufferStats {
   readonly reads: number;
 }
 
-/** A framebuffer as plain data. */
+/** A framebuffer as plain data, for snapshots. */
 export interface FramebufferState {
-  /** The pixels. */
+  /** The bytes of the pixels by piece; pieces that are all black are left out. */
   readonly pixels: Pieces;
-  /** The figures. */
+  /** Reads, bursts and single writes so far. */
   readonly stats: FramebufferStats;
 }
 

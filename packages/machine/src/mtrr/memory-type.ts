@@ -11,7 +11,7 @@ const ENCODINGS: Readonly<Record<MemoryType, number>> = { UC: 0, WC: 1, WT: 4, W
 
 const BY_ENCODING: readonly (MemoryType | undefined)[] = ["UC", "WC", undefined, undefined, "WT", "WP", "WB", "UC-"];
 
-/** Returns the encoding of a type in an MTRR or PAT field. */
+/** Returns the encoding of a type in an MTRR or PAT field: UC 0, WC 1, WT 4, WP 5, WB 6, and in the PAT alone UC- 7. */
 export function encodingOf(type: MemoryType): number {
   return ENCODINGS[type];
 }

@@ -12,13 +12,13 @@ import type { TypedRange, VariableRange } from "./registers.ts";
 import { mtrrNeeds, synthesiseMtrrs } from "./synthesis.ts";
 import type { MtrrStrictness } from "./synthesis.ts";
 
-/** A register as JSON. */
+/** A variable MTRR as JSON: the naturally aligned block that it covers, numbers as `0x` and hex digits. */
 export interface MtrrRegisterReport {
   /** `WB` or `UC`. */
   readonly type: MemoryType;
-  /** First byte. */
+  /** First byte, a multiple of `length`. */
   readonly base: string;
-  /** Bytes. */
+  /** Bytes, a power of two. */
   readonly length: string;
   /** The mask for 52-bit addresses. */
   readonly mask52: string;

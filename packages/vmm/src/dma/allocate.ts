@@ -21,7 +21,7 @@ export interface DmaRequest {
   readonly cached?: boolean;
 }
 
-/** A buffer, or why there is none. */
+/** A buffer, and how many pages were moved to make room for it (`moved`), or why there is none and which frames could not be emptied (`stuck`). */
 export type DmaOutcome =
   | { readonly ok: true; readonly buffer: BufferObject; readonly moved: number }
   | { readonly ok: false; readonly reason: string; readonly stuck: readonly StuckFrame[] };

@@ -16,7 +16,7 @@ import { MemorySwap } from "./memory-swap.ts";
 import { NO_SLOT, SLOT_BUSY, Tier, type ReadOutcome } from "./tier.ts";
 import type { SwapTierStats } from "./tier-stats.ts";
 
-/** Slots of one tier. */
+/** Slots that one tier may have at most, one page each: a slot's number beyond them names the next tier. */
 export const TIER_SLOTS = 134217728;
 /** {@link SwapSpace.write} found no tier that takes the page. */
 export const SWAP_FULL = -1;

@@ -16,8 +16,9 @@ export interface ImageMemory extends TableMemory {
   has(pfn: Pfn): boolean;
 }
 
-/** A descriptor-table register. */
+/** GDTR or IDTR: where the processor finds its segment descriptors or interrupt gates. */
 export interface DescriptorTable {
+  /** Linear address of the first descriptor. */
   readonly base: bigint;
   /** Size in bytes minus one. */
   readonly limit: number;
