@@ -63,6 +63,8 @@ export class Core extends CoreParts implements PlanTarget {
   readonly buffer: Uint8Array = new Uint8Array(PAGE_SIZE);
   /** Frames that wait for processors; null: they are interrupted. */
   readonly quarantine: Quarantine | null;
+  /** Writes under way to files that answer later and have not failed last: each keeps a page in its frame until then. */
+  readonly fileWrites: Set<Promise<unknown>> = new Set();
   /** Pages that leave without interrupts, where {@link quarantine} is. */
   readonly parting: Parting = new Parting(this);
   /** How short memory is. */
@@ -113,6 +115,12 @@ export class Core extends CoreParts implements PlanTarget {
   get hasSpareFrames(): boolean {
     if (this.frameMap.count >= this.residentLimit) return false;
     return this.framePressure === null || this.framePressure.level() === "none";
+  }
+
+  /** Settles when a page may be able to leave, or a slot to be used, that cannot now; null: nothing is on its way. */
+  get relief(): Promise<unknown> | null {
+    const [write = null] = this.fileWrites;
+    return this.swapper.departure ?? this.swap?.discarding ?? write;
   }
 
   /** Numbers a new object. */

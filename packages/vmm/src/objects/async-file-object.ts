@@ -19,6 +19,8 @@ export class AsyncFileObject extends CachedFile {
   readonly #arrived: Map<number, Uint8Array> = new Map();
   readonly #failed: Set<number> = new Set();
   readonly #writing: Map<number, Promise<boolean>> = new Map();
+  /** Whether the store failed to take the page that it answered for last: nobody waits for what may fail again. */
+  #isFailing = false;
   /** What callers of {@link sync} without a cursor have been told. */
   readonly #told: SyncCursor = this.cursor();
 
@@ -148,10 +150,13 @@ export class AsyncFileObject extends CachedFile {
   #write(page: number): Promise<boolean> {
     const known = this.#writing.get(page);
     if (known !== undefined && !this.dirty.has(page)) return known;
+    const { fileWrites } = this.core;
     const writing = this.#writeNow(page, known).finally(() => {
       if (this.#writing.get(page) === writing) this.#writing.delete(page);
+      fileWrites.delete(writing);
     });
     this.#writing.set(page, writing);
+    if (!this.#isFailing) fileWrites.add(writing);
     return writing;
   }
 
@@ -161,7 +166,7 @@ export class AsyncFileObject extends CachedFile {
     const backing = this.#backing;
     if (backing.writeLater === undefined) return false;
     const offset = core.pages.index[page]! * PAGE_SIZE;
-    const bytes = new Uint8Array(Math.min(PAGE_SIZE, this.size - offset));
+    const bytes = new Uint8Array(Math.max(0, Math.min(PAGE_SIZE, this.size - offset))); // The file may be shorter by now.
     core.window.read(core.pages.pfn[page]!, 0, bytes);
     if (core.isSuspect(page)) {
       this.noteError();
@@ -181,6 +186,7 @@ export class AsyncFileObject extends CachedFile {
       this.noteError();
       core.stats.ioErrors++;
     }
+    this.#isFailing = !written;
     const change = core.begin(null);
     if (!written && core.pages.refs[page]! > 0) core.dirty(page);
     core.releasePinned(page, change.plan);

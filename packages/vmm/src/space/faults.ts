@@ -88,15 +88,15 @@ export class FaultHandler {
   }
 
   /**
-   * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, or slots are about to be free, and it waits for
-   * one; a page that has a frame gets its tables out of the reserve; the owner of the manager ends a space, and it starts over; or nothing helps.
+   * What a fault without a frame comes to: others ran meanwhile, or room was made (for a table, say), and it starts over; pages are leaving, or on their way to files, or slots are about to be free, and it waits
+   * for one; a page that has a frame gets its tables out of the reserve; the owner of the manager ends a space, and it starts over; or nothing helps.
    */
   #withoutFrame(space: AddressSpace, region: Region, vpn: Vpn, access: number, yields: number): FaultOutcome {
     const core = this.#core;
     if (core.yields !== yields || core.keeper.makeRoom()) return "spurious";
-    const awaited = core.swapper.departure ?? core.swap?.discarding ?? null;
-    if (awaited !== null) {
-      space.pending = awaited;
+    const { relief } = core;
+    if (relief !== null) {
+      space.pending = relief.then(() => undefined);
       return "pending";
     }
     if (core.reserve !== null && isPageResident(space, region, vpn)) {
