@@ -250,7 +250,8 @@ export class WordRecords extends BlockRecords {
       | (words[end + 1]! ^ red);
     // The last word, in part the block's and in part red.
     if ((size & 3) !== 0) odd |= (words[whole]! ^ redTail(poison, size)) & (whole < most ? -1 : tailOf(size));
-    const last = whole < most ? whole : most;
+    // A size that was written over may be of any number of words: what is odd already is not looked through.
+    const last = odd !== 0 ? at : whole < most ? whole : most;
     let word = at;
     // Four at a time, and one question in the end: loop and questions took a fifth of a free.
     for (; word + 3 < last; word += 4) {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { BlockMemory, RangeSource, WordMemory } from "@pagewright/heap";
 import { BufferMemory, DebugHeap, GeneralHeap, OffsetAllocator, Pool, Tlsf } from "@pagewright/heap";
+import { countingWords } from "@pagewright/heap/testing";
 import { FarMemory } from "./memories.ts";
 
 type Memory = RangeSource & BlockMemory & Partial<WordMemory>;
@@ -202,4 +203,24 @@ test("over an allocator whose blocks are aligned to less than a word its blocks 
   const odd = new DebugHeap(new Pool(memory, 50), memory);
   for (let at = 0; at < 5; at++) expect(odd.allocate(20) % 4).not.toBe(2);
   odd.check();
+});
+
+test("a freed block whose size was written over is not looked through for its poison", () => {
+  const counter = { steps: 0 };
+  const bytes = new BufferMemory(new ArrayBuffer(65536));
+  const { words } = countingWords(bytes.words, counter);
+  const memory: BlockMemory & Pick<WordMemory, "words"> = {
+    fill: (address, length, value) => bytes.fill(address, length, value),
+    copy: (from, to, length) => bytes.copy(from, to, length),
+    load32: (address) => bytes.load32(address),
+    store32: (address, value) => bytes.store32(address, value),
+    words,
+  };
+  const heap = new DebugHeap(new GeneralHeap(bytes), memory, { poisonBytes: Infinity });
+  const block = heap.allocate(100);
+  heap.free(block);
+  bytes.store32(block - 8, 2 ** 31 - 1);
+  counter.steps = 0;
+  expect(() => heap.check()).toThrow(expect.objectContaining({ code: "use-after-free", subject: block }));
+  expect(counter.steps).toBeLessThan(20);
 });
