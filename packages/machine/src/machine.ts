@@ -77,7 +77,10 @@ function requireDistances(distances: Distances): void {
   });
 }
 
-/** A machine. */
+/**
+ * A machine: a physical map, the memory behind it, CPUs with MMU and TLB, virtual time, interrupts between the CPUs, and a scheduler that
+ * interleaves programs on them by a seed. The same options and the same program give the same run.
+ */
 export class Machine {
   /** Who answers at which physical address. */
   readonly map: PhysicalMap;

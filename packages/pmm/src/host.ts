@@ -63,7 +63,7 @@ export class HostedGuest {
   }
 }
 
-/** Real memory shared by guests. */
+/** Real memory that several guests share, whose memory together exceeds it: a guest's frame has a real one from its first touch until a balloon takes it. */
 export class BalloonHost {
   readonly #real: FrameSource;
   readonly #guests = new Map<string, HostedGuest>();

@@ -83,7 +83,7 @@ export interface StackOptions extends ManagerSettings {
   readonly seed?: number;
 }
 
-/** A running stack. */
+/** A machine, its frames, a virtual memory manager with the machine's page tables, and processors that fault into it, put together; see {@link createStack}. */
 export class Stack implements FaultHandler {
   /** Memory and processors. */
   readonly machine: Machine;

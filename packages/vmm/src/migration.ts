@@ -39,7 +39,7 @@ export interface EvacuationOutcome {
 /** Times that a plan is asked again for what came in meanwhile. */
 const MAX_ROUNDS = 4;
 
-/** Moves pages between frames. */
+/** Moves pages to other frames, for contiguous buffers, failing frames, unplugged memory and 2M pages. O(mappings of the page); pinned pages refuse. */
 export class Migrator {
   readonly #core: Core;
 

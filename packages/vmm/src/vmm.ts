@@ -51,7 +51,7 @@ import { TypeLedger } from "./type-ledger.ts";
 import { TABLE_PAGES, type Pfn, type VirtAddr } from "./units.ts";
 import type { VmmOptions, WriteExecutePolicy } from "./vmm-options.ts";
 
-/** The virtual memory manager. */
+/** The virtual memory manager, one per memory: makes address spaces and the objects that they map, resolves faults, and puts pages out where frames run short. */
 export class Vmm {
   /** Shared state; for the package's own modules and auditors. */
   readonly core: Core;

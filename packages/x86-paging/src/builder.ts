@@ -24,7 +24,7 @@ export interface LayoutRange extends AttributeFields {
   readonly page?: string;
 }
 
-/** What to build. */
+/** Which tables {@link buildTables} makes: mode, where they will lie, and what they map. */
 export interface Layout {
   readonly mode: PagingMode;
   /** Physical address of the first table: the root. Tables follow it frame by frame. */

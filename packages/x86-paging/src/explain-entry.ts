@@ -19,7 +19,7 @@ export interface EntryBit {
   readonly text: string;
 }
 
-/** An entry in words. */
+/** An entry in words and data: what kind it is, where it leads, its bits one by one, and what is reserved. */
 export interface EntryExplanation {
   readonly mode: string;
   readonly level: number;

@@ -6,7 +6,7 @@ import type { Register, RegisterField } from "./register.ts";
 const bit = <Name extends string>(name: Name, at: number, text: string, zero?: string): RegisterField<Name> =>
   zero === undefined ? { name, at, width: 1, text } : { name, at, width: 1, text, zero };
 
-/** CR0. */
+/** The bits of CR0, for `decodeRegister`, `encodeRegister` and `explainRegister`. Source: SDM 3A, Control Registers. */
 export const CR0: Register<"PE" | "MP" | "EM" | "TS" | "ET" | "NE" | "WP" | "AM" | "NW" | "CD" | "PG"> = {
   name: "CR0",
   bits: 32,
@@ -73,7 +73,7 @@ export const CR3_WITHOUT_PCID: Register<"PWT" | "PCD" | "frame" | "LAM_U57" | "L
   ],
 };
 
-/** CR4. */
+/** The bits of CR4. Source: SDM 3A, Control Registers. */
 export const CR4: Register<
   | "VME"
   | "PVI"
@@ -136,7 +136,7 @@ export const CR4: Register<
   ],
 };
 
-/** IA32_EFER. */
+/** The bits of IA32_EFER (MSR 0xc0000080). Source: SDM 3A, Extended Feature Enable Register; AMD64 APM 2. */
 export const EFER: Register<"SCE" | "LME" | "LMA" | "NXE" | "SVME" | "LMSLE" | "FFXSR" | "TCE"> = {
   name: "EFER",
   bits: 64,
@@ -152,7 +152,7 @@ export const EFER: Register<"SCE" | "LME" | "LMA" | "NXE" | "SVME" | "LMSLE" | "
   ],
 };
 
-/** The page-fault error code. */
+/** The bits of the error code that a page fault pushes. Source: SDM 3A, Interrupt 14. */
 export const PAGE_FAULT_ERROR: Register<"P" | "W" | "U" | "RSVD" | "I" | "PK" | "SS" | "HLAT" | "SGX"> = {
   name: "page-fault error code",
   bits: 32,

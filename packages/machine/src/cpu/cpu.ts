@@ -30,7 +30,11 @@ const READ = ACCESS_READ;
 const FETCH = ACCESS_FETCH;
 const WRITE = ACCESS_WRITE;
 
-/** A logical CPU. */
+/**
+ * One logical CPU: loads, stores and fetches through its MMU and TLB, by the manual's rules. Loads return an unsigned number, or −1 where the access
+ * ended as a fault; stores return whether they took place; `fault` says what went wrong last. An access that faults calls `faultHandler` first and is
+ * tried again when that returns true. A hit costs a few nanoseconds and allocates nothing.
+ */
 export class Cpu extends Translator {
   /** High word of the last `load64` or `fetch64`, or of the old value of the last `compareExchange64`. */
   high = 0;

@@ -90,7 +90,10 @@ export interface BlockDeviceState {
   readonly freeAt: number;
 }
 
-/** A disk. */
+/**
+ * A disk with a queue, latency, a volatile write cache, and failures on purpose. Requests complete in order of their time on the machine's clock; what
+ * was written survives {@link BlockDevice.crash} only after a later flush has completed.
+ */
 export class BlockDevice implements Snapshotted<BlockDeviceState> {
   /** Bytes of a block. */
   readonly blockBytes: number;

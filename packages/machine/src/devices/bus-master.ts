@@ -58,7 +58,7 @@ export function writeScatterGatherList(
   return words.byteLength;
 }
 
-/** A bus-master DMA engine. */
+/** A DMA engine that masters the bus: it reads a scatter-gather list from memory and moves the bytes itself, as far as its address lines reach; beyond them it wraps, as hardware does. */
 export class BusMaster {
   /** Width of its address lines, in bits. */
   readonly addressBits: number;

@@ -46,7 +46,7 @@ export interface WriteCombinerState {
   readonly stats: WriteCombiningStats;
 }
 
-/** The buffers of one processor. */
+/** The write-combining buffers of one processor: stores gather in lines and leave as one burst when a line is full, or as partial writes when it has to go early. */
 export class WriteCombiner implements Snapshotted<WriteCombinerState> {
   /** How many lines can gather at once. */
   readonly buffers: number;

@@ -71,7 +71,7 @@ export interface MtrrState {
   readonly variable: readonly (VariableRange | null)[];
 }
 
-/** One processor's MTRRs. */
+/** One processor's memory type range registers: eleven fixed ones for the first megabyte, some variable ones, and a default type. */
 export class MtrrRegisters implements Snapshotted<MtrrState> {
   /** Type of what no register covers. */
   defaultType: MemoryType = "UC";

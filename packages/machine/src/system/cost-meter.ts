@@ -46,7 +46,7 @@ export interface CostStats {
   readonly uncachedAccesses: number;
 }
 
-/** Charges a CPU. */
+/** Charges one CPU in virtual time for translations, page-table reads, cache hits and misses, and distances between nodes; see {@link Costs}. */
 export class CostMeter implements MmuObserver, Snapshotted<CostStats> {
   readonly #cpu: Cpu;
   readonly #map: PhysicalMap;

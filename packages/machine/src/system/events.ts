@@ -7,7 +7,7 @@
  */
 import type { VirtAddr } from "../units.ts";
 
-/** Something that a CPU did. */
+/** Something that a CPU did, as an event sink is told it. */
 export type CpuEvent =
   | { readonly kind: "page-fault"; readonly va: VirtAddr; readonly error: number }
   | { readonly kind: "protection-fault"; readonly va: VirtAddr }

@@ -7,7 +7,7 @@
 import { MachineError } from "../errors.ts";
 import type { Snapshotted } from "./snapshotted.ts";
 
-/** A machine's parts. */
+/** The parts of a machine by name, in the order in which they were attached: what a snapshot holds, and in which order it is put back. */
 export class Parts {
   readonly #parts = new Map<string, Snapshotted>();
 

@@ -29,7 +29,7 @@ export const SUPPLY_BUS = -3;
 /** {@link MemoryObject.supply} waits for {@link MemoryObject.pending}. */
 export const SUPPLY_PENDING = -4;
 
-/** A thing that regions map. */
+/** What regions map: pages by index, each present one a single record however many regions map it. Anonymous memory, files, devices, pagers and buffers are kinds of it. */
 export abstract class MemoryObject {
   /** What kind of thing it is. */
   abstract readonly kind: ObjectKind;

@@ -36,7 +36,7 @@ export interface DiagnosisInput extends PagingRegisters {
   readonly memory: ImageMemory;
 }
 
-/** One thing that is wrong. */
+/** One thing that is wrong, the level and entry to blame where there is one; the first of a diagnosis is the cause. */
 export interface Finding {
   /** Name of the rule. */
   readonly rule: string;

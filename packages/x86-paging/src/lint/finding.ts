@@ -24,7 +24,7 @@ export type LintRule =
 /** error: the processor faults or isolation is broken; warning: a known weakness; note: costs speed. */
 export type LintSeverity = "error" | "warning" | "note";
 
-/** One finding. */
+/** One thing that lint found: which rule, how bad, where, and a sentence. */
 export interface LintFinding {
   readonly rule: LintRule;
   readonly severity: LintSeverity;
