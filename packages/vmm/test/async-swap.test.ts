@@ -414,8 +414,11 @@ test.each([1, 2, 3, 4])("long random run %i: transfers that fail lose nothing th
   expect(it.vmm.swapTiers()).toMatchObject([{ used: 0 }, { used: 0 }]);
 });
 
-test("copies in a remote that is back are relied on, and given up, as before", async () => {
-  const it = world(64, {}, new LateSwap(42));
+test.each([
+  ["with free slots", 42],
+  ["whose slots all have pages", 40],
+])("copies in a remote %s that is back are relied on, and given up, as before", async (_what, slots) => {
+  const it = world(64, {}, new LateSwap(slots));
   await fill(it, 40);
   await it.vmm.settled();
   for (let page = 0; page < 40; page++) await access(it.space, it.at + page * PAGE_SIZE); // Those in frames have copies now.

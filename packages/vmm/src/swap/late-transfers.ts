@@ -59,6 +59,11 @@ export class LateTransfers {
     return this.#writes.has(slot) || this.#forgotten.has(slot) || this.#fetches.get(slot)?.outcome === null;
   }
 
+  /** Whether a transfer of the slot is under way, or what it brought has not been taken. */
+  isKnown(slot: number): boolean {
+    return this.#writes.has(slot) || this.#forgotten.has(slot) || this.#fetches.has(slot);
+  }
+
   /** Begins to write a copy of the page. */
   write(slot: number, page: Uint8Array): void {
     const bytes = page.slice();

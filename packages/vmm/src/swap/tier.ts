@@ -44,8 +44,8 @@ export type ReadOutcome = "ok" | "failed" | "lost";
  *
  * Reads and writes that fail in a row are counted apart: a store that can be read and takes no page is fenced too.
  *
- * A store that was only ever away while it came to be fenced is used again as soon as it answers: the reading of a page, or, whenever a page could be written to it, of a
- * slot without one ({@link askAgain}).
+ * A store that was only ever away while it came to be fenced is used again as soon as it answers: the reading of a page that is needed, or, whenever a page could be written
+ * to it, of one that is not ({@link askAgain}).
  *
  * Invariant: `used` and `bad` count the slots in these states, `waiting` those that are ORPHANED or DISCARDED; `doubtful` are those that are DOUBTFUL.
  */
@@ -249,26 +249,33 @@ export class Tier {
   }
 
   /**
-   * Asks a store that has no room because it was away whether it is back, unless it is being asked: for a slot that has no page. One whose slots all have pages waits
-   * for their readings.
+   * Asks a store that has no room because it was away whether it is back, unless it is being asked: for a slot that has no page, or else for any page, whose bytes nobody
+   * takes.
    */
   askAgain(): void {
     if (this.room > 0 || this.#isAsking || (this.fenced && !this.#isAway)) return;
-    let slot = this.#doubtful.values().next().value ?? NO_SLOT;
-    if (slot < 0) {
-      slot = this.fenced ? this.#free.next() : NO_SLOT;
-      if (slot < 0) return;
-      this.#free.withdraw(slot);
-      this.#setDoubtful(slot);
-    }
+    const slot = this.#slotToAskFor();
+    if (slot < 0) return;
     this.#isAsking = true;
     const answered = (outcome: TransferOutcome): void => {
       this.#isAsking = false;
       this.#late?.forget(slot);
       if (outcome !== "away") this.#succeeded();
+      this.#settleOrphan(slot); // Its page may have been given up meanwhile.
     };
     if (this.#store !== null) answered(this.#store.read(slot, new Uint8Array(PAGE_SIZE)));
     else void this.#late?.fetch(slot)?.then(answered);
+  }
+
+  /** A slot in doubt; where there is none and the store is fenced, a free one, in doubt from now on; else one whose page is not on its way. NO_SLOT: there is none. */
+  #slotToAskFor(): number {
+    const [doubtful = NO_SLOT] = this.#doubtful;
+    if (doubtful >= 0 || !this.fenced) return doubtful;
+    const free = this.#free.next();
+    if (free < 0) return this.#state.findIndex((state, slot) => state === USED && this.#late?.isKnown(slot) !== true);
+    this.#free.withdraw(free);
+    this.#setDoubtful(free);
+    return free;
   }
 
   #writeNow(page: Uint8Array): number {
