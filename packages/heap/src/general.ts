@@ -14,7 +14,6 @@ import {
   LEAST_WORDS,
   letGo,
   LIVE,
-  merge,
   open,
   resize,
   sizeOf,
@@ -23,18 +22,7 @@ import {
   walk,
 } from "./ranges.ts";
 import { CLASS_OF_UNITS, classFor, CLASSES, SLAB_BYTES, SMALL_BYTES } from "./size-classes.ts";
-import {
-  bitsWordOf,
-  checkSlabs,
-  fill,
-  found,
-  giveIdle,
-  LIST_WORDS,
-  relist,
-  SLAB_WORDS,
-  slabAt,
-  slotSizeOf,
-} from "./slabs.ts";
+import { bitsWordOf, checkSlabs, fill, found, giveIdle, LIST_WORDS, relist, SLAB_WORDS, slotSizeOf } from "./slabs.ts";
 
 /** How a general heap is built. */
 export interface GeneralOptions extends GrowthPolicy {
@@ -78,7 +66,7 @@ export class GeneralHeap implements Allocator {
   /** Free ranges of so many granules may be worth giving back: asks the policy. */
   readonly #surplus: number;
   #words: Int32Array;
-  /** The address of granule 0 as the first chunk counts; at which distance from there that starts and ends, as far as 31 bits go. */
+  /** The address of granule 0 as the first chunk counts; where that chunk starts and ends from there, in 8 bytes, as far as 31 bits go. */
   #base = 0;
   #floor = 0;
   #limit = 0;
@@ -110,8 +98,7 @@ export class GeneralHeap implements Allocator {
     const unit = words[list + count]!;
     const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
     words[word] = words[word]! | (1 << unit);
-    const offset = unit * 8;
-    return offset < this.#limit ? this.#base + offset : this.#addressAt(offset);
+    return unit < this.#limit ? (unit << 3) + this.#base : this.#addressAt(unit * 8);
   }
 
   #refill(list: number): number {
@@ -126,8 +113,7 @@ export class GeneralHeap implements Allocator {
 
   #allocateLarge(size: number): number {
     const range = take(this.#words, (size + 127) >>> 7);
-    const offset = range * 128;
-    return range !== 0 && offset < this.#limit ? this.#base + offset : this.#allocateSlowly(size, 0, range);
+    return range !== 0 && range << 4 < this.#limit ? (range << 7) + this.#base : this.#allocateSlowly(size, 0, range);
   }
 
   /** Aligned, or beyond the first chunk, or when nothing free is large enough. */
@@ -165,7 +151,9 @@ export class GeneralHeap implements Allocator {
 
   /** Takes the first aligned granules of a free range, or of none. @returns the first, or 0 where the range is too short. */
   #takeFrom(range: number, granules: number, alignment: number): number {
-    let start = range + (-this.#addressAt(range * GRANULE) & (alignment - 1)) / GRANULE;
+    // Chunks start at multiples of a slab, as offsets and as addresses.
+    const address = alignment > SLAB_BYTES ? this.#addressAt(range * GRANULE) : range * GRANULE;
+    let start = range + (-address & (alignment - 1)) / GRANULE;
     while (start !== range && start - range < LEAST_WORDS) start += alignment / GRANULE;
     if (range === 0 || start + granules > range + sizeOf(this.#words, range)) return 0;
     carve(this.#words, range, start, granules);
@@ -174,39 +162,36 @@ export class GeneralHeap implements Allocator {
 
   /** Small: one bit and the top of a stack. Larger: held back, or merged with both neighbours. */
   free(address: number): void {
-    const offset = this.#offsetOf(address);
-    const header = this.#words[(offset >>> 12) << 5]!;
-    if (header < 0) this.#freeSmall(address, offset, header);
-    else this.#freeLarge(address, offset);
-  }
-
-  #freeSmall(address: number, offset: number, header: number): void {
     const words = this.#words;
-    const unit = offset >>> 3;
-    const word = ((unit >>> 4) & -32) + 8 + ((unit >>> 5) & 15);
-    const bits = words[word]!;
-    const bit = 1 << unit;
-    if ((bits & bit) === 0 || (offset & 7) !== 0) this.#throwMisuse(address);
-    words[word] = bits ^ bit;
-    const list = (header << 4) & 0x3fc0;
-    const count = words[list]!;
-    if (count === 61) relist(words, words, slabAt(offset));
-    else {
-      words[list] = count + 1;
-      words[list + count + 1] = unit;
-    }
+    const unit = this.#unitOf(address);
+    const slab = (unit >>> 4) & -32;
+    const header = words[slab]!;
+    if (header < 0) {
+      const word = slab + 8 + ((unit >>> 5) & 15);
+      const bits = words[word]!;
+      const bit = 1 << unit;
+      if ((bits & bit) === 0) this.#throwMisuse(address);
+      words[word] = bits ^ bit;
+      const list = (header << 4) & 0x3fc0;
+      const count = words[list]!;
+      if (count === 61) relist(words, words, slab);
+      else {
+        words[list] = count + 1;
+        words[list + count + 1] = unit;
+      }
+    } else this.#freeLarge(address, unit);
   }
 
-  #freeLarge(address: number, offset: number): void {
-    if (!this.#isLive(offset)) this.#throwMisuse(address);
-    if (give(this.#words, offset >>> 7) >= this.#surplus) this.#giveSurplus();
+  #freeLarge(address: number, unit: number): void {
+    if (!this.#isLive(unit)) this.#throwMisuse(address);
+    if (give(this.#words, unit >>> 4, 7) >= this.#surplus) this.#giveSurplus();
   }
 
   /** Slow, for the message: what is no slot, or in a live block, was never freed. */
   #throwMisuse(address: number): never {
-    const offset = this.#offsetOf(address);
-    const header = this.#words[slabAt(offset)]!;
-    let isDouble = offset > 0 && (header >= 0 || (offset % SLAB_BYTES) % slotSizeOf(header) === 0);
+    const unit = this.#unitOf(address);
+    const header = this.#words[(unit >>> 4) & -32]!;
+    let isDouble = unit > 0 && (header >= 0 || ((unit * 8) % SLAB_BYTES) % slotSizeOf(header) === 0);
     this.walk((start, bytes) => (isDouble &&= address < start || address >= start + bytes));
     throw new HeapError(isDouble ? "double-free" : "wild-free", address);
   }
@@ -218,7 +203,7 @@ export class GeneralHeap implements Allocator {
     const isEnough =
       usable <= SMALL_BYTES
         ? size <= usable && (size * 2 > usable || usable <= 32)
-        : size > SMALL_BYTES && size <= LARGEST && this.#resizeRange(this.#offsetOf(address) >>> 7, (size + 127) >>> 7);
+        : size > SMALL_BYTES && size <= LARGEST && this.#resizeRange(this.#unitOf(address) >>> 4, (size + 127) >>> 7);
     if (isEnough) return address;
     const to = moveBlock(this, this.#source, address, usable, size, alignment, hint);
     // What cannot move stays larger than it has to be.
@@ -236,36 +221,37 @@ export class GeneralHeap implements Allocator {
 
   /** The size class, or the granules of the range. */
   usableSize(address: number): number {
-    const offset = this.#offsetOf(address);
-    if (!this.#isLive(offset)) this.#throwMisuse(address);
-    const header = this.#words[slabAt(offset)]!;
-    return header < 0 ? slotSizeOf(header) : sizeOf(this.#words, offset >>> 7) * GRANULE;
+    const unit = this.#unitOf(address);
+    if (!this.#isLive(unit)) this.#throwMisuse(address);
+    const header = this.#words[(unit >>> 4) & -32]!;
+    return header < 0 ? slotSizeOf(header) : sizeOf(this.#words, unit >>> 4) * GRANULE;
   }
 
   /** Exact. */
   owns(address: number): boolean {
-    return this.#isLive(this.#offsetOf(address));
+    return this.#isLive(this.#unitOf(address));
   }
 
-  #isLive(offset: number): boolean {
+  #isLive(unit: number): boolean {
     const words = this.#words;
-    if (words[slabAt(offset)]! >= 0) return (offset & 127) === 0 && words[offset >>> 7]! >= LIVE;
-    return (offset & 7) === 0 && (words[bitsWordOf(offset >>> 3)]! & (1 << (offset >>> 3))) !== 0;
+    return words[(unit >>> 4) & -32]! < 0
+      ? (words[bitsWordOf(unit)]! & (1 << unit)) !== 0
+      : (unit & 15) === 0 && words[unit >>> 4]! >= LIVE;
   }
 
-  /** The offset of an address that lies in a chunk and is whole, or 0, where nothing is live. */
-  #offsetOf(address: number): number {
-    const offset = (address - this.#base) | 0;
-    return offset >= this.#floor && offset < this.#limit && offset + this.#base === address
-      ? offset
-      : this.#farOffsetOf(address);
+  /** The offset / 8 of an address that lies in a chunk and is a multiple of 8, or 0, where nothing is live. */
+  #unitOf(address: number): number {
+    const unit = (address - this.#base) >>> 3;
+    return unit >= this.#floor && unit < this.#limit && (unit << 3) + this.#base === address
+      ? unit
+      : this.#farUnitOf(address);
   }
 
   /** Beyond the first chunk, or beyond 2 GiB. */
-  #farOffsetOf(address: number): number {
+  #farUnitOf(address: number): number {
     for (const { address: first, bytes, start } of this.#chunks.list) {
       const within = address - first;
-      if (within >= 0 && within < bytes && within % 1 === 0) return start * GRANULE + within;
+      if (within >= 0 && within < bytes && within % 8 === 0) return start * 16 + within / 8;
     }
     return 0;
   }
@@ -284,7 +270,7 @@ export class GeneralHeap implements Allocator {
 
   /** Merges the ranges that are held back, and gives up magazines and slabs that are not in use. @returns whether there was anything. */
   #letGo(): boolean {
-    const any = giveIdle(this.#words, this.#lists(), (slab) => merge(this.#words, slab));
+    const any = giveIdle(this.#words, this.#lists(), (slab) => give(this.#words, slab, 0));
     return letGo(this.#words) || any;
   }
 
@@ -335,9 +321,9 @@ export class GeneralHeap implements Allocator {
     const [first] = this.#chunks.list;
     this.#limit = this.#floor = 0;
     if (first === undefined) return;
-    this.#floor = first.start * GRANULE;
-    this.#base = first.address - this.#floor;
-    this.#limit = Math.min(endOf(first) * GRANULE, 2 ** 31 - 1);
+    this.#base = first.address - first.start * GRANULE;
+    this.#floor = first.start * 16;
+    this.#limit = Math.min(endOf(first) * 16, 2 ** 28 - 1);
   }
 
   /** Gives free memory at the ends of the chunks back, and discards pages, as far as the policy says so. */
@@ -413,7 +399,7 @@ export class GeneralHeap implements Allocator {
       const bytes = header < 0 ? slotSizeOf(header) : size * GRANULE;
       const end = (range + size) * GRANULE;
       for (let offset = range * GRANULE; offset + bytes <= end; offset += bytes)
-        if (this.#isLive(offset)) visit(this.#addressAt(offset), bytes);
+        if (this.#isLive(offset / 8)) visit(this.#addressAt(offset), bytes);
     });
   }
 

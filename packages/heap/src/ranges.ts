@@ -133,42 +133,93 @@ export function carve(words: Int32Array, range: number, start: number, size: num
   place(words, range, remove(words, range), start, start + size);
 }
 
-/** Makes `size` words live: a range that was held back, or one out of the bins. @returns the first, or 0 where no free range is large enough. */
+/**
+ * Makes `size` words live: a range that was held back, or the first of a bin, what is left of which stays free.
+ *
+ * @returns the first word, or 0 where no free range is large enough.
+ */
 export function take(words: Int32Array, size: number): number {
   const held = HELD + (size << 3);
   const count = size < HELD_SIZES ? words[held]! : 0;
-  if (count === 0) {
-    const range = find(words, size);
-    if (range !== 0) carve(words, range, range, size);
+  if (count !== 0) {
+    const range = words[held + count]!;
+    words[held] = count - 1;
+    words[range] = words[range]! | LIVE;
     return range;
   }
-  const range = words[held + count]!;
-  words[held] = count - 1;
-  words[range] = words[range]! | LIVE;
+  const shift = 26 - Math.clz32(size | 32);
+  let bin = (shift << 5) + (size >>> shift);
+  let range = words[HEADS + bin]!;
+  if (range === 0 || words[range]! >>> 2 < size) {
+    let group = ++bin >>> 5;
+    let bits = words[BITS + group]! & (-1 << bin);
+    if (bits === 0) {
+      const groups = words[GROUPS]! & (-2 << group);
+      if (groups === 0) return 0;
+      group = 31 - Math.clz32(groups & -groups);
+      bits = words[BITS + group]!;
+    }
+    bin = (group << 5) + 31 - Math.clz32(bits & -bits);
+    range = words[HEADS + bin]!;
+  }
+  const next = words[range + 1]!;
+  words[HEADS + bin] = next;
+  if (next === 0) {
+    const bits = words[BITS + (bin >>> 5)]! & ~(1 << bin);
+    words[BITS + (bin >>> 5)] = bits;
+    if (bits === 0) words[GROUPS] = words[GROUPS]! & ~(1 << (bin >>> 5));
+  }
+  const end = range + (words[range]! >>> 2);
+  let stop = range + size;
+  if (end - stop < LEAST_WORDS) {
+    stop = end;
+    words[end] = words[end]! & ~PREVIOUS_FREE;
+  } else insert(words, stop, end);
+  words[range] = LIVE | ((stop - range) << 2) | USED;
   return range;
 }
 
-/** Gives a live range back: it is held back, or merged with its free neighbours. @returns the words of the free range that it is now part of; 0 where it is held back. */
-export function give(words: Int32Array, range: number): number {
+/**
+ * Gives a used range back: it is held back where fewer than `most` of its size are, or merged with its free neighbours.
+ *
+ * @returns the words of the free range that it is now part of; 0 where it is held back.
+ */
+export function give(words: Int32Array, range: number, most: number): number {
   const size = sizeOf(words, range);
   const held = HELD + (size << 3);
-  const count = size < HELD_SIZES ? words[held]! : HELD_DEPTH;
-  if (count === HELD_DEPTH) return merge(words, range);
-  words[range] = words[range]! ^ LIVE;
-  words[held] = count + 1;
-  words[held + count + 1] = range;
-  return 0;
-}
-
-/** Makes a used range free, and merges it. @returns the words of the whole. */
-export function merge(words: Int32Array, range: number): number {
-  let end = range + sizeOf(words, range);
-  const isAfterFree = (words[range]! & PREVIOUS_FREE) !== 0;
-  if (isFree(words[end]!)) end = remove(words, end);
+  if (size < HELD_SIZES && words[held]! < most) {
+    const count = words[held]! + 1;
+    words[range] = words[range]! ^ LIVE;
+    words[held] = count;
+    words[held + count] = range;
+    return 0;
+  }
+  let end = range + size;
+  const after = (words[end]! & USED) === 0 ? end : 0;
+  const before = words[range]! & PREVIOUS_FREE ? range - words[range - 1]! : 0;
   words[range] = 0;
-  if (isAfterFree) {
-    range -= words[range - 1]!;
-    remove(words, range);
+  // What `remove` does, for both neighbours.
+  for (let free = after || before; free !== 0; free = free === before ? 0 : before) {
+    const size = words[free]! >>> 2;
+    const next = words[free + 1]!;
+    const shift = 26 - Math.clz32(size | 32);
+    const bin = (shift << 5) + (size >>> shift);
+    if (words[HEADS + bin] !== free) {
+      const previous = words[free + 2]!;
+      words[previous + 1] = next;
+      if (next !== 0) words[next + 2] = previous;
+    } else {
+      words[HEADS + bin] = next;
+      if (next === 0) {
+        const bits = words[BITS + (bin >>> 5)]! & ~(1 << bin);
+        words[BITS + (bin >>> 5)] = bits;
+        if (bits === 0) words[GROUPS] = words[GROUPS]! & ~(1 << (bin >>> 5));
+      }
+    }
+    if (free === end) {
+      end += size;
+      words[end] = words[end]! & ~PREVIOUS_FREE;
+    } else range = free;
   }
   insert(words, range, end);
   return end - range;
@@ -179,7 +230,7 @@ export function letGo(words: Int32Array, from = 0, to: number = HELD_SIZES): boo
   let any = false;
   for (let held = HELD + from * 8; held < HELD + to * 8; held += 8) {
     any ||= words[held]! > 0;
-    for (; words[held]! > 0; words[held] = words[held]! - 1) merge(words, words[held + words[held]!]!);
+    for (; words[held]! > 0; words[held] = words[held]! - 1) give(words, words[held + words[held]!]!, 0);
   }
   return any;
 }
@@ -200,7 +251,7 @@ export function resize(words: Int32Array, range: number, size: number): boolean 
 export function open(words: Int32Array, start: number, end: number): void {
   words[end] = USED;
   words[start] = ((end - start) << 2) | USED | (words[start]! & PREVIOUS_FREE);
-  merge(words, start);
+  give(words, start, 0);
 }
 
 /** Moves the end of a chunk from `end` down to `to`: what lies between is free. */
