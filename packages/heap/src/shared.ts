@@ -159,7 +159,7 @@ export class SharedHeap implements Allocator {
   #refill(list: number): number {
     this.#requireAttached();
     if (this.#takeIn() && this.#magazines[list * LIST_WORDS]! > 0) return this.#allocateSmall(list);
-    if (this.#fill(list) || (this.#giveBack() && this.#fill(list))) return this.#allocateSmall(list);
+    if (this.#fill(list) || (this.#reclaim() && this.#fill(list))) return this.#allocateSmall(list);
     return NO_ADDRESS;
   }
 
@@ -180,7 +180,7 @@ export class SharedHeap implements Allocator {
     let page = aligned === 1 ? this.#runs.take(pages) : -1;
     const phase = this.#base / SLAB_BYTES;
     if (page < 0) page = this.#pages.take(pages, aligned, phase);
-    if (page < 0 && (this.#takeIn() || this.#giveBack())) {
+    if (page < 0 && (this.#takeIn() || this.#reclaim())) {
       this.#giveBack();
       page = this.#pages.take(pages, aligned, phase);
     }
@@ -265,6 +265,13 @@ export class SharedHeap implements Allocator {
     return this.#runs.giveEverything() || slabs;
   }
 
+  /** Gives back what is idle, that of workers that have detached too. @returns whether there was anything. */
+  #reclaim(): boolean {
+    let any = false;
+    for (let slot = 0; slot < this.#layout.slots; slot++) any = this.#inherit(slot, 2) || any;
+    return this.#giveBack() || any;
+  }
+
   #throwMisuse(address: number, offset: number): never {
     throw this.#misuseAt(address, offset);
   }
@@ -285,7 +292,7 @@ export class SharedHeap implements Allocator {
     for (let round = 0; this.#takeIn() && round < this.#layout.pages; round++) this.#remote.flush();
   }
 
-  /** Leaves the heap: the slot waits for its next worker, live blocks stay live. Any later use throws `destroyed`. */
+  /** Leaves the heap: live blocks stay live, and the slot, with its slabs, waits for its next worker or one that runs out of memory. Any later use throws `destroyed`. */
   detach(): void {
     this.#requireAttached();
     this.flush();
@@ -310,14 +317,24 @@ export class SharedHeap implements Allocator {
    */
   adopt(slot: number): void {
     this.#requireAttached();
-    const { words, slots } = this.#layout;
-    if (!(slot >= 0 && slot < slots) || slot === this.slot) throw new HeapError("bad-option", slot);
+    if (!(slot >= 0 && slot < this.#layout.slots) || slot === this.slot) throw new HeapError("bad-option", slot);
+    if (!this.#inherit(slot, 1)) throw new HeapError("bad-option", slot, "the slot has no worker to take over");
+  }
+
+  /** Takes over a slot in a state that has no heir, and becomes its heir. @returns whether it was such a slot. */
+  #inherit(slot: number, state: number): boolean {
+    const { words } = this.#layout;
     const start = this.#layout.slot(slot);
-    if (Atomics.compareExchange(words, start + STATE, 1, 3) !== 1)
-      throw new HeapError("bad-option", slot, "the slot has no worker to take over");
-    this.#takeOver(slot);
-    Atomics.store(words, start + HEIR, this.slot + 1);
-    Atomics.store(words, start + STATE, 2);
+    if (words[start + HEIR] !== 0 || words[start + STATE] !== state) return false;
+    if (Atomics.compareExchange(words, start + STATE, state, 3) !== state) return false;
+    // Another worker may have been all through this meanwhile; from here on nobody else is.
+    const isOurs = Atomics.load(words, start + HEIR) === 0;
+    if (isOurs) {
+      this.#takeOver(slot);
+      Atomics.store(words, start + HEIR, this.slot + 1);
+    }
+    Atomics.store(words, start + STATE, isOurs ? 2 : state);
+    return isOurs;
   }
 
   #takeOver(slot: number): void {

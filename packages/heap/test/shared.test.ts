@@ -203,6 +203,29 @@ test("the heir of an heir takes in what is sent to the first", () => {
   expect(all).toContain(block);
 });
 
+test("what a worker had that has detached can be had by one that runs out of memory, and its slot is used again", () => {
+  const pagesOf = (heap: SharedHeap): number => {
+    const pages: number[] = [];
+    for (let page = heap.allocate(4096); page !== -1; page = heap.allocate(4096)) pages.push(page);
+    for (const page of pages) heap.free(page);
+    return pages.length;
+  };
+  const buffer = new SharedArrayBuffer(2 ** 19);
+  const heap = SharedHeap.create(buffer, { slots: 3 });
+  const whole = pagesOf(heap);
+  for (let round = 0; round < 5; round++) {
+    const guest = SharedHeap.attach(buffer);
+    const blocks = Array.from({ length: 2000 }, () => guest.allocate(100));
+    expect(blocks).not.toContain(-1);
+    guest.detach();
+    for (const block of blocks) heap.free(block);
+    heap.flush();
+    expect(pagesOf(heap)).toBe(whole);
+    heap.check();
+    expect(heap.stats().liveBlocks).toBe(0);
+  }
+});
+
 test("a worker that has detached does nothing any more", () => {
   const buffer = new SharedArrayBuffer(2 ** 20);
   const heap = SharedHeap.create(buffer);
