@@ -137,6 +137,16 @@ export class Core extends CoreParts implements PlanTarget {
     this.keeper.wishing(null, () => this.interleaving?.yieldPoint(reason)); // Who runs there has wishes of its own.
   }
 
+  /** Runs a user's code (a pager, a store). If it changes translations, it is as if another processor had. */
+  asking<T>(ask: () => T): T {
+    const { begun } = this;
+    try {
+      return ask();
+    } finally {
+      if (this.begun !== begun) this.yields++;
+    }
+  }
+
   // ------------------------------------------------------------ changes of translations
 
   /** See {@link Changes.begin}. */

@@ -277,7 +277,10 @@ export interface MemoryTypes {
 /** Outcome of a transfer: done, no room, or an error of the device. Nothing else changes. */
 export type IoOutcome = "ok" | "full" | "failed";
 
-/** Pages of a file-like thing, synchronous. Offsets and sizes in bytes. To throw is to have failed. */
+/**
+ * Pages of a file-like thing, synchronous. Offsets and sizes in bytes. To throw is to have failed. Its bytes may lie in other memory of the same manager, which may need
+ * frames meanwhile; what it asks for of its own file in the middle of a call has failed.
+ */
 export interface BackingStore {
   /** Bytes in the file now. */
   size(): number;

@@ -18,7 +18,10 @@ export const CLUSTER_PAGES = 32;
 /** A file in the page cache. */
 export class FileObject extends CachedFile {
   readonly #backing: BackingStore;
+  /** Bytes on their way between the store and frames, while it is asked or about to be. */
   readonly #cluster: Uint8Array = new Uint8Array(CLUSTER_PAGES * PAGE_SIZE);
+  /** Whether the store is being asked: one whose bytes lie in memory of this manager may need frames for that, and no page of this file leaves for them that would have to be written. */
+  #isAsking = false;
   #size: number;
 
   /** The object of a backing store. */
@@ -35,17 +38,17 @@ export class FileObject extends CachedFile {
 
   /** See {@link MemoryObject.supply}: the bytes of the file. */
   supply(index: number): number {
-    if (index * PAGE_SIZE >= this.#size) return SUPPLY_BUS;
+    if (index * PAGE_SIZE >= this.#size || this.#isAsking) return SUPPLY_BUS;
     const { core } = this;
     const pfn = core.keeper.take();
     if (pfn < 0) return SUPPLY_NO_MEMORY;
-    const { buffer } = core;
-    if (!this.#readPage(index, buffer)) {
+    const bytes = this.#cluster.subarray(0, PAGE_SIZE);
+    if (!this.#readPage(index, bytes)) {
       core.keeper.giveUnused(pfn);
       core.stats.ioErrors++;
       return SUPPLY_BUS;
     }
-    core.window.write(pfn, 0, buffer);
+    core.window.write(pfn, 0, bytes);
     this.supplyRead = true;
     const page = this.adopt(index, pfn);
     core.tally.fetched(page, "fileReads");
@@ -207,7 +210,7 @@ export class FileObject extends CachedFile {
   #writeRun(run: readonly number[]): number {
     const { core } = this;
     const first = run[0];
-    if (first === undefined) return 0;
+    if (first === undefined || this.#isAsking) return 0;
     const offset = core.pages.index[first]! * PAGE_SIZE;
     for (let at = 0; at < run.length; at++) {
       const page = run[at] ?? first;
@@ -239,14 +242,21 @@ export class FileObject extends CachedFile {
     return this.#ask((backing) => backing.read(index * PAGE_SIZE, part)) === "ok";
   }
 
-  /** Asks the store, which should answer by a value; to throw is to have failed. Our own errors are nobody's to contain. */
+  /**
+   * Asks the store, which should answer by a value; to throw is to have failed. Our own errors are nobody's to contain. A store that asks for its own file meanwhile has no
+   * answer.
+   */
   #ask(transfer: (backing: BackingStore) => IoOutcome): IoOutcome {
+    if (this.#isAsking) return "failed";
+    this.#isAsking = true;
     try {
-      return transfer(this.#backing);
+      return this.core.asking(() => transfer(this.#backing));
     } catch (error) {
       if (isVmmError(error)) throw error;
       this.lastError = error;
       return "failed";
+    } finally {
+      this.#isAsking = false;
     }
   }
 }

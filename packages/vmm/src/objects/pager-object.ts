@@ -132,17 +132,13 @@ export class PagerObject extends MemoryObject {
       invariant(!this.#inFlight.has(index), "A request that has failed is under way.", { index });
   }
 
-  /** Asks the pager; `failed` where it throws. If it changes translations meanwhile, it is as if another processor had. */
+  /** Asks the pager; `failed` where it throws. */
   #attempt<T>(ask: () => T, failed: T): T {
-    const { core } = this;
-    const { begun } = core;
     try {
-      return ask();
+      return this.core.asking(ask);
     } catch (error) {
       this.#noted(error);
       return failed;
-    } finally {
-      if (core.begun !== begun) core.yields++;
     }
   }
 

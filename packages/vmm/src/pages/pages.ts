@@ -23,8 +23,6 @@ export const PAGE_OBJECT = 2;
 export const PAGE_POISONED = 4;
 /** Used since the policy was last told, as noticed by software. */
 export const PAGE_REFERENCED = 8;
-/** Advised away: may be dropped without being saved while it stays clean. */
-export const PAGE_LAZY_FREE = 16;
 /** Its pin is reclaim's or migration's own, not a transfer's: it may be shared meanwhile. */
 export const PAGE_FROZEN = 32;
 
@@ -56,7 +54,7 @@ export class Pages {
   holds: Int32Array;
   /** Of the holds, those by pins: transfers, DMA, `run`. */
   pins: Int32Array;
-  /** When the page became dirty, in the manager's operation count; for write-back by age. */
+  /** When the page of a file became dirty, in nanoseconds of the clock; for write-back by age. */
   dirtied: Float64Array;
   /** Free records, linked through `map`. */
   #free = NO_PAGE;

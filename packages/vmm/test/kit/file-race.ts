@@ -8,16 +8,15 @@
 import { expect } from "vitest";
 
 import {
-  MemoryBacking,
   MemorySwap,
   PAGE_SIZE,
   SeededRandom,
   type AddressSpace,
   type AnonymousObject,
   type FileObject,
-  type IoOutcome,
 } from "@pagewright/vmm";
 
+import { FlakyBacking } from "../model/flaky.ts";
 import { rigOf, spaceOf, type Rig } from "./rig.ts";
 
 /** Pages that the object has at most. */
@@ -26,14 +25,6 @@ const PAGES = 12;
 const STRIDE = 64;
 /** Numbers of words are below. */
 const WORDS = 64;
-
-/** A file that refuses to take bytes now and then. */
-class Refusing extends MemoryBacking {
-  refuses: () => boolean = () => false;
-  override write(offset: number, from: Uint8Array): IoOutcome {
-    return this.refuses() ? "failed" : super.write(offset, from);
-  }
-}
 
 /** What is known of a word. */
 interface Word {
@@ -67,7 +58,9 @@ export class FileRace {
   readonly #cpus: number;
   readonly #random: SeededRandom;
   readonly #file: FileObject | null;
-  readonly #backing: Refusing;
+  readonly #backing: FlakyBacking;
+  /** Whether the file refuses one write of twelve. */
+  #refuses = true;
   readonly #object: FileObject | AnonymousObject;
   readonly #words: readonly Word[];
   readonly #places: Place[] = [];
@@ -84,7 +77,8 @@ export class FileRace {
     const lazyShootdown = seed % 2 === 0;
     const swap = [new MemorySwap(64)];
     this.rig = rigOf({ residentLimit: 9, readAhead: 2, interleaving, swap, lazyShootdown }, 64, cpus);
-    this.#backing = new Refusing(new Uint8Array(PAGES * PAGE_SIZE));
+    const fails = (call: string): boolean => this.#refuses && call === "BackingStore.write" && this.#pick(12) === 0;
+    this.#backing = new FlakyBacking(PAGES * PAGE_SIZE, { fails });
     this.#file = kind === "file" ? this.rig.vmm.openFile(this.#backing) : null;
     this.#object = this.#file ?? this.rig.vmm.createAnonymous(PAGES * PAGE_SIZE);
     this.#words = Array.from({ length: PAGES * cpus }, (_, number) => ({
@@ -113,6 +107,7 @@ export class FileRace {
       if (step % 20 === 0) this.rig.vmm.check();
     }
     for (let cpu = 0; cpu < this.#cpus; cpu++) for (const word of this.#words) this.#load(cpu, word);
+    this.#refuses = false;
     this.#sync();
     this.rig.vmm.check();
     this.rig.machine.check();
@@ -136,7 +131,6 @@ export class FileRace {
     const before = this.rig.current;
     this.rig.current = cpu;
     this.#busy.add(cpu);
-    this.#backing.refuses = () => this.#pick(12) === 0;
     const dice = this.#pick(100);
     if (dice < 40) this.#store(cpu, this.#wordOf(cpu));
     else if (dice < 62) this.#load(cpu, this.#wordOf(this.#pick(this.#cpus)));
@@ -277,7 +271,6 @@ export class FileRace {
     const certain = this.#words
       .filter(({ value, active, storing }) => value !== "any" && active.size === 0 && storing === 0)
       .map((word) => ({ word, version: word.version, value: word.value }));
-    if (this.#busy.size < 2) this.#backing.refuses = () => false;
     if (this.#file.sync(this.#file.cursor()) !== "ok") return;
     const { bytes } = this.#backing;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
