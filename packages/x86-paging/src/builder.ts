@@ -61,7 +61,8 @@ function tableBitsOf({ definition }: PagingMode): number {
 
 /**
  * Builds the tables of a layout. Throws `bad-layout` for ranges that overlap, are not aligned to 4096 or to the page size asked for, do not fit the
- * address space, or need more tables than the limit, and for tables that would lie where CR3 or an entry cannot refer to.
+ * address space, or need more tables than the limit, for tables that would lie where CR3 or an entry cannot refer to, and for a recursive slot that is in use
+ * or not there.
  */
 export function buildTables(layout: Layout): BuiltTables {
   const { mode } = layout;
@@ -95,7 +96,8 @@ export function buildTables(layout: Layout): BuiltTables {
   const memory = { words: (pfn: Pfn) => tables[pfn - first] ?? absent, base: () => 0 };
   const mapper = new Mapper({ mode, memory, frames: { take, give: () => undefined } }, take());
   for (const range of layout.ranges) mapRange(mapper, range);
-  if (layout.recursiveSlot !== undefined) installRecursiveSlot(mapper, layout.recursiveSlot);
+  const slot = layout.recursiveSlot;
+  if (slot !== undefined) asLayout(`recursive slot ${slot}`, () => installRecursiveSlot(mapper, slot));
   const bytes = new Uint8Array(tables.length * 4096);
   const view = new DataView(bytes.buffer);
   tables.forEach((words, i) => words.forEach((word, j) => view.setUint32(i * 4096 + j * 4, word, true)));
@@ -116,15 +118,22 @@ function mapRange(mapper: Mapper, range: LayoutRange): void {
   const wanted = leafLevelOf(mapper.mode, range.page ?? "largest");
   const packed = attributes(range);
   const vpn = vpnOfBigint(range.start);
-  try {
-    const result = mapper.map(
+  const result = asLayout(where, () =>
+    mapper.map(
       vpn,
       Number(range.size / 4096n),
       Number(range.physical / 4096n),
       packed,
       wanted === undefined ? {} : { level: wanted },
-    );
-    if (!result.ok) throw new PagingError("bad-layout", `${where}: ${result.sentence}`, {});
+    ),
+  );
+  if (!result.ok) throw new PagingError("bad-layout", `${where}: ${result.sentence}`, {});
+}
+
+/** Does `work`; what it throws of paging becomes `bad-layout`, with the part of the layout in front. */
+function asLayout<T>(where: string, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     if (PagingError.is(error) && error.code !== "bad-layout")
       throw new PagingError("bad-layout", `${where}: ${error.message}`, {});

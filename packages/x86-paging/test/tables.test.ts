@@ -346,6 +346,17 @@ describe("the builder", () => {
     expect(() => build({ start: 0x200000n, size: 0x1000n, physical: 0n, page: "3M" })).toThrow(/has no 3M/);
     expect(() => build({ start: 0x7fff_ffff_f000n, size: 0x2000n, physical: 0n })).toThrow(/not a range/);
     expect(() => buildTables({ mode: MODE_4_LEVEL, tablesAt: 5, ranges: [] })).toThrow(PagingError);
+    const recursive = (recursiveSlot: number): unknown => {
+      const ranges = [{ start: 0x5000n, size: 0x1000n, physical: 0n }];
+      return buildTables({ mode: MODE_4_LEVEL, tablesAt: 0x1000, ranges, recursiveSlot });
+    };
+    for (const slot of [0, 512, -1])
+      expect(() => recursive(slot)).toThrow(
+        expect.objectContaining({
+          code: "bad-layout",
+          message: expect.stringMatching(`^recursive slot ${slot}: `) as string,
+        }),
+      );
     expect(virtOfBigint(5n)).toBe(5);
   });
 });
