@@ -154,7 +154,7 @@ function spansOfLine(line: string, limit: PhysAddr): FrameSpan[] {
 /**
  * Returns the bad frames that a text names, below `limit` bytes, merged and ascending. It may be a kernel log (memory
  * failures, soft offlining, EDAC, memory errors that firmware reported, the kernel's memtest), a list of memtest86+, or hold BadRAM and `memmap=size$start` words;
- * other lines are passed over.
+ * other lines are passed over. Throws `bad-text` for a BadRAM list with an odd number of numbers, or with a mask that repeats more than a million times.
  */
 export function badFramesOfText(text: string, limit: PhysAddr = PHYSICAL_LIMIT): FrameSpan[] {
   const last = Math.ceil(limit / FRAME_BYTES);
