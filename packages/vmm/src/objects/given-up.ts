@@ -14,8 +14,8 @@ import { invariant } from "../errors.ts";
 /** The pages that one object has given up. */
 export class GivenUp {
   readonly #core: Core;
-  /** By page, how many of its references were given up. */
-  readonly #references: Map<number, number> = new Map();
+  /** What was given up at a time: pages, each with the reference that its former owner had. */
+  readonly #batches: Set<readonly number[]> = new Set();
 
   /** Nothing is given up at first. */
   constructor(core: Core) {
@@ -24,12 +24,12 @@ export class GivenUp {
 
   /** Whether no processor can reach any page that was given up. */
   get isEmpty(): boolean {
-    return this.#references.size === 0;
+    return this.#batches.size === 0;
   }
 
-  /** Takes over a reference to a page that its former owner names no more. */
-  add(page: number): void {
-    this.#references.set(page, (this.#references.get(page) ?? 0) + 1);
+  /** Takes over references to pages that their former owners name no more; a page that had several is there as often. */
+  add(pages: readonly number[]): void {
+    if (pages.length > 0) this.#batches.add(pages);
   }
 
   /** Unmaps and drops all pages that are given up now, whoever is about it already. */
@@ -37,21 +37,20 @@ export class GivenUp {
     if (this.isEmpty) return;
     const core = this.#core;
     const { refs } = core.pages;
-    const pages = [...this.#references.keys()];
+    const batches = [...this.#batches];
+    const pages = batches.flat();
     for (const page of pages) refs[page] = refs[page]! + 1; // Somebody else may end it first; the record has to stay what it is.
     const change = core.begin(null);
     for (const page of pages) core.unmapEverywhere(page, change.plan);
     change.plan.flush(); // Also what others have unmapped and not invalidated.
-    for (const page of pages) {
-      for (let given = this.#references.get(page) ?? 0; given > 0; given--) core.dropReference(page, change.plan);
-      this.#references.delete(page);
-      core.dropReference(page, change.plan);
-    }
+    for (const batch of batches)
+      if (this.#batches.delete(batch)) for (const page of batch) core.dropReference(page, change.plan);
+    for (const page of pages) core.dropReference(page, change.plan);
     core.end(change);
   }
 
   /** Throws with the sentence of the broken invariant: between operations nothing is given up. */
   check(): void {
-    invariant(this.isEmpty, "Pages of an object were given up and not dropped.", { pages: this.#references.size });
+    invariant(this.isEmpty, "Pages of an object were given up and not dropped.", { batches: this.#batches.size });
   }
 }

@@ -176,8 +176,11 @@ export abstract class MemoryObject {
   /** The page at `index`, resident: found, swapped in or supplied. Or a SUPPLY_… code. */
   obtain(index: number): number {
     this.supplyRead = false;
-    if (this.pages.get(index) === NO_PAGE) this.settle();
-    const page = this.pages.get(index);
+    let page = this.pages.get(index);
+    if (page === NO_PAGE && this.isSettling) {
+      this.settle();
+      page = this.pages.get(index);
+    }
     if (page === NO_PAGE) return this.supply(index);
     const { pages } = this.core;
     if (pages.has(page, PAGE_POISONED)) return SUPPLY_BUS;
@@ -265,7 +268,7 @@ export abstract class MemoryObject {
 
   /** Takes the pages `[start, end)` out of the object: their content is zero, or whatever the store has. */
   protected dropPages(start: number, end: number): void {
-    this.#giveUp(start, end);
+    this.#givenUp.add(this.#takePages(start, end));
     this.settle();
   }
 
@@ -275,10 +278,10 @@ export abstract class MemoryObject {
     this.zeroInFrame(least, pagesFor(least) * PAGE_SIZE);
     if (after >= before) return;
     const end = pagesFor(after);
-    this.#giveUp(end, Number.MAX_SAFE_INTEGER);
+    this.#givenUp.add(this.#takePages(end, Number.MAX_SAFE_INTEGER));
     for (const [region, space] of this.regions) {
       const [from, to] = partOf(region, end, Number.MAX_SAFE_INTEGER);
-      if (from < to) for (const copy of takeAnons(space, from, to, false)) this.#givenUp.add(copy);
+      if (from < to) this.#givenUp.add(takeAnons(space, from, to, false));
     }
     this.unmapPages(end, Number.MAX_SAFE_INTEGER); // By ranges, where the given up pages would be unmapped one by one.
     this.settle();
@@ -340,16 +343,21 @@ export abstract class MemoryObject {
     return true;
   }
 
-  /** Takes the pages `[start, end)` out of the index: from here on they are nobody's, and what was or will be stored to them is nobody's business. */
-  #giveUp(start: number, end: number): void {
+  /**
+   * Takes the pages `[start, end)` out of the index and returns them, each with the reference that the object had: from here on they are nobody's, and what was or will be
+   * stored to them is nobody's business.
+   */
+  #takePages(start: number, end: number): number[] {
     const { pages } = this.core;
+    const taken: number[] = [];
     this.pages.forEach(start, end, (page, index) => {
       this.pages.remove(index);
       this.givenUp(page);
       pages.unmark(page, PAGE_OBJECT | PAGE_DIRTY);
       pages.owner[page] = -1;
-      this.#givenUp.add(page);
+      taken.push(page);
     });
+    return taken;
   }
 
   #destroyIfUnused(): void {
