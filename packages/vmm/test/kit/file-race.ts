@@ -64,9 +64,13 @@ export class FileRace {
   readonly #object: FileObject | AnonymousObject;
   readonly #words: readonly Word[];
   readonly #places: Place[] = [];
+  /** By space, where the object is mapped privately, and what words of copies hold that were stored to there. */
+  readonly #copies: { readonly space: AddressSpace; readonly at: number; readonly values: Map<Word, number> }[] = [];
   readonly #busy: Set<number> = new Set();
   /** Numbers of the changes of size that have ended, so that others know of them. */
   #resizes = 0;
+  /** Times that the store was given another end. */
+  #cuts = 0;
   #sequence = 0;
 
   /** A race of so many processors over a file, or over shared memory that goes to swap. */
@@ -94,6 +98,15 @@ export class FileRace {
       const at = Number(space.map({ bytes: PAGES * PAGE_SIZE, object: this.#object, shared: true }));
       this.#places.push({ space, at });
     }
+    for (const space of spaces) {
+      const at = Number(space.map({ bytes: PAGES * PAGE_SIZE, object: this.#object }));
+      this.#copies.push({ space, at, values: new Map() });
+    }
+    const resize = this.#backing.resize.bind(this.#backing);
+    this.#backing.resize = (bytes) => {
+      this.#cutCopies(bytes);
+      return resize(bytes);
+    };
     for (let cpu = 0; cpu < cpus; cpu++) {
       spaces[cpu % 2]?.activate(cpu);
       this.rig.cpus[cpu]?.setCpl(3);
@@ -133,7 +146,8 @@ export class FileRace {
     this.#busy.add(cpu);
     const dice = this.#pick(100);
     if (dice < 40) this.#store(cpu, this.#wordOf(cpu));
-    else if (dice < 62) this.#load(cpu, this.#wordOf(this.#pick(this.#cpus)));
+    else if (dice < 55) this.#load(cpu, this.#wordOf(this.#pick(this.#cpus)));
+    else if (dice < 62) this.#useCopy(cpu, this.#wordOf(cpu));
     else if (dice < 70) this.#punch();
     else if (dice < 78) this.#resize();
     else if (dice < 86) this.#sync();
@@ -212,6 +226,34 @@ export class FileRace {
     word.active.clear();
     word.value = 0;
     word.version++;
+  }
+
+  /** Stores to a word of a copy, and loads it. Only a new end takes copies away: at once, when the store agrees to it. */
+  #useCopy(cpu: number, word: Word): void {
+    const copies = this.#copies[cpu % 2];
+    const processor = this.rig.cpus[cpu];
+    if (copies === undefined || processor === undefined || this.#file === null) return;
+    const { at, values, space } = copies;
+    const [known, resizes, cuts] = [values.get(word), this.#resizes, this.#cuts];
+    const isStore = this.#pick(2) === 0;
+    const stored = ++this.#sequence * WORDS + word.tag;
+    const done = isStore && processor.store32(at + word.offset, stored);
+    const got = isStore ? -1 : processor.load32(at + word.offset);
+    if (cuts !== this.#cuts || resizes !== this.#resizes) {
+      if (isStore) values.delete(word);
+    } else if (done) values.set(word, stored);
+    else if (got >= 0) {
+      this.#demandOwn(word, got);
+      if (known !== undefined) expect([word.offset, got]).toEqual([word.offset, known]);
+    } else if (!space.isMoving && known !== undefined) throw new Error(`a copy at ${word.offset} is gone`);
+  }
+
+  /** The object ends elsewhere from now on. */
+  #cutCopies(bytes: number): void {
+    this.#cuts++;
+    const end = Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
+    for (const { values } of this.#copies)
+      for (const word of values.keys()) if (word.offset >= end) values.delete(word);
   }
 
   /** Whether a word's page begins within the object, and no change of size is under way. */
