@@ -4,33 +4,19 @@
  */
 import { expect, test } from "vitest";
 
-import {
-  MemoryBacking,
-  PAGE_SIZE,
-  READ,
-  SeededRandom,
-  WRITE,
-  type AddressSpace,
-  type FileObject,
-  type IoOutcome,
-} from "@pagewright/vmm";
+import { PAGE_SIZE, READ, SeededRandom, WRITE, type AddressSpace, type FileObject } from "@pagewright/vmm";
 
 import { rigOf, spaceOf, type Rig } from "./kit/rig.ts";
+import { FlakyBacking } from "./model/flaky.ts";
 
 const MOST = 20 * PAGE_SIZE;
-
-/** A file that takes no bytes while it `fails`. */
-class Failing extends MemoryBacking {
-  fails = false;
-  override write(offset: number, from: Uint8Array): IoOutcome {
-    return this.fails ? "failed" : super.write(offset, from);
-  }
-}
 
 class Course {
   readonly rig: Rig;
   readonly #random: SeededRandom;
-  readonly #backing: Failing;
+  readonly #backing: FlakyBacking;
+  /** Whether the file takes no bytes now. */
+  #refuses = false;
   readonly #file: FileObject;
   /** What the file holds, as programs see it. */
   #bytes: Uint8Array;
@@ -41,7 +27,8 @@ class Course {
     this.rig = rigOf({ residentLimit: 14, readAhead: 4 });
     this.#random = new SeededRandom(seed);
     this.#bytes = new Uint8Array(9 * PAGE_SIZE + 77).map((_, at) => (at * 7) & 255);
-    this.#backing = new Failing(this.#bytes);
+    const fails = (call: string): boolean => this.#refuses && call === "BackingStore.write";
+    this.#backing = new FlakyBacking(this.#bytes, { fails });
     this.#file = this.rig.vmm.openFile(this.#backing);
     const [one, other] = [spaceOf(this.rig.vmm), spaceOf(this.rig.vmm)];
     for (const space of [one, one, other])
@@ -107,9 +94,9 @@ class Course {
 
   /** Everything is in the store afterwards, also where an attempt has failed before. */
   sync(): void {
-    this.#backing.fails = this.below(3) === 0;
+    this.#refuses = this.below(3) === 0;
     this.rig.vmm.writeBackOlderThan(-1);
-    this.#backing.fails = false;
+    this.#refuses = false;
     expect(this.#file.sync(this.#file.cursor())).toBe("ok");
     expect(Buffer.compare(this.#backing.bytes, this.#bytes)).toBe(0);
   }

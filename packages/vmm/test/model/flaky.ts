@@ -102,8 +102,8 @@ export class FlakySwap extends MemorySwap {
 export class FlakyBacking extends MemoryBacking {
   readonly #failing: Failing;
 
-  constructor(bytes: number, failing: Failing) {
-    super(bytes);
+  constructor(content: Uint8Array | number, failing: Failing) {
+    super(content);
     this.#failing = failing;
   }
 
