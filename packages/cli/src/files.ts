@@ -11,8 +11,9 @@ const MAX_STREAM_BYTES = 2 ** 30;
 /** Bytes read from a stream at once. */
 const CHUNK_BYTES = 2 ** 20;
 
-/** The name that stands for standard input, and its file descriptor. */
-const STANDARD_INPUT = "-";
+/** The name that stands for standard input. */
+export const STANDARD_INPUT = "-";
+/** Its file descriptor. */
 const STANDARD_INPUT_FILE = 0;
 
 /**

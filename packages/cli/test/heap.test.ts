@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -77,6 +77,17 @@ describe("pagewright heap", () => {
     const { results: plain } = await json<Document>(["heap", trace, "--allocator", own]);
     expect(plain[0]?.["peakFootprint"]).toBeLessThan(1e9);
     expect(await pagewright(["heap", trace, "--hints", "size"])).toMatchObject({ code: 2, stdout: "" });
+  }, 60_000);
+
+  test("reads a trace from standard input, and hands it to every allocator", async () => {
+    const input = readFileSync(trace);
+    const { results } = await json<Document>(["heap", "-", "--allocator", "general,tlsf"], { input });
+    expect(results).toMatchObject([
+      { allocator: "general", failed: null, verifiedBlocks: 600 },
+      { allocator: "tlsf", failed: null, verifiedBlocks: 600 },
+    ]);
+    const bad = await pagewright(["heap", "-"], { input: input.subarray(0, 40) });
+    expect(bad).toMatchObject({ code: 2, stdout: "" });
   }, 60_000);
 
   test("runs a user's own allocator by path, and finds one that hands the same block out twice", async () => {

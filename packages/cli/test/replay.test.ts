@@ -235,7 +235,12 @@ describe("bad input to pagewright replay is one line and exit code 2, and leaves
     [
       "a map without memory",
       [small, "--map", file("m.json", `{"entries":[{"base":"0x0","length":"0x1000","type":2}]}`)],
-      "m.json: ",
+      "no usable frame above the low zone",
+    ],
+    [
+      "a map with memory for devices alone",
+      [small, "--map", file("l.json", `{"entries":[{"base":"0x0","length":"0x1000000","type":1}]}`)],
+      "l.json: The map has no usable frame above the low zone (16 MiB as a rule), which is kept for devices: 4096 below it",
     ],
     ["a swap folder without a name", [small, "--swap-folder", ""], "the name of its parent is empty"],
     ["an input without a name", [""], "the name of an input file is empty"],

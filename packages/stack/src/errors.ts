@@ -5,7 +5,9 @@ export type StackErrorCode =
   /** More bytes at once than a channel's buffer has. */
   | "transfer-too-long"
   /** Compressed memory alone, without its number of slots. */
-  | "no-slots";
+  | "no-slots"
+  /** A map without a usable frame above the low zone, which is kept for devices. */
+  | "no-memory";
 
 const MARK = Symbol.for("@pagewright/stack/error");
 

@@ -139,6 +139,11 @@ export class Stack implements FaultHandler {
     });
     this.managed = map.frameRanges(rankBytes === undefined ? {} : { rankBytes });
     this.pmm = new Pmm({ ...pmm, ranges: this.managed });
+    if (this.pmm.totalFrames === 0) {
+      const low = this.pmm.stats().totalFrames;
+      const message = `The map has no usable frame above the low zone (16 MiB as a rule), which is kept for devices: ${low} below it`;
+      throw new StackError("no-memory", message, { low });
+    }
     this.ledger = new FrameLedger();
     const reserve = new FrameReserve(this.pmm, RESERVED_FRAMES);
     const frames = new LedgerFrames(reserve, this.ledger);

@@ -16,6 +16,14 @@ interface Filled {
   readonly stored: readonly number[];
 }
 
+test("a map whose memory is all kept for devices is refused, by the boundary that is in force", () => {
+  const map = physicalMapFromJson({ entries: [{ base: 0, length: 16 * 2 ** 20, type: 1 }] });
+  expect(() => createStack({ map })).toThrow(
+    expect.objectContaining({ name: "StackError", code: "no-memory", facts: { low: 4096 } }),
+  );
+  expect(createStack({ map, pmm: { lowZoneEnd: 2048 } }).pmm.totalFrames).toBe(2048);
+});
+
 /** 24 MiB, of which a program stores to every `stride`-th page until a hundred stores were refused; those that were not. */
 function fillMemory(slots: number, stride: number, lazyShootdown: boolean): Filled {
   const map = physicalMapFromJson({ entries: [{ base: 0, length: 24 * 2 ** 20, type: 1 }] });

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
-import { TraceOp } from "@pagewright/heap/trace";
+import { encodeHeapTrace, TraceOp } from "@pagewright/heap/trace";
 import type { HeapTrace } from "@pagewright/heap/trace";
 import type { Command } from "commander";
+import { STANDARD_INPUT } from "../files.ts";
 import { readHeapTrace } from "../heap-trace.ts";
 import { HINT_KINDS, hintsOf } from "../heap-replay/hints.ts";
 import type { HintKind } from "../heap-replay/hints.ts";
@@ -40,7 +41,7 @@ export function registerHeap(program: Command): void {
     .command("heap")
     .summary("an allocation trace on each allocator: time, footprint, contents checked")
     .description("Replay an allocation trace: a first pass checks contents and footprint, a second one takes the time.")
-    .argument("<trace>", "allocation trace (HTRC), plain or .gz")
+    .argument("<trace>", "allocation trace (HTRC), plain or .gz; - for standard input")
     .option("--allocator <names>", `${HEAP_NAMES.join(", ")}, all, or the path of a module`, "general")
     .option("--hints <kinds>", `tell the allocator of each block: ${HINT_KINDS.join(", ")}`)
     .option("--json", "print one JSON document")
@@ -54,7 +55,7 @@ export function registerHeap(program: Command): void {
       const results: HeapResult[] = [];
       for (const name of names) {
         results.push(
-          options.here === true ? await replayHere(trace, name, kinds) : await replayInChild(file, name, kinds),
+          options.here === true ? await replayHere(trace, name, kinds) : await replayInChild(file, trace, name, kinds),
         );
         progress.update(results.length);
       }
@@ -113,11 +114,18 @@ function timeOrReason(trace: HeapTrace, bench: Bench, hints: Uint32Array | null)
 }
 
 /** Runs this program again for one allocator, so that none sees the type feedback or the garbage of another. */
-async function replayInChild(file: string, name: string, kinds: readonly HintKind[]): Promise<HeapResult> {
+async function replayInChild(
+  file: string,
+  trace: HeapTrace,
+  name: string,
+  kinds: readonly HintKind[],
+): Promise<HeapResult> {
   const main = process.argv[1] ?? "";
   const args = [...process.execArgv, main, "heap", file, "--allocator", name, "--here", "--json"];
   if (kinds.length > 0) args.push("--hints", kinds.join(","));
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, args, { stdio: "pipe" });
+  // A child that ends before it has read all says itself why.
+  child.stdin.on("error", () => undefined).end(file === STANDARD_INPUT ? encodeHeapTrace(trace) : "");
   let out = "";
   let complaint = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
