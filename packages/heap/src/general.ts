@@ -179,12 +179,8 @@ export class GeneralHeap implements Allocator {
         words[list] = count + 1;
         words[list + count + 1] = unit;
       }
-    } else this.#freeLarge(address, unit);
-  }
-
-  #freeLarge(address: number, unit: number): void {
-    if (!this.#isLive(unit)) this.#throwMisuse(address);
-    if (give(this.#words, unit >>> 4, 7) >= this.#surplus) this.#giveSurplus();
+    } else if ((unit & 15) !== 0 || words[unit >>> 4]! < LIVE) this.#throwMisuse(address);
+    else if (give(words, unit >>> 4, 7) >= this.#surplus) this.#giveSurplus();
   }
 
   /** Slow, for the message: what is no slot, or in a live block, was never freed. */
