@@ -281,7 +281,10 @@ export class Stack implements FaultHandler {
   }
 }
 
-/** Returns a machine with its frames and its memory manager, ready for spaces. */
+/**
+ * Returns a machine with its frames and its memory manager, ready for spaces. Throws a {@link StackError}: `no-memory` for a map without a usable frame above
+ * the low zone, `no-slots` for compressed memory alone without its number of slots; and what the layers throw of their own options.
+ */
 export function createStack(options: StackOptions): Stack {
   return new Stack(options);
 }
