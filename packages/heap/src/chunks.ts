@@ -43,20 +43,18 @@ export class Chunks {
    * @returns how many bytes came, at the end of the last chunk; 0 where the source has nothing.
    */
   grow(bytes: number, unit: number, alignment: number): number {
-    const { chunkBytes = 65536, clock } = this.#policy;
-    for (const part of [1, 1 / 16, 0]) {
-      const wish = Math.max(chunkBytes, this.bytes / 8) * part;
-      const size = Math.ceil(Math.max(wish, bytes) / unit) * unit;
+    const wish = Math.max(this.#policy.chunkBytes ?? 65536, this.bytes / 8);
+    for (const part of [wish, wish / 16, 0]) {
+      const size = Math.ceil(Math.max(part, bytes) / unit) * unit;
       const address = this.#source.reserve(size, alignment);
       this.calls++;
-      if (address !== -1) {
-        const last = this.list.at(-1);
-        if (last !== undefined && last.address + last.bytes === address) last.bytes += size;
-        else this.list.push({ address, bytes: size, start: 0 });
-        this.bytes += size;
-        this.#lastGrowth = clock?.now() ?? 0;
-        return size;
-      }
+      if (address === -1) continue;
+      const last = this.list.at(-1);
+      if (last && last.address + last.bytes === address) last.bytes += size;
+      else this.list.push({ address, bytes: size, start: 0 });
+      this.bytes += size;
+      this.#lastGrowth = this.#now();
+      return size;
     }
     return 0;
   }
@@ -70,21 +68,24 @@ export class Chunks {
     if (chunk.bytes === 0) this.list.splice(this.list.indexOf(chunk), 1);
   }
 
-  /** Says that the contents of a free range are not needed, where the source takes such hints. */
-  discard(address: number, bytes: number): void {
-    if (this.#source.discard === undefined) return;
-    this.calls++;
-    this.#source.discard(address, bytes);
+  /** Whether free memory has been kept for as long as the policy says. */
+  isDue(): boolean {
+    return this.#now() - this.#lastGrowth >= (this.#policy.retainMs ?? 1000);
   }
 
-  /** How many of `free` bytes at the end of the heap the policy gives back now. */
-  surplus(free: number): number {
-    const { clock, retainBytes = 2 ** 20, retainMs = 1000 } = this.#policy;
-    return clock !== undefined && clock.now() - this.#lastGrowth >= retainMs ? Math.max(free - retainBytes, 0) : 0;
+  #now(): number {
+    return this.#policy.clock?.now() ?? 0;
   }
+}
 
-  /** Gives everything back. */
-  releaseAll(): void {
-    while (this.list[0] !== undefined) this.shrink(this.list[0], this.list[0].bytes);
-  }
+/** Says to the source of an allocator's chunks that the contents of a free range are not needed, where it takes such hints. */
+export function discard(chunks: Chunks, source: RangeSource, address: number, bytes: number): void {
+  if (source.discard === undefined) return;
+  chunks.calls++;
+  source.discard(address, bytes);
+}
+
+/** Gives every chunk back. */
+export function releaseAll(chunks: Chunks): void {
+  while (chunks.list[0] !== undefined) chunks.shrink(chunks.list[0], chunks.list[0].bytes);
 }

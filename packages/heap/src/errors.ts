@@ -34,9 +34,9 @@ export type HeapErrorCode =
 export class HeapError extends Error {
   override readonly name = "HeapError";
   /** What went wrong. */
-  readonly code: HeapErrorCode;
+  declare readonly code: HeapErrorCode;
   /** The address or argument that it is about. */
-  readonly subject: number;
+  declare readonly subject: number;
 
   constructor(code: HeapErrorCode, subject: number, sentence: string = code) {
     super(`${sentence} (${subject})`);

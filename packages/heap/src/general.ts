@@ -1,6 +1,6 @@
 import { endUse, measure, moveBlock, NO_ADDRESS, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
-import { Chunks } from "./chunks.ts";
+import { Chunks, discard, releaseAll } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
 import {
@@ -324,12 +324,13 @@ export class GeneralHeap implements Allocator {
 
   /** Gives free memory at the ends of the chunks back, and discards pages, as far as the policy says so. */
   #giveSurplus(): void {
+    if (!this.#chunks.isDue()) return;
     const { clock, retainMs = 1000 } = this.#policy;
     const free = this.#chunks.list.reduce((sum, chunk) => sum + freeBefore(this.#words, endOf(chunk)), 0);
-    this.#giveBack(this.#chunks.surplus(free * GRANULE));
+    this.#giveBack((free - this.#surplus) * GRANULE);
     // Not what stays at the end, up to a slab more than is retained; and not at every free, as that looks at all ranges.
     const now = clock?.now() ?? 0;
-    if (this.#chunks.surplus(Infinity) === 0 || now < this.#nextDiscard) return;
+    if (now < this.#nextDiscard) return;
     this.#nextDiscard = now + retainMs;
     this.#discard(this.#surplus + SLAB_WORDS);
   }
@@ -340,7 +341,7 @@ export class GeneralHeap implements Allocator {
       const address = this.#addressAt(range * GRANULE);
       const from = Math.ceil(address / PAGE) * PAGE;
       const to = Math.floor((address + size * GRANULE) / PAGE) * PAGE;
-      if (isFree(header) && size > keep && to - from >= 8 * PAGE) this.#chunks.discard(from, to - from);
+      if (isFree(header) && size > keep && to - from >= 8 * PAGE) discard(this.#chunks, this.#source, from, to - from);
     });
   }
 
@@ -408,7 +409,7 @@ export class GeneralHeap implements Allocator {
 
   /** Gives every chunk back. */
   destroy(): void {
-    this.#chunks.releaseAll();
+    releaseAll(this.#chunks);
     this.reset();
     this.#findFirst();
     endUse(this);

@@ -12,7 +12,6 @@ export type { PagedMemory, ViewType } from "./buffer-memory.ts";
 export { Arena } from "./arena.ts";
 export type { ArenaMark, ArenaOptions } from "./arena.ts";
 export { Tlsf } from "./tlsf.ts";
-export type { TlsfOptions } from "./tlsf.ts";
 export { GeneralHeap } from "./general.ts";
 export type { GeneralOptions } from "./general.ts";
 export { Pool } from "./pool.ts";

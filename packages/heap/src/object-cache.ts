@@ -1,6 +1,6 @@
 import { endUse, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapStats } from "./allocator.ts";
-import { Chunks } from "./chunks.ts";
+import { Chunks, discard, releaseAll } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
 import { LiveTable } from "./live-table.ts";
@@ -49,6 +49,7 @@ const RAW = -1;
  * Bonwick, Adams: Magazines and Vmem (2001).
  */
 export class ObjectCache implements Allocator {
+  readonly #source: RangeSource;
   readonly #chunks: Chunks;
   readonly #objectBytes: number;
   readonly #alignment: number;
@@ -81,6 +82,7 @@ export class ObjectCache implements Allocator {
   constructor(source: RangeSource, options: ObjectCacheOptions) {
     const { objectBytes, alignment = 8, lineBytes = 64, cpus = 1, magazine = 32 } = options;
     requireRequest(objectBytes, alignment);
+    this.#source = source;
     this.#chunks = new Chunks(source, options);
     this.#alignment = Math.max(alignment, 1);
     this.#objectBytes = Math.max(Math.ceil(objectBytes / this.#alignment), 1) * this.#alignment;
@@ -249,7 +251,8 @@ export class ObjectCache implements Allocator {
     for (const slab of idle) this.#drop(slab);
     for (const chunk of [...this.#chunks.list]) this.#shrink(chunk);
     this.#raw = this.#raw.filter((slab) => this.#free[slab] === RAW);
-    for (const slab of idle) if (this.#free[slab] === RAW) this.#chunks.discard(this.#starts[slab]!, this.#slabBytes);
+    for (const slab of idle)
+      if (this.#free[slab] === RAW) discard(this.#chunks, this.#source, this.#starts[slab]!, this.#slabBytes);
     return idle.length;
   }
 
@@ -358,7 +361,7 @@ export class ObjectCache implements Allocator {
     this.#forEachSlab((slab) => this.#drop(slab));
     this.#magazines.clear();
     this.#slabs.clear();
-    this.#chunks.releaseAll();
+    releaseAll(this.#chunks);
     this.#partial = this.#raw = this.#unused = [];
     this.#count = this.#live = 0;
     endUse(this);

@@ -1,6 +1,6 @@
 import { endUse, measure, moveBlock, NO_ADDRESS, requireInvariant, requireRequest } from "./allocator.ts";
 import type { Allocator, HeapSource, HeapStats } from "./allocator.ts";
-import { Chunks } from "./chunks.ts";
+import { Chunks, discard, releaseAll } from "./chunks.ts";
 import type { Chunk, GrowthPolicy } from "./chunks.ts";
 import { HeapError } from "./errors.ts";
 import { LiveTable } from "./live-table.ts";
@@ -90,7 +90,7 @@ export class OffsetAllocator implements Allocator {
 
   /** Gives what is free at the ends of the chunks back, and discards what is free elsewhere, as far as the policy says so. */
   #giveSurplus(isEnd: boolean): void {
-    if (this.#chunks.surplus(Infinity) === 0) return;
+    if (!this.#chunks.isDue()) return;
     // Not at every free, as both look at all ranges.
     const { clock, retainMs = 1000 } = this.#policy;
     const now = clock?.now() ?? 0;
@@ -104,7 +104,7 @@ export class OffsetAllocator implements Allocator {
   #giveEnds(): void {
     const ends = this.#ranges.freeEnds();
     const free = ends.reduce((sum, node) => sum + this.#ranges.size(node), 0);
-    let left = Math.floor(this.#chunks.surplus(free * this.#granule) / this.#granule);
+    let left = Math.max(free - this.#surplus, 0);
     for (const node of ends) {
       const granules = Math.min(left, this.#ranges.size(node));
       this.#cutEnd(node, granules);
@@ -118,7 +118,7 @@ export class OffsetAllocator implements Allocator {
     for (let node = 0; node < ranges.count; node++) {
       const bytes = ranges.size(node) * this.#granule;
       if (ranges.isFree(node) && ranges.size(node) > keep && bytes >= LEAST_DISCARD)
-        this.#chunks.discard(ranges.start(node) * this.#granule, bytes);
+        discard(this.#chunks, this.#source, ranges.start(node) * this.#granule, bytes);
     }
   }
 
@@ -252,7 +252,7 @@ export class OffsetAllocator implements Allocator {
 
   /** Gives every chunk back. */
   destroy(): void {
-    this.#chunks.releaseAll();
+    releaseAll(this.#chunks);
     this.reset();
     endUse(this);
   }

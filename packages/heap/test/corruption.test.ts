@@ -1,6 +1,10 @@
-import { expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { BufferMemory, isHeapError, Tlsf } from "@pagewright/heap";
 import { seeded } from "../src/testing/case.ts";
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 interface Subject {
   readonly heap: Tlsf;
@@ -13,11 +17,16 @@ interface Subject {
 function populated(random: () => number): Subject {
   const memory = new BufferMemory(new ArrayBuffer(64 * 1024));
   let most = 0;
-  const wordsFor = (words: number): Int32Array => {
-    most = Math.max(most, words);
-    return new Int32Array(Math.min(words, 2 ** 16));
-  };
-  const heap = new Tlsf(memory, { wordsFor });
+  // The heap's own arrays are those that are made for a number of words.
+  const recorded = new Proxy(Int32Array, {
+    construct(Made, [words]: [number | ArrayBuffer]) {
+      if (typeof words !== "number") return new Made(words);
+      most = Math.max(most, words);
+      return new Made(Math.min(words, 2 ** 16));
+    },
+  });
+  vi.stubGlobal("Int32Array", recorded);
+  const heap = new Tlsf(memory);
   const blocks: number[] = [];
   for (let at = 0; at < 300; at++) {
     const address = heap.allocate(Math.floor(random() * 300));
