@@ -1,7 +1,7 @@
 /**
  * Every shared allocation trace on our allocators beside AssemblyScript's TLSF and walloc, each in a process of its own, and beside the native
- * allocators that are installed. What runs is the command as it is published, so `npm run build` comes first: sources that are compiled as they are loaded set the name of
- * every function that they make, each time they make it. Run with the folder of the traces:
+ * allocators that are installed. What runs is the command as it is published, in plain node, so `npm run build` comes first and the peers' adapters are compiled here: what
+ * compiles sources as they are loaded detaches buffers, after which V8 asks of every access to a typed array whether its buffer is still there. Run with the folder of the traces:
  *
  *     node --conditions=@pagewright/source --import tsx benchmarks/heap/heap.bench.ts FOLDER [--passes=N] [--only=general,tlsf] [--json]
  *
@@ -15,6 +15,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 
+import { buildSync } from "esbuild";
+
 interface Result {
   readonly allocator: string;
   readonly nsPerEvent: number | null;
@@ -23,7 +25,20 @@ interface Result {
 }
 
 const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url));
-const peer = (name: string): string => fileURLToPath(new URL(`./peers/${name}.ts`, import.meta.url));
+/** The compiled adapter of a peer. */
+function peer(name: string): string {
+  const outfile = fileURLToPath(new URL(`../node_modules/.cache/peers/${name}.mjs`, import.meta.url));
+  buildSync({
+    entryPoints: [fileURLToPath(new URL(`./peers/${name}.ts`, import.meta.url))],
+    outfile,
+    bundle: true,
+    packages: "external",
+    platform: "node",
+    format: "esm",
+    target: "es2023",
+  });
+  return outfile;
+}
 const ASSEMBLYSCRIPT = peer("assemblyscript");
 const option = (name: string, otherwise: string): string =>
   process.argv.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
@@ -49,13 +64,11 @@ const hasCompiler =
   spawnSync("cc", ["-O2", "-o", program, fileURLToPath(new URL("./native/replay.c", import.meta.url))]).status === 0;
 
 function replay(file: string): Result[] {
-  // The peers' adapters are sources.
-  const node = ["--import", "tsx", MAIN];
-  const args = [...node, "heap", file, "--allocator", SUBJECTS.join(","), "--json"];
+  const args = [MAIN, "heap", file, "--allocator", SUBJECTS.join(","), "--json"];
   const out = execFileSync(process.execPath, args, { encoding: "utf8", maxBuffer: 2 ** 24 });
   return (JSON.parse(out) as { readonly results: readonly Result[] }).results.map((result) => ({
     ...result,
-    allocator: result.allocator.replace(/^.*\/(\w+)\.ts$/, "$1"),
+    allocator: result.allocator.replace(/^.*\/(\w+)\.mjs$/, "$1"),
   }));
 }
 
