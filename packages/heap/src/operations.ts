@@ -3,6 +3,7 @@
  */
 import { NO_ADDRESS } from "./allocator.ts";
 import type { Allocator } from "./allocator.ts";
+import { HeapError } from "./errors.ts";
 import type { BlockMemory } from "./ports.ts";
 
 /** Like `allocate`; the first `size` bytes of the block, whose bytes are in `memory`, read as zero. */
@@ -18,7 +19,12 @@ export function allocateZeroed(
   return address;
 }
 
-/** Allocates `count` blocks of one size. @returns how many there was memory for: so many addresses are in `into`. */
+/**
+ * Allocates `count` blocks of one size.
+ *
+ * @returns how many there was memory for: so many addresses are in `into`.
+ * @throws HeapError `bad-option` where `into` has no room for so many; nothing is allocated then.
+ */
 export function allocateMany(
   heap: Pick<Allocator, "allocate">,
   into: Float64Array,
@@ -27,6 +33,7 @@ export function allocateMany(
   alignment = 0,
   hint = 0,
 ): number {
+  if (!(count <= into.length)) throw new HeapError("bad-option", count);
   let done = 0;
   for (; done < count; done++) {
     const address = heap.allocate(size, alignment, hint);

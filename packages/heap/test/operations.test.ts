@@ -26,6 +26,15 @@ describe("bulk forms", () => {
     expect(pool.stats().liveBlocks).toBe(0);
   });
 
+  test("allocate nothing where there is no room for the addresses", () => {
+    const pool = new Pool(new NumberRange(0, 6400), 64);
+    for (const count of [3, Infinity, NaN])
+      expect(() => allocateMany(pool, new Float64Array(2), count, 64)).toThrow(
+        expect.objectContaining({ code: "bad-option", subject: count }),
+      );
+    expect(pool.stats().liveBlocks).toBe(0);
+  });
+
   test("free up to the first that is no live block, and nothing after it", () => {
     const pool = new Pool(new NumberRange(0, 6400), 64);
     const cells = new Float64Array(5);
