@@ -1,5 +1,5 @@
 // Bundles each entry of tooling/budgets.json as a user's bundler would, and prints minified and gzip'd sizes.
-// `--check` fails where a budget (`max`) is exceeded, while a `goal` is only shown; `--write` puts the table into docs/numbers.md.
+// `--check` fails where a budget (`max`) is exceeded; `--write` puts the table into docs/numbers.md.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const budgets = JSON.parse(readFileSync(new URL("../budgets.json", import.meta.url), "utf8"));
 const rows = [];
 let over = false;
-for (const { name, from, import: names, max, goal } of budgets) {
+for (const { name, from, import: names, max } of budgets) {
   const contents =
     names === "*"
       ? `export * from ${JSON.stringify(from)};`
@@ -33,7 +33,6 @@ for (const { name, from, import: names, max, goal } of budgets) {
   over ||= tooBig;
   let note = "";
   if (max !== undefined) note = `${max}${tooBig ? " **exceeded**" : ""}`;
-  if (goal !== undefined) note += `${note && "; "}goal ${goal}${zipped > goal ? ", not reached" : ""}`;
   rows.push(`| ${name} | ${bytes.length} | ${zipped} | ${note} |`);
 }
 const table = ["| import | minified | min + gzip | budget |", "| --- | --: | --: | --: |", ...rows].join("\n");
