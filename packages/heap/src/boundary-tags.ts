@@ -17,8 +17,8 @@
  * `state`: free blocks are sorted into bins by size, 32 to a power of two and exact below 64 words; a two-level bitmap names the bins that are not empty:
  *
  *      word 0 … 895      magazines, 8 words for each size below 112 words: the first words of blocks that are held back
- *      word 896          one bit for each group of 32 bins
- *      words 897 … 924   one bit for each bin of a group
+ *      words 897 … 924   one bit for each bin of a group of 32
+ *      word 927          one bit for each group
  *      words 928 … 1823  the first block of each bin, or 0: as many as there could be for any number in a header, written over or not
  *      words 1824 … 1935 for each size below 112 words, how many blocks its magazine holds
  *      words 1936 …      one bit for two words: a used block starts there
@@ -42,8 +42,10 @@ export const MIN_WORDS = 4;
 export const HELD_SIZES = 112;
 /** How many blocks of one size are held back. */
 export const HELD_DEPTH = 7;
-/** The word with the groups' bits; those with the bits of each group's bins follow. */
-export const GROUPS = 896;
+/** First of the words with the bits of each group's bins; the word before it is always 0. */
+export const BITS = 897;
+/** The word with the groups' bits. */
+export const GROUPS = 927;
 /** First of the words with the bins' first blocks. */
 export const HEADS = 928;
 /** First of the words that count what is held back. */
@@ -79,7 +81,7 @@ export function insert(tags: Int32Array, state: Int32Array, block: number, end: 
 /** Says that a bin is not empty. */
 export function markBin(state: Int32Array, bin: number): void {
   const group = bin >>> 5;
-  state[GROUPS + 1 + group]! |= 1 << bin;
+  state[BITS + group]! |= 1 << bin;
   state[GROUPS]! |= 1 << group;
 }
 
@@ -93,8 +95,8 @@ export function remove(tags: Int32Array, state: Int32Array, block: number): numb
     state[HEADS + bin] = next;
     if (next === 0) {
       const group = bin >>> 5;
-      state[GROUPS + 1 + group]! ^= 1 << bin;
-      if (state[GROUPS + 1 + group] === 0) state[GROUPS]! ^= 1 << group;
+      state[BITS + group]! ^= 1 << bin;
+      if (state[BITS + group] === 0) state[GROUPS]! ^= 1 << group;
     }
   } else {
     tags[before + 1] = next;
@@ -127,12 +129,11 @@ export function find(tags: Int32Array, state: Int32Array, words: number): number
   // The bin of the size itself may hold blocks that are smaller; any later bin fits.
   if (block !== 0 && tags[block]! >>> 2 >= words) return block;
   let group = (bin + 1) >>> 5;
-  let bits = state[GROUPS + 1 + group]! & (-1 << (bin + 1));
+  let bits = state[BITS + group]! & (-1 << (bin + 1));
   if (bits === 0) {
-    const groups = state[GROUPS]! & (-2 << group);
-    if (groups === 0) return 0;
-    group = lowest(groups);
-    bits = state[GROUPS + 1 + group]!;
+    // Where no group is left, this is −1, as is the lowest of no bits: at both places are words that are always 0.
+    group = lowest(state[GROUPS]! & (-2 << group));
+    bits = state[BITS + group]!;
   }
   return state[HEADS + (group << 5) + lowest(bits)]!;
 }

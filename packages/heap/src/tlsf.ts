@@ -4,7 +4,7 @@ import {
   binOf,
   HEADS,
   COUNTS,
-  GROUPS,
+  BITS,
   markBin,
   markUsed,
   USED,
@@ -133,7 +133,7 @@ export class Tlsf implements Allocator {
 
   /** The first word of the live block at an address. */
   #blockAt(address: number): number {
-    if (this.#tags.length === 0) this.#refresh();
+    if (!this.#tags.length) this.#refresh();
     if (!this.owns(address)) this.#throwMisuse(address);
     return (address >> 2) - 1;
   }
@@ -168,7 +168,7 @@ export class Tlsf implements Allocator {
     // A new chunk has two words that are no block's.
     const bytes = this.#chunks.grow((Math.max(words, MIN_WORDS) + 2) * 4, 8, 8);
     const chunk = this.#chunks.list.at(-1);
-    if (bytes === 0 || !chunk) return;
+    if (!chunk || !bytes) return;
     const end = endOf(chunk);
     // Addresses are below 2 GiB.
     if (end >= NOWHERE / 2) {
@@ -200,14 +200,14 @@ export class Tlsf implements Allocator {
     for (const chunk of [...this.#chunks.list]) {
       const end = endOf(chunk);
       const tail = this.#tail(end);
-      const left = Math.min(keep & -MIN_WORDS, tail);
+      const left = Math.min(Math.max(keep, 0) & -MIN_WORDS, tail);
       keep -= left;
       const bytes = (tail - left) * 4;
       if (bytes === 0) continue;
       const block = end - tail;
       remove(this.#tags, this.#state, block);
       this.#tags[block + left] = USED;
-      if (left > 0) insert(this.#tags, this.#state, block, block + left);
+      if (left) insert(this.#tags, this.#state, block, block + left);
       // The two words of a chunk that are no block's go with its last block.
       this.#chunks.shrink(chunk, chunk.bytes - bytes > 8 ? bytes : chunk.bytes);
     }
@@ -226,7 +226,7 @@ export class Tlsf implements Allocator {
     for (const chunk of this.#chunks.list) {
       const end = endOf(chunk);
       let block = chunk.address / 4 + 1;
-      for (let words = 1; words !== 0 && block <= end; block += words) {
+      for (let words = 1; words && block <= end; block += words) {
         words = sizeOf(this.#tags, block);
         visit(block, words, isUsed(this.#state, block));
       }
@@ -276,7 +276,7 @@ export class Tlsf implements Allocator {
       }
       if (!holds) throw new HeapError("corrupt", block);
     });
-    if (seen.some((word, at) => at >= GROUPS && word !== state[at])) throw new HeapError("corrupt", 0);
+    if (seen.some((word, at) => at >= BITS && word !== state[at])) throw new HeapError("corrupt", 0);
   }
 
   /** Every chunk becomes one free block. */

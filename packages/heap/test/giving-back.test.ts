@@ -115,3 +115,20 @@ test("TLSF gives the ends of all its chunks back", () => {
   expect(heap.stats().reservedBytes).toBeLessThan(250_000);
   expect(heap.usableSize(kept[0] ?? 0)).toBeGreaterThanOrEqual(10_000);
 });
+
+test("TLSF keeps nothing back for a number of bytes below 0, and stays whole", () => {
+  let now = 0;
+  const heap = new Tlsf(new BufferMemory(new ArrayBuffer(2 ** 20)), { clock: { now: () => now }, retainBytes: -100 });
+  const kept = heap.allocate(10_000);
+  const last = heap.allocate(10_000);
+  now = 1000;
+  heap.free(last);
+  heap.check();
+  expect(heap.stats().reservedBytes).toBeLessThan(20_000);
+  const [first, second] = [heap.allocate(16), heap.allocate(16)];
+  now = 2000;
+  heap.free(first);
+  heap.free(second);
+  heap.check();
+  expect(heap.owns(kept)).toBe(true);
+});
