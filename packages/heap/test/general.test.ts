@@ -88,34 +88,6 @@ test("a block that moves when it is resized keeps no hint but the one that is gi
   expect(long).not.toBe(plain);
 });
 
-test("pages of large free ranges between live blocks are discarded a while after the heap last grew, and not at each free", () => {
-  let now = 0;
-  const range = new NumberRange(0, 2 ** 24);
-  const discarded: [number, number][] = [];
-  const source = {
-    reserve: (bytes: number, alignment: number) => range.reserve(bytes, alignment),
-    release: (address: number, bytes: number) => range.release(address, bytes),
-    discard: (address: number, bytes: number) => discarded.push([address, bytes]),
-  };
-  const heap = new GeneralHeap(source, { clock: { now: () => now }, retainMs: 1000, retainBytes: 2 ** 16 });
-  const [first = -1, second = -1, last = -1] = [2 ** 20, 2 ** 20, 10_000].map((size) => heap.allocate(size));
-  now = 999;
-  heap.free(first);
-  expect(discarded).toEqual([]);
-  const { reservedBytes } = heap.stats();
-  now = 1000;
-  heap.free(second);
-  expect(discarded).toEqual([[first, 2 ** 21]]);
-  heap.free(heap.allocate(2 ** 20));
-  expect(discarded.length).toBe(1);
-  now = 2000;
-  heap.free(heap.allocate(2 ** 20));
-  expect(discarded.length).toBe(2);
-  expect(heap.usableSize(last)).toBeGreaterThanOrEqual(10_000);
-  expect(heap.stats().reservedBytes).toBeLessThanOrEqual(reservedBytes);
-  heap.check();
-});
-
 test("sizes near 2^32 are nowhere, and one above 1 GiB can be had", () => {
   const heap = new GeneralHeap(new NumberRange(0, 2 ** 32));
   for (const size of [2 ** 32 - 1, 2 ** 32 - 127, 2 ** 32 - 128, 2 ** 32]) expect(heap.allocate(size)).toBe(-1);
