@@ -82,7 +82,7 @@ function insert(words: Int32Array, range: number, end: number): void {
   }
 }
 
-/** Takes a free range out of its bin. @returns its end. */
+/** Takes a free range out of its bin. @returns its end, whose flag stays: what becomes of the words is said next. */
 function remove(words: Int32Array, range: number): number {
   const size = words[range]! >>> 2;
   const next = words[range + 1]!;
@@ -99,7 +99,6 @@ function remove(words: Int32Array, range: number): number {
       if (bits === 0) words[GROUPS] = words[GROUPS]! & ~(1 << (bin >>> 5));
     }
   }
-  words[range + size] = words[range + size]! & ~PREVIOUS_FREE;
   return range + size;
 }
 
@@ -122,8 +121,10 @@ export function find(words: Int32Array, size: number): number {
 
 /** Makes `[start, stop)` of `[range, end)`, which is in no bin, live; what is left before and after it is free, or part of it where it is too small to be a range. */
 function place(words: Int32Array, range: number, end: number, start: number, stop: number): void {
-  if (end - stop < LEAST_WORDS) stop = end;
-  else insert(words, stop, end);
+  if (end - stop < LEAST_WORDS) {
+    stop = end;
+    words[end] = words[end]! & ~PREVIOUS_FREE;
+  } else insert(words, stop, end);
   if (start !== range) insert(words, range, start);
   words[start] = LIVE | ((stop - start) << 2) | USED | (words[start]! & PREVIOUS_FREE);
 }
@@ -147,35 +148,8 @@ export function take(words: Int32Array, size: number): number {
     words[range] = words[range]! | LIVE;
     return range;
   }
-  const shift = 26 - Math.clz32(size | 32);
-  let bin = (shift << 5) + (size >>> shift);
-  let range = words[HEADS + bin]!;
-  if (range === 0 || words[range]! >>> 2 < size) {
-    let group = ++bin >>> 5;
-    let bits = words[BITS + group]! & (-1 << bin);
-    if (bits === 0) {
-      const groups = words[GROUPS]! & (-2 << group);
-      if (groups === 0) return 0;
-      group = 31 - Math.clz32(groups & -groups);
-      bits = words[BITS + group]!;
-    }
-    bin = (group << 5) + 31 - Math.clz32(bits & -bits);
-    range = words[HEADS + bin]!;
-  }
-  const next = words[range + 1]!;
-  words[HEADS + bin] = next;
-  if (next === 0) {
-    const bits = words[BITS + (bin >>> 5)]! & ~(1 << bin);
-    words[BITS + (bin >>> 5)] = bits;
-    if (bits === 0) words[GROUPS] = words[GROUPS]! & ~(1 << (bin >>> 5));
-  }
-  const end = range + (words[range]! >>> 2);
-  let stop = range + size;
-  if (end - stop < LEAST_WORDS) {
-    stop = end;
-    words[end] = words[end]! & ~PREVIOUS_FREE;
-  } else insert(words, stop, end);
-  words[range] = LIVE | ((stop - range) << 2) | USED;
+  const range = find(words, size);
+  if (range !== 0) carve(words, range, range, size);
   return range;
 }
 
@@ -195,31 +169,12 @@ export function give(words: Int32Array, range: number, most: number): number {
     return 0;
   }
   let end = range + size;
-  const after = (words[end]! & USED) === 0 ? end : 0;
-  const before = words[range]! & PREVIOUS_FREE ? range - words[range - 1]! : 0;
+  const isAfterFree = (words[range]! & PREVIOUS_FREE) !== 0;
+  if (isFree(words[end]!)) end = remove(words, end);
   words[range] = 0;
-  // What `remove` does, for both neighbours.
-  for (let free = after || before; free !== 0; free = free === before ? 0 : before) {
-    const size = words[free]! >>> 2;
-    const next = words[free + 1]!;
-    const shift = 26 - Math.clz32(size | 32);
-    const bin = (shift << 5) + (size >>> shift);
-    if (words[HEADS + bin] !== free) {
-      const previous = words[free + 2]!;
-      words[previous + 1] = next;
-      if (next !== 0) words[next + 2] = previous;
-    } else {
-      words[HEADS + bin] = next;
-      if (next === 0) {
-        const bits = words[BITS + (bin >>> 5)]! & ~(1 << bin);
-        words[BITS + (bin >>> 5)] = bits;
-        if (bits === 0) words[GROUPS] = words[GROUPS]! & ~(1 << (bin >>> 5));
-      }
-    }
-    if (free === end) {
-      end += size;
-      words[end] = words[end]! & ~PREVIOUS_FREE;
-    } else range = free;
+  if (isAfterFree) {
+    range -= words[range - 1]!;
+    remove(words, range);
   }
   insert(words, range, end);
   return end - range;
